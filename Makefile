@@ -1,0 +1,41 @@
+# make repro                    install once, run the graph, print the headline figures
+# make repro SOURCE=medmnist    the same on the public films
+# make test                     linter and test suite
+
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+# DVC's experiments are Git commits; a machine without a Git identity gets one for them.
+export GIT_AUTHOR_NAME ?= chestflow
+export GIT_AUTHOR_EMAIL ?= chestflow@localhost
+export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
+export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
+
+.PHONY: repro test install lock clean
+
+repro: install
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "DVC needs a Git repository: git init && git add . && git commit -m start, then make repro again"; exit 1; }
+	$(if $(SOURCE),dvc exp run -S source=$(SOURCE),dvc repro)
+	@python -m stages.summary --metrics metrics
+
+test: install
+	ruff check .
+	ruff format --check .
+	python -m pytest
+
+install: .venv/installed
+
+# uv takes torch and torchvision as a pair from one registry; requirements.txt pins, and what is
+# installed is what pyproject.toml asks for on this machine. Bytecode halves every stage's start.
+.venv/installed: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.8,<1"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints requirements.txt -r pyproject.toml --group dev
+	@touch $@
+
+lock:  # renew the pinned set within the bounds of pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --group dev --no-header pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf .venv data models dvc_plots

@@ -1,0 +1,46 @@
+"""Stage: any finding makes a film positive; films and labels become arrays to map into memory."""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.lib import command, data, figures, tables
+from stages.lib.parameters import Params, entry
+
+
+def binarize(dataset: str, params: Params, archive: Path, out: Path, metrics: Path, plot: Path):
+    declared = entry(params.datasets, dataset, "dataset")
+    with np.load(archive, allow_pickle=False) as arrays:
+        origin = str(arrays["origin"]) if "origin" in arrays else "films"
+        about = data.About(declared.title, origin, ("healthy", declared.positive))
+        splits = {name: binary_split(arrays, name) for name in data.SPLITS}
+    data.write(out, about, splits)
+    counts = {name: class_counts(split.labels) for name, split in splits.items()}
+    # Of the three splits, listed, DVC's table shows test alone: its scores stand beside the runs'.
+    shown = {key: counts["test"][key] for key in ("n", "prevalence", "majority_accuracy")}
+    splits = [{"split": name, **count} for name, count in counts.items()]
+    tables.write_json(metrics, {"data": about.caption(), **shown, "splits": splits})
+    figures.save(figures.class_counts(counts, about), plot)
+    print(f"binarize: {about.caption()}: " + ", ".join(f"{k} {len(v)}" for k, v in splits.items()))
+
+
+def binary_split(arrays, name: str) -> data.Split:
+    """One split of a MedMNIST archive with binary labels; of a phantom also with its masks."""
+    masks = arrays[f"{name}_masks"] > 0 if f"{name}_masks" in arrays else None
+    return data.Split(arrays[f"{name}_images"], data.binary_labels(arrays[f"{name}_labels"]), masks)
+
+
+def class_counts(labels: np.ndarray) -> dict[str, float]:
+    """How many films of each class, and what always naming the larger one would score."""
+    n, positive = len(labels), int(labels.sum())
+    return {
+        "n": n,
+        "healthy": n - positive,
+        "positive": positive,
+        "prevalence": positive / n,
+        "majority_accuracy": max(positive, n - positive) / n,
+    }
+
+
+if __name__ == "__main__":
+    command.run(binarize)

@@ -1,0 +1,70 @@
+"""Stage: look into one run's latent space, and measure how well the classes separate there."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.lib import command, data, embedding, figures, model, resampling, runtime, tables
+from stages.lib.parameters import Params
+
+
+def latent(
+    run: str,
+    params: Params,
+    films: Path,
+    weights: Path,
+    drawn: Path,
+    metrics: Path,
+    points: Path,
+    plot: Path,
+) -> None:
+    device, about = runtime.prepare(params.threads), data.read_about(films)
+    classifier = model.load_classifier(weights).to(device)
+    index = np.array(json.loads(drawn.read_text())["train"])
+    train, test = data.read(films, "train")[index], data.read(films, "test")
+    vectors = {
+        name: model.in_batches(classifier.embed, torch.from_numpy(np.array(s.images)).to(device))
+        for name, s in {"train": train, "test": test}.items()
+    }
+    vectors = {name: v.double().cpu().numpy() for name, v in vectors.items()}
+    counts = resampling.counts(len(test), params.evaluation.bootstrap, params.seed)
+    report = embedding.separation(
+        (vectors["train"], train.labels),
+        (vectors["test"], test.labels),
+        params.latent.neighbours,
+        counts,
+    )
+    shown = np.sort(
+        np.random.default_rng(params.seed).permutation(len(test))[: params.latent.films]
+    )
+    projections, explained = project(vectors["test"][shown], params)
+    tables.write_csv(points, rows(shown, test.labels[shown], projections, about))
+    report = {"n": len(test), "variance_explained": float(explained.sum()), **report}
+    tables.write_json(metrics, {"data": about.caption(), **report})
+    figure = figures.latent(projections, explained, test.labels[shown], report, about, run)
+    figures.save(figure, plot)
+    print(f"latent: {run}: {len(shown)} films projected, {about.caption()}")
+
+
+def project(vectors: np.ndarray, params: Params) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The two projections by name, and the share of the variance of each principal component."""
+    components, explained = embedding.pca(vectors)
+    spread = embedding.tsne(vectors, params.latent.perplexity, params.seed)
+    return {"pca": components, "tsne": spread}, explained
+
+
+def rows(films: np.ndarray, labels: np.ndarray, projections: dict, about: data.About):
+    """One line per film: its index in the test split, its class and its coordinates."""
+    for i, film in enumerate(films):
+        coordinates = {
+            f"{name}_{axis}": float(points[i, axis - 1])
+            for name, points in projections.items()
+            for axis in (1, 2)
+        }
+        yield {"film": int(film), "class": about.classes[labels[i]], **coordinates}
+
+
+if __name__ == "__main__":
+    command.run(latent)

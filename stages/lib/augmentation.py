@@ -1,0 +1,52 @@
+"""Random but plausible re-takes of a film: position on the detector and exposure.
+
+The ranges follow what differs between two radiographs of one chest, not any test score:
+a patient stands tilted, nearer or off-centre, and tube voltage and processing change the curve.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+ROTATION = math.radians(10)  # to either side
+SCALE = 0.12  # relative, to either side
+SHIFT = 0.12  # of half the side length, to every side
+GAMMA = 0.35  # of the exponent's logarithm
+CONTRAST = 0.25  # of the gain's logarithm
+BRIGHTNESS = 0.15  # in units of [-1, 1]
+
+
+def augment(films: Tensor, generator: torch.Generator) -> Tensor:
+    """(N, 1, H, W) films in [-1, 1] -> the same, each moved and exposed anew.
+
+    `generator` lives on the CPU whatever the films' device, so that a seed means the same anywhere.
+    """
+    return expose(move(films, generator), generator)
+
+
+def move(films: Tensor, generator: torch.Generator) -> Tensor:
+    """Rotate, scale and shift each film; what comes in at the border repeats the border."""
+    n = len(films)
+    angle = _uniform(n, ROTATION, generator)
+    scale = torch.exp(_uniform(n, SCALE, generator))
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    x, y = _uniform(n, SHIFT, generator), _uniform(n, SHIFT, generator)
+    matrix = torch.stack([cos, -sin, x, sin, cos, y], dim=1).view(n, 2, 3).to(films.device)
+    grid = F.affine_grid(matrix, list(films.shape), align_corners=False)
+    return F.grid_sample(films, grid, padding_mode="border", align_corners=False)
+
+
+def expose(films: Tensor, generator: torch.Generator) -> Tensor:
+    """Change gamma, contrast and brightness of each film."""
+    n = len(films)
+    gamma, gain = (torch.exp(_uniform(n, r, generator)) for r in (GAMMA, CONTRAST))
+    offset = _uniform(n, BRIGHTNESS, generator)
+    gamma, gain, offset = (v.view(n, 1, 1, 1).to(films.device) for v in (gamma, gain, offset))
+    curved = ((films + 1) / 2).clamp_min_(1e-6).pow_(gamma).mul_(2).sub_(1)
+    return curved.mul_(gain).add_(offset)
+
+
+def _uniform(n: int, reach: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(n, generator=generator) * 2 - 1) * reach

@@ -1,0 +1,114 @@
+"""Films and labels in memory-mapped arrays: reading, drawing labelled subsets, batches."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.lib.errors import UserError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a data set is: its honest title, its kind and what its two classes are called."""
+
+    title: str
+    origin: str  # "phantom" (synthetic, no patients) | "films"
+    classes: tuple[str, str]
+
+    def caption(self) -> str:
+        """The words that stand on every figure and in every metrics file."""
+        return f"{self.title} PHANTOM" if self.is_phantom else self.title
+
+    @property
+    def is_phantom(self) -> bool:
+        return self.origin == "phantom"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: images (N, H, W) uint8, labels (N,) uint8 of 0 and 1, and, of phantoms only,
+    masks (N, H, W) bool of the true findings. Arrays are mapped, not read."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: np.ndarray) -> "Split":
+        masks = None if self.masks is None else self.masks[index]
+        return Split(self.images[index], self.labels[index], masks)
+
+
+def binary_labels(labels: np.ndarray) -> np.ndarray:
+    """(N, findings) of 0 and 1 -> (N,) uint8: 1 where a film has any finding."""
+    return (labels > 0).any(axis=1).astype(np.uint8)
+
+
+def write(folder: Path, about: About, splits: dict[str, Split]) -> None:
+    """One .npy file per array: unlike an .npz it can be mapped into memory without unpacking."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in splits.items():
+        for field in ("images", "labels", "masks"):
+            if (array := getattr(split, field)) is not None:
+                np.save(folder / f"{name}_{field}.npy", np.ascontiguousarray(array))
+    (folder / "about.json").write_text(json.dumps(about.__dict__, indent=2) + "\n")
+
+
+def read(folder: Path, split: str) -> Split:
+    """Map one split of a folder that `write` wrote."""
+    fields = {
+        field: np.load(path, mmap_mode="r")
+        for field in ("images", "labels", "masks")
+        if (path := Path(folder) / f"{split}_{field}.npy").exists()
+    }
+    return Split(**fields)
+
+
+def read_about(folder: Path) -> About:
+    about = json.loads((Path(folder) / "about.json").read_text())
+    return About(about["title"], about["origin"], tuple(about["classes"]))
+
+
+def draw(labels: np.ndarray, n: int | str, seed: int, key: str) -> np.ndarray:
+    """Indices of n films, stratified by class, drawn by seed and in ascending order.
+
+    labels: (N,) of 0 and 1; n: how many, or "all"; key: the parameter's name, for the messages.
+    A smaller draw of the same seed is part of a larger one, so that curves over n are nested.
+    Raises UserError where there are fewer films than asked for or a class would be left empty.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) < 2:
+        raise UserError(f"{key}: all {len(labels)} films are of one class; two are needed")
+    if n == "all":
+        return np.arange(len(labels))
+    if n > len(labels):
+        raise UserError(f"{key} = {n}: there are {len(labels)} films; accepted: 2 to that, or all")
+    positives = round(n * counts[1] / len(labels))
+    if positives == 0 or positives == n:
+        needed = int(np.ceil(len(labels) / (2 * counts.min()))) + 1
+        raise UserError(
+            f"{key} = {n} leaves a class empty (its share is {counts.min() / len(labels):.3f});"
+            f" accepted: {needed} to {len(labels)}, or all"
+        )
+    order = np.random.default_rng(seed).permutation(len(labels))
+    drawn = [order[labels[order] == c][:k] for c, k in ((0, n - positives), (1, positives))]
+    return np.sort(np.concatenate(drawn))
+
+
+def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Shuffled indices of one epoch, in batches; a last one of a single film, with which batch
+    norm cannot work, joins the batch before it."""
+    order = torch.randperm(n, generator=generator)
+    chunks = list(order.split(size))
+    if len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks[-2:] = [torch.cat(chunks[-2:])]
+    yield from chunks

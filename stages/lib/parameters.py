@@ -1,0 +1,177 @@
+"""What `params.yaml` may hold: one typed model, so that a mistake is named before data is read."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stages.lib.errors import UserError
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Labels = Count | Literal["all"]
+Strategy = Literal["unfrozen", "frozen", "headfirst", "gradual"]
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Settings(Block):
+    """Hyper-parameters of one training; the remarks in `params.yaml` say what each one does."""
+
+    lr: float = Field(gt=0, le=1)
+    schedule: Literal["onecycle", "constant"]
+    epochs: Count
+    patience: Count
+    min_delta: float = Field(ge=0, lt=1)
+    batch_size: int = Field(ge=2, le=65536)
+    weight_decay: float = Field(ge=0, le=1)
+    augment: bool
+    width: int = Field(ge=1, le=256)
+    blocks: int = Field(ge=1, le=4)
+    dropout: float = Field(ge=0, lt=1)
+
+
+class Run(Block):
+    """One training: its data, start and strategy, and the settings in which it differs."""
+
+    dataset: str
+    init: str
+    strategy: Strategy
+    labels: Labels
+    val_labels: Labels
+    settings: Literal["", "defaults."]
+    lr: float | None = Field(None, gt=0, le=1)
+    epochs: Count | None = None
+    patience: Count | None = None
+    lr_factor: float = Field(0.1, gt=0, le=1)  # headfirst and gradual: rate after the head's phase
+    layer_decay: float = Field(0.5, gt=0, le=1)  # likewise: rate of each part per part above it
+
+    def overrides(self) -> dict:
+        return self.model_dump(include=set(Settings.model_fields), exclude_none=True)
+
+
+class Evaluation(Block):
+    bootstrap: int = Field(ge=100, le=100_000)
+
+
+class GradCAM(Block):
+    layer: str
+    films: int = Field(ge=2, le=40)
+
+
+class Latent(Block):
+    films: int = Field(ge=10)
+    perplexity: float = Field(gt=1)
+    neighbours: Count
+
+
+class Phantom(Block):
+    seed: Seed
+    train: int = Field(ge=10)
+    val: int = Field(ge=10)
+    test: int = Field(ge=10)
+
+    def sizes(self) -> dict[str, int]:
+        return self.model_dump(exclude={"seed"})
+
+
+class Dataset(Block):
+    title: str
+    positive: str
+    findings: Count
+    url: str
+    md5: str = Field(pattern=r"^[0-9a-f]{32}$")
+    bytes: Count
+    phantom: Phantom
+
+
+class Params(Settings):
+    """The whole of `params.yaml`; its top-level settings are the PneumoniaMNIST classifier's."""
+
+    source: Literal["phantom", "medmnist"]
+    seed: Seed
+    threads: int = Field(ge=1, le=256)
+    defaults: Settings
+    runs: dict[str, Run]
+    evaluation: Evaluation
+    gradcam: GradCAM
+    latent: Latent
+    datasets: dict[str, Dataset]
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> "Params":
+        starts = ["scratch", "autoencoder", *self.runs]
+        for name, run in self.runs.items():
+            _one_of(f"runs.{name}.dataset", run.dataset, list(self.datasets))
+            _one_of(f"runs.{name}.init", run.init, [start for start in starts if start != name])
+        return self
+
+    def settings_of(self, run: str) -> Settings:
+        """The settings of a run: those that its `settings` prefix names, overruled by its own."""
+        base = self.defaults if self.runs[run].settings else self
+        shared = base.model_dump(include=set(Settings.model_fields))
+        return Settings(**shared | self.runs[run].overrides())
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's numbers, as DVC reads them: PyYAML alone takes 1e-3 for a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def load(path: str | Path) -> Params:
+    """Read and check a parameter file.
+
+    Raises UserError, in one line, for the first unknown key, wrong type or value out of range.
+    """
+    try:
+        values = yaml.load(Path(path).read_text(), _Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_first_mistake(path, error)) from None
+
+
+def entry(entries: dict, key: str, kind: str):
+    """`entries[key]`, or a UserError that lists what there is, for names given as arguments."""
+    _one_of(kind, key, list(entries))
+    return entries[key]
+
+
+def _one_of(key: str, value: str, accepted: list[str]) -> None:
+    if value not in accepted:
+        raise UserError(f"{key}: {value!r} is unknown; accepted: {', '.join(accepted)}")
+
+
+def _first_mistake(path: str | Path, error: ValidationError) -> str:
+    mistake = error.errors()[0]
+    place = [
+        str(part) for part in mistake["loc"] if not re.match(r"literal\[|constrained-", str(part))
+    ]
+    if mistake["type"] == "extra_forbidden":
+        known = ", ".join(_fields_at(place[:-1]))
+        return f"{path}: {'.'.join(place)} is not a parameter; accepted here: {known}"
+    if isinstance(mistake.get("ctx", {}).get("error"), UserError):
+        return f"{path}: {mistake['ctx']['error']}"
+    if mistake["type"] == "missing":
+        return f"{path}: {'.'.join(place)} is missing; it must be given"
+    reasons = " or ".join(e["msg"] for e in error.errors() if e["loc"][:1] == mistake["loc"][:1])
+    return f"{path}: {'.'.join(place) or 'the file'} = {mistake['input']!r}: {reasons}"
+
+
+def _fields_at(place: list[str]) -> list[str]:
+    """Names of the fields that the model has at a place such as ["datasets", "chestmnist"]."""
+    model = Params
+    for part in place:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else model
+        model = getattr(annotation, "__args__", (None, annotation))[1]
+    return list(model.model_fields)

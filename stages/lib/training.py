@@ -1,0 +1,179 @@
+"""Training: strategies of freezing, early stopping, and the loop itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stages.lib.augmentation import augment
+from stages.lib.data import Split, batches
+from stages.lib.model import Classifier, in_batches, standardise
+from stages.lib.resampling import auroc, decisions
+
+Phase = dict[str, float]  # part of the network that is trained -> its learning rate
+
+
+@dataclass(frozen=True)
+class Films:
+    """One split on the device that trains: images (N, H, W) uint8, labels (N,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    @classmethod
+    def to(cls, device: torch.device, split: Split) -> "Films":
+        images, labels = (torch.from_numpy(np.array(a)) for a in (split.images, split.labels))
+        return cls(images.to(device), labels.long().to(device))
+
+
+def phases(strategy: str, blocks: int, lr: float, factor: float, decay: float) -> list[Phase]:
+    """What is trained after what, at which rate; parts are counted from the head down.
+
+    unfrozen: everything at once. frozen: the head alone, on the encoder as it came.
+    headfirst: the head alone, then everything at `factor` times the rate, times `decay` for each
+    part further from the head (LP-FT, Kumar et al. 2022; layer-wise rates, Howard & Ruder 2018).
+    gradual: the head, then one part more in each phase, at the rates of headfirst.
+    """
+    parts = ["head", *(f"encoder.{i}" for i in reversed(range(blocks)))]
+    careful = {part: lr * factor * decay**depth for depth, part in enumerate(parts)}
+    head = {"head": lr}
+    return {
+        "unfrozen": [dict.fromkeys(parts, lr)],
+        "frozen": [head],
+        "headfirst": [head, careful],
+        "gradual": [head, *({p: careful[p] for p in parts[: k + 1]} for k in range(1, len(parts)))],
+    }[strategy]
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """(2,) weights by inverse class frequency, n / (2 n_c): both classes weigh the same in sum."""
+    return len(labels) / (2 * torch.bincount(labels, minlength=2).float())
+
+
+class EarlyStopping:
+    """Keeps the weights with the best score and says when to stop.
+
+    A score is better if it exceeds the best by more than `min_delta`; after `patience` epochs
+    without one, `stop` is true.
+    """
+
+    def __init__(self, model: nn.Module, patience: int, min_delta: float) -> None:
+        self.model, self.patience, self.min_delta = model, patience, min_delta
+        self.best, self.waited, self.weights = -np.inf, 0, {}
+
+    def update(self, score: float) -> bool:
+        """Take an epoch's score; true if it is the best so far."""
+        improved = score > self.best + self.min_delta
+        self.waited = 0 if improved else self.waited + 1
+        if improved:
+            self.best = score
+            self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        return improved
+
+    @property
+    def stop(self) -> bool:
+        return self.waited >= self.patience
+
+    def restore(self) -> None:
+        self.model.load_state_dict(self.weights)
+
+
+def fit(
+    model: Classifier, train: Films, val: Films, settings, plan: list[Phase], seed: int
+) -> Iterator[dict]:
+    """Train phase after phase, yielding a row after each epoch; once exhausted, the model holds the
+    weights with the best validation AUROC.
+
+    settings: anything with the fields of `parameters.Settings`; epochs and patience count per
+    phase, and each phase starts from the best weights so far.
+    A row: phase, epoch, lr, train_loss, val_loss, val_auroc, val_balanced_accuracy, and improved;
+    the last row with improved = 1 describes the weights that stay.
+    """
+    model.to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(seed)
+    loss = nn.CrossEntropyLoss(class_weights(train.labels))
+    stopping = EarlyStopping(model, settings.patience, settings.min_delta)
+    epoch = 0
+    for number, phase in enumerate(plan, start=1):
+        stopping.waited = 0
+        for row in _train_phase(model, phase, train, val, settings, loss, generator, stopping):
+            epoch += 1
+            yield {"phase": number, "epoch": epoch, **row}
+        stopping.restore()
+    model.requires_grad_(True)
+
+
+def _train_phase(model, phase, train, val, settings, loss, generator, stopping) -> Iterator[dict]:
+    trained = freeze_all_but(model, phase)
+    optimiser = torch.optim.AdamW(
+        [{"params": part.parameters(), "lr": phase[name]} for name, part in trained.items()],
+        weight_decay=settings.weight_decay,
+    )
+    scheduler = _scheduler(optimiser, settings, steps_per_epoch=_steps(train, settings))
+    for _ in range(settings.epochs):
+        rate = scheduler.get_last_lr()[0]
+        train_loss = _train_epoch(
+            model, trained, train, settings, loss, optimiser, scheduler, generator
+        )
+        scores = validate(model, val, loss)
+        improved = stopping.update(scores["val_auroc"])
+        yield {"lr": rate, "train_loss": train_loss, **scores, "improved": int(improved)}
+        if stopping.stop:
+            return
+
+
+def freeze_all_but(model: Classifier, parts: Phase) -> dict[str, nn.Module]:
+    """Let gradients into the named parts only, and return them."""
+    model.requires_grad_(False)
+    return {name: model.get_submodule(name).requires_grad_(True) for name in parts}
+
+
+def _train_epoch(model, trained, train, settings, loss, optimiser, scheduler, generator) -> float:
+    # What is frozen stays in evaluation mode, or batch norm would go on averaging new films.
+    model.eval()
+    model.dropout.train()
+    for part in trained.values():
+        part.train()
+    total = torch.zeros((), device=train.images.device)
+    for index in batches(len(train.labels), settings.batch_size, generator):
+        films = standardise(train.images[index])
+        films = augment(films, generator) if settings.augment else films
+        value = loss(
+            model(films.contiguous(memory_format=torch.channels_last)), train.labels[index]
+        )
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        scheduler.step()
+        total += value.detach() * len(index)
+    return total.item() / len(train.labels)
+
+
+def _steps(train: Films, settings) -> int:
+    counting = torch.Generator()
+    return sum(1 for _ in batches(len(train.labels), settings.batch_size, counting))
+
+
+def _scheduler(optimiser, settings, steps_per_epoch: int):
+    if settings.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        [group["lr"] for group in optimiser.param_groups],
+        total_steps=settings.epochs * steps_per_epoch,
+    )
+
+
+def validate(model: Classifier, val: Films, loss: nn.Module) -> dict[str, float]:
+    """Loss, AUROC and balanced accuracy on the validation films."""
+    model.eval()
+    logits = in_batches(model, val.images)
+    labels = val.labels.cpu().numpy()
+    positive = (logits[:, 1] - logits[:, 0]).cpu().numpy()
+    return {
+        "val_loss": loss(logits, val.labels).item(),
+        "val_auroc": float(auroc(labels, positive)[0]),
+        "val_balanced_accuracy": float(decisions(labels, positive > 0)["balanced_accuracy"][0]),
+    }

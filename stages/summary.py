@@ -1,0 +1,26 @@
+"""Print the headline figures of the last `dvc repro`, and where the rest lies."""
+
+import json
+from pathlib import Path
+
+from stages.lib import command
+
+
+def summary(metrics: Path) -> None:
+    reports = {path.stem: json.loads(path.read_text()) for path in sorted(metrics.glob("*.json"))}
+    print(f"\n{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}n test films")
+    for run, report in reports.items():
+        if "auroc" in report:
+            cells = [f"{cell(report, key):<24}" for key in ("auroc", "accuracy")]
+            majority = f"{report['majority_accuracy']:<10.3f}"
+            print(f"{run:<22}{''.join(cells)}{majority}{report['n']:,} of {report['data']}")
+    print("\nFigures: plots/<run>/*.png, numbers: metrics/, compare: dvc metrics diff")
+
+
+def cell(report: dict, key: str) -> str:
+    low, high = report["ci95"][key]
+    return f"{report[key]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+if __name__ == "__main__":
+    command.run(summary)

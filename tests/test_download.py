@@ -1,0 +1,552 @@
+"""The download against a real server on localhost that misbehaves in every way known to us."""
+
+import hashlib
+import io
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from stages import download
+from stages.lib import archive, fetching, parameters
+from stages.lib.command import one_line
+from stages.lib.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+GENUINE = ROOT.parent / "shared/medmnist/pneumoniamnist.npz"
+SIZES = {"train": 70, "val": 20, "test": 30}
+QUICK = fetching.Patience(attempts=4, backoff=0.001, connect=0.3, silence=0.3)
+
+
+def films(findings: int = 1, **changed: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of a small valid archive, incompressible so that transfers take several chunks."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, n in SIZES.items():
+        arrays[f"{split}_images"] = rng.integers(0, 256, (n, 28, 28), np.uint8)
+        arrays[f"{split}_labels"] = rng.integers(0, 2, (n, findings), np.uint8)
+    return arrays | changed
+
+
+def packed(arrays: dict[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+BODY = packed(films())
+MD5 = hashlib.md5(BODY).hexdigest()
+HTML = b"<html><body>Please log in to the hospital network.</body></html>"
+
+
+# ------------------------------------------------------------------------------------- the server
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self)
+        behaviours = self.server.behaviours
+        (behaviours.pop(0) if len(behaviours) > 1 else behaviours[0])(self)
+
+    def reply(self, status: int, body: bytes, length: int | None = None, **headers: str):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """Answers each request by the next of `behaviours`, and all further ones by the last."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests, self.behaviours = [], [whole]
+        self.leave = threading.Event()
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.url = f"{self.address}/files/films.npz?download=1"
+
+    def ranges(self) -> list[str | None]:
+        return [request.headers["Range"] for request in self.requests]
+
+
+def status(code: int):
+    return lambda handler: handler.reply(code, b"an error page")
+
+
+def page(body: bytes):
+    return lambda handler: handler.reply(200, body)
+
+
+whole = page(BODY)
+
+
+def ranged(handler: Handler):
+    """The rest of the file, as a server answers that knows ranges."""
+    if not (wanted := handler.headers["Range"]):
+        return handler.reply(200, BODY)
+    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+    if start >= len(BODY):
+        return handler.reply(416, b"")
+    content_range = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+    handler.reply(206, BODY[start:], Content_Range=content_range)
+
+
+def truncated(handler: Handler):
+    handler.reply(200, BODY[:50_000], length=len(BODY))
+    handler.close_connection = True
+
+
+def silent(handler: Handler):
+    handler.server.leave.wait(5)
+    handler.close_connection = True
+
+
+def hanging_up(handler: Handler):
+    handler.close_connection = True
+
+
+def stalling(handler: Handler):
+    handler.reply(200, BODY[:50_000], length=len(BODY))
+    silent(handler)
+
+
+def endless(handler: Handler):
+    """More and more bytes, without an announced length."""
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(bytes(1 << 16))
+    except OSError:
+        handler.close_connection = True
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.leave.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+    """An empty home, no mirror, no proxy between us and localhost."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name == "MEDMNIST_MIRROR":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    return tmp_path / "data" / "raw" / "films.npz"
+
+
+def fetch(out: Path, *sources, md5: str = MD5, n_bytes: int = len(BODY), patience=QUICK):
+    return fetching.fetch(out, [str(source) for source in sources], md5, n_bytes, patience)
+
+
+def failure(out: Path, *sources, **options) -> str:
+    """The one line with which fetching ends; nothing may lie at `out`."""
+    with pytest.raises(UserError) as caught:
+        fetch(out, *sources, **options)
+    assert not out.exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def part(out: Path) -> Path:
+    return out.with_name(f"{out.name}.{MD5[:8]}.part")
+
+
+# ----------------------------------------------------------------------------- answers of a server
+
+
+def test_download_is_byte_identical_and_leaves_no_part(server, out):
+    assert fetch(out, server.url) == (server.url, [])
+    assert out.read_bytes() == BODY
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 410])
+def test_refusals_are_not_repeated(server, out, code):
+    server.behaviours = [status(code)]
+    assert f"films.npz could not be had from {server.url} (HTTP {code} " in failure(out, server.url)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+def test_passing_errors_are_repeated(server, out, code):
+    server.behaviours = [status(code), status(code), whole]
+    fetch(out, server.url)
+    assert len(server.requests) == 3
+
+
+def test_lasting_server_error_ends_after_the_last_attempt(server, out):
+    server.behaviours = [status(500)]
+    assert "(HTTP 500 Internal Server Error; 4 attempts)" in failure(out, server.url)
+    assert len(server.requests) == 4
+
+
+def test_pauses_double(server, out, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    server.behaviours = [status(500)]
+    failure(out, server.url, patience=QUICK._replace(backoff=1.0))
+    assert pauses == [1.0, 2.0, 4.0]
+
+
+def test_truncated_body_is_resumed(server, out):
+    server.behaviours = [truncated, ranged]
+    fetch(out, server.url)
+    assert out.read_bytes() == BODY
+    assert server.ranges() == [None, f"bytes={fetching.CHUNK}-"]
+
+
+def test_stalling_body_is_resumed(server, out):
+    server.behaviours = [stalling, ranged]
+    fetch(out, server.url)
+    assert out.read_bytes() == BODY
+    assert server.ranges() == [None, f"bytes={fetching.CHUNK}-"]
+
+
+def test_server_without_ranges_starts_again(server, out):
+    server.behaviours = [truncated, whole]
+    fetch(out, server.url)
+    assert out.read_bytes() == BODY
+
+
+def test_interrupted_download_is_resumed_by_the_next_run(server, out):
+    server.behaviours = [truncated]
+    line = failure(out, server.url, patience=QUICK._replace(attempts=1))
+    assert "more expected); 1 attempts)" in line
+    server.behaviours = [ranged]
+    fetch(out, server.url)
+    assert out.read_bytes() == BODY
+    assert server.ranges()[-1] == f"bytes={fetching.CHUNK}-"
+
+
+@pytest.mark.parametrize("older", [BODY, BODY + b"more", b"<html>" * 500], ids=len)
+def test_useless_older_half_is_thrown_away(server, out, older):
+    """A complete or oversized part is answered by 416, a foreign one gives a wrong MD5."""
+    out.parent.mkdir(parents=True)
+    part(out).write_bytes(older)
+    server.behaviours = [ranged]
+    fetch(out, server.url)
+    assert out.read_bytes() == BODY
+    assert len(server.requests) == 2
+
+
+def test_silent_server_times_out(server, out):
+    server.behaviours = [silent]
+    started = time.monotonic()
+    line = failure(out, server.url, patience=QUICK._replace(attempts=2))
+    assert "Read timed out. (read timeout=0.3); 2 attempts)" in line
+    assert time.monotonic() - started < 3
+
+
+def test_server_that_hangs_up(server, out):
+    server.behaviours = [hanging_up]
+    assert "(Remote end closed connection without response; 4 attempts)" in failure(out, server.url)
+
+
+def test_wrong_md5_is_told_and_deleted(server, out):
+    server.behaviours = [page(HTML)]
+    expected = f"its MD5 is {hashlib.md5(HTML).hexdigest()}, expected {MD5}"
+    assert expected in failure(out, server.url)
+    assert list(out.parent.iterdir()) == []
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("behaviour", [whole, endless])
+def test_far_too_large_body_is_not_read_to_its_end(server, out, behaviour):
+    server.behaviours = [behaviour]
+    limit = len(BODY) // 4 * 2
+    assert f"more than {limit:,} bytes, twice" in failure(out, server.url, n_bytes=limit // 2)
+    assert list(out.parent.iterdir()) == []
+
+
+def test_refused_connection(out):
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/films.npz"
+        assert "Connection refused; 4 attempts)" in failure(out, url)
+
+
+def test_no_network(out):
+    line = failure(out, "http://nonexistent.invalid/films.npz")
+    assert "Failed to resolve 'nonexistent.invalid'" in line
+    assert line.endswith("4 attempts)")
+
+
+@pytest.mark.parametrize("url", ["ftp://host/films.npz", "http:///films.npz", "http://[/films.npz"])
+def test_address_that_is_none(out, url):
+    assert f"films.npz could not be had from {url} (" in failure(out, url)
+
+
+# ------------------------------------------------------------------------ the order of the sources
+
+
+def test_first_good_source_wins(server, out, tmp_path):
+    none, bad, good = (tmp_path / f"{name}.npz" for name in ("none", "bad", "good"))
+    bad.write_bytes(HTML)
+    good.write_bytes(BODY)
+    source, passed_over = fetch(out, none, bad, good, server.url)
+    assert source == str(good)
+    assert [failure.split(" (")[0] for failure in passed_over] == [str(none), str(bad)]
+    assert good.read_bytes() == out.read_bytes() == BODY
+    assert not server.requests
+
+
+def test_all_failures_are_in_the_one_line(server, out, tmp_path):
+    server.behaviours = [status(403)]
+    line = failure(out, tmp_path, tmp_path / "none.npz", server.url)
+    assert f"{tmp_path} (no such file), nor from {tmp_path / 'none.npz'} (no such file)" in line
+    assert f"nor from {server.url} (HTTP 403 Forbidden)" in line
+
+
+@pytest.mark.parametrize(
+    ("mirror", "first"),
+    [
+        ("", []),
+        ("/mnt/mirror/", ["/mnt/mirror/films.npz"]),
+        ("~/mirror", ["~/mirror/films.npz"]),
+        ("http://mirror.example/medmnist", ["http://mirror.example/medmnist/films.npz"]),
+    ],
+)
+def test_mirror_then_cache_then_url(monkeypatch, mirror, first):
+    url, home = "https://host/records/1/films.npz?download=1", os.environ["HOME"]
+    monkeypatch.setenv("MEDMNIST_MIRROR", mirror)
+    assert download.sources(url) == [*first, f"{home}/.medmnist/films.npz", url]
+
+
+@pytest.mark.parametrize("own", ["mine.npz", "~/mine.npz"])
+def test_own_file_by_relative_path(out, tmp_path, monkeypatch, own):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.npz").write_bytes(BODY)
+    assert fetch(out, own) == (own, [])
+    assert out.read_bytes() == BODY
+
+
+def test_path_that_cannot_be_looked_at_is_passed_over(server, out):
+    name = 5000 * "x"
+    assert f"{name} (File name too long)" in failure(out, name)
+    assert fetch(out, name, server.url)[0] == server.url
+
+
+# ------------------------------------------------------------------------------------ a full disk
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("how", ["download", "copy"])
+def test_full_disk(server, out, tmp_path, how):
+    (tmp_path / "good.npz").write_bytes(BODY)
+    out.parent.mkdir(parents=True)
+    part(out).symlink_to("/dev/full")
+    with pytest.raises(SystemExit) as ended, one_line("download"):
+        fetch(out, server.url if how == "download" else tmp_path / "good.npz")
+    assert ended.value.code == f"download: No space left on device: {out}"
+    assert list(out.parent.iterdir()) == []
+
+
+# -------------------------------------------------------------------------------------- archives
+
+
+def verdict(path: Path, contents: bytes | dict, findings: int = 1, **options) -> str:
+    """What `check` says about the contents, without the path; empty if it accepts them."""
+    path.write_bytes(packed(contents) if isinstance(contents, dict) else contents)
+    try:
+        archive.check(path, findings, **options)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return str(error).removeprefix(f"{path}: ")
+    return ""
+
+
+@pytest.mark.parametrize("findings", [1, 14])
+def test_valid_archives_are_accepted(tmp_path, findings):
+    assert verdict(tmp_path / "a.npz", films(findings), findings) == ""
+    labels = films(findings)["val_labels"].astype(np.int64)
+    extra = films(findings, val_labels=labels, origin=np.array("phantom"))
+    assert verdict(tmp_path / "a.npz", extra, findings) == ""
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [b"", HTML, BODY[:-100], BODY.replace(b"NUMPY", b"NUMPI"), BODY[:5000] + b"x" + BODY[5001:]],
+    ids=["empty", "html", "truncated", "no_npy", "checksum"],
+)
+def test_files_that_are_no_archives(tmp_path, contents):
+    assert verdict(tmp_path / "a.npz", contents).startswith("not a readable npz archive (")
+
+
+IMAGES, LABELS = "uint8 (n, 28, 28), n at least 1", "integer (70, 1)"
+OBJECTS = np.array([[print]] * 70, dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("key", "array", "expected"),
+    [
+        ("train_images", np.zeros((70, 28, 28)), f"float64 (70, 28, 28); accepted: {IMAGES}"),
+        ("train_images", np.zeros((70, 784), "u1"), f"uint8 (70, 784); accepted: {IMAGES}"),
+        ("train_images", np.zeros((70, 64, 64), "u1"), f"uint8 (70, 64, 64); accepted: {IMAGES}"),
+        ("train_images", np.zeros((0, 28, 28), "u1"), f"uint8 (0, 28, 28); accepted: {IMAGES}"),
+        ("train_labels", np.zeros((70, 1)), f"float64 (70, 1); accepted: {LABELS}"),
+        ("train_labels", np.zeros(70, "u1"), f"uint8 (70,); accepted: {LABELS}"),
+        ("train_labels", np.zeros((70, 14), "u1"), f"uint8 (70, 14); accepted: {LABELS}"),
+        ("train_labels", np.zeros((69, 1), "u1"), f"uint8 (69, 1); accepted: {LABELS}"),
+    ],
+)
+def test_wrong_shapes_and_types(tmp_path, key, array, expected):
+    assert verdict(tmp_path / "a.npz", films(**{key: array})) == f"{key} is {expected}"
+
+
+def test_labels_other_than_0_and_1(tmp_path):
+    odd = films(test_labels=np.full((30, 1), 7, np.uint8))
+    assert verdict(tmp_path / "a.npz", odd) == "test_labels holds 7; accepted: 0 and 1"
+
+
+def test_missing_key(tmp_path):
+    arrays = films()
+    del arrays["val_labels"]
+    assert verdict(tmp_path / "a.npz", arrays).startswith("val_labels is missing; it holds train_")
+
+
+def test_pickled_objects_are_never_loaded(tmp_path):
+    for key in ("train_labels", "extra"):
+        line = verdict(tmp_path / "a.npz", films(**{key: OBJECTS}))
+        assert line == f"{key} holds pickled objects; accepted: plain numbers"
+
+
+def test_zip_bomb_is_not_unpacked(tmp_path):
+    bomb = io.BytesIO()
+    np.savez_compressed(bomb, **films(extra=np.zeros(50_000_000, np.uint8)))
+    line = verdict(tmp_path / "a.npz", bomb.getvalue(), max_bytes=10_000_000)
+    assert line.endswith("accepted: up to 10,000,000")
+
+
+def test_header_that_claims_more_than_is_there(tmp_path):
+    contents = BODY.replace(b"(70, 28, 28), } ", b"(7000000,28,28)}", 1)
+    line = verdict(tmp_path / "a.npz", contents)
+    assert line == "train_images has shape (7000000, 28, 28); accepted: up to 1,073,741,824 bytes"
+
+
+def test_written_archive_is_deterministic_and_whole(tmp_path):
+    for folder in ("one", "two"):
+        archive.write(tmp_path / folder / "a.npz", films())
+    one, two = (tmp_path / folder / "a.npz" for folder in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert list(one.parent.iterdir()) == [one]
+    archive.check(one, 1)
+
+
+@pytest.mark.skipif(not GENUINE.exists(), reason="needs the genuine PneumoniaMNIST")
+def test_genuine_archive_is_accepted():
+    archive.check(GENUINE, 1)
+    declared = parameters.load(ROOT / "params.yaml").datasets["pneumoniamnist"]
+    assert hashlib.md5(GENUINE.read_bytes()).hexdigest() == declared.md5
+    assert GENUINE.stat().st_size == declared.bytes
+
+
+# -------------------------------------------------------------------------------- the real script
+
+
+def stage(tmp_path, out, source="medmnist", limit=None, mirror="", **declared):
+    """Run the stage's command on PneumoniaMNIST, declared as given."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"source": source}
+    values["datasets"]["pneumoniamnist"] |= declared
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    command = ["-m", "stages.download", "pneumoniamnist"]
+    return subprocess.run(
+        [sys.executable, *command, "--params", tmp_path / "params.yaml", "--out", out],
+        cwd=ROOT,
+        env=os.environ | {"MEDMNIST_MIRROR": str(mirror)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=limit,
+    )
+
+
+def assert_one_line(ended, out: Path) -> str:
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.count("\n") == 1
+    assert not list(out.parent.glob("*"))
+    return ended.stderr
+
+
+PHANTOM = {"phantom": {"seed": 0, "train": 10, "val": 10, "test": 10}}
+
+
+def small_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def test_script_passes_over_a_bad_mirror(server, out, tmp_path):
+    (tmp_path / "films.npz").write_bytes(HTML)
+    declared = {"url": server.url, "md5": MD5, "bytes": len(BODY)}
+    ended = stage(tmp_path, out, mirror=tmp_path, **declared)
+    mirror, cache, used = ended.stdout.splitlines()
+    assert mirror.startswith(f"download: passed over {tmp_path}/films.npz (its MD5 is ")
+    assert cache == f"download: passed over {tmp_path}/home/.medmnist/films.npz (no such file)"
+    assert used == f"download: {out} is {server.url}"
+
+
+def test_script_fetches_from_a_mirror(server, out, tmp_path):
+    url = "https://nonexistent.invalid/films.npz?download=1"
+    declared = {"url": url, "md5": MD5, "bytes": len(BODY)}
+    ended = stage(tmp_path, out, mirror=f"{server.address}/mirror/", **declared)
+    assert ended.stdout == f"download: {out} is {server.address}/mirror/films.npz\n"
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert server.requests[0].path == "/mirror/films.npz"
+    assert out.read_bytes() == BODY
+
+
+def test_script_says_in_one_line_what_to_do(server, out, tmp_path):
+    server.behaviours = [status(404)]
+    line = assert_one_line(stage(tmp_path, out, url=server.url, mirror=tmp_path), out)
+    assert line.startswith("download: films.npz could not be had from")
+    advice = ("MEDMNIST_MIRROR", "datasets.pneumoniamnist.url", "md5", "source=phantom")
+    assert all(word in line for word in advice)
+
+
+def test_script_refuses_a_page_whose_md5_was_declared(out, tmp_path):
+    (tmp_path / "page.npz").write_bytes(HTML)
+    md5 = hashlib.md5(HTML).hexdigest()
+    ended = stage(tmp_path, out, url=str(tmp_path / "page.npz"), md5=md5, bytes=len(HTML))
+    assert ended.stderr.startswith(f"download: {out}: not a readable npz archive")
+    assert (ended.returncode, ended.stderr.count("\n"), out.exists()) == (1, 1, False)
+
+
+def test_script_marks_a_phantom(out, tmp_path):
+    ended = stage(tmp_path, out, "phantom", **PHANTOM)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "PHANTOM" in ended.stdout
+    assert np.load(out)["origin"] == "phantom"
+
+
+def test_script_without_room_for_the_phantom(out, tmp_path):
+    line = assert_one_line(stage(tmp_path, out, "phantom", small_files, **PHANTOM), out)
+    assert line == f"download: File too large: {out}\n"
