@@ -18,8 +18,8 @@ def binarize(dataset: str, params: Params, archive: Path, out: Path, metrics: Pa
     counts = {name: class_counts(split.labels) for name, split in splits.items()}
     # Of the three splits, listed, DVC's table shows test alone: its scores stand beside the runs'.
     shown = {key: counts["test"][key] for key in ("n", "prevalence", "majority_accuracy")}
-    splits = [{"split": name, **count} for name, count in counts.items()]
-    tables.write_json(metrics, {"data": about.caption(), **shown, "splits": splits})
+    listed = [{"split": name, **count} for name, count in counts.items()]
+    tables.write_json(metrics, {"data": about.caption(), **shown, "splits": listed})
     figures.save(figures.class_counts(counts, about), plot)
     print(f"binarize: {about.caption()}: " + ", ".join(f"{k} {len(v)}" for k, v in splits.items()))
 

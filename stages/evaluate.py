@@ -1,6 +1,5 @@
 """Stage: score one run on its test films, once, with the threshold chosen on validation."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ def evaluate(
     device, about = runtime.prepare(params.threads), data.read_about(films)
     classifier = model.load_classifier(weights).to(device)
     test, val = data.read(films, "test"), data.read(films, "val")
-    val = val[np.array(json.loads(drawn.read_text())["val"])]
+    val = val[np.array(tables.read_json(drawn)["val"])]
     probability, val_probability = (
         model.probabilities(classifier, torch.from_numpy(np.array(split.images)).to(device))
         for split in (test, val)

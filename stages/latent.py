@@ -1,10 +1,8 @@
 """Stage: look into one run's latent space, and measure how well the classes separate there."""
 
-import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from stages.lib import command, data, embedding, figures, model, resampling, runtime, tables
 from stages.lib.parameters import Params
@@ -22,24 +20,20 @@ def latent(
 ) -> None:
     device, about = runtime.prepare(params.threads), data.read_about(films)
     classifier = model.load_classifier(weights).to(device)
-    index = np.array(json.loads(drawn.read_text())["train"])
+    index = np.array(tables.read_json(drawn)["train"])
     train, test = data.read(films, "train")[index], data.read(films, "test")
-    vectors = {
-        name: model.in_batches(classifier.embed, torch.from_numpy(np.array(s.images)).to(device))
-        for name, s in {"train": train, "test": test}.items()
-    }
-    vectors = {name: v.double().cpu().numpy() for name, v in vectors.items()}
+    known, vectors = (model.embeddings(classifier, s.images, device) for s in (train, test))
     counts = resampling.counts(len(test), params.evaluation.bootstrap, params.seed)
     report = embedding.separation(
-        (vectors["train"], train.labels),
-        (vectors["test"], test.labels),
+        (known, train.labels),
+        (vectors, test.labels),
         params.latent.neighbours,
         counts,
     )
     shown = np.sort(
         np.random.default_rng(params.seed).permutation(len(test))[: params.latent.films]
     )
-    projections, explained = project(vectors["test"][shown], params)
+    projections, explained = project(vectors[shown], params)
     tables.write_csv(points, rows(shown, test.labels[shown], projections, about))
     report = {"n": len(test), "variance_explained": float(explained.sum()), **report}
     tables.write_json(metrics, {"data": about.caption(), **report})

@@ -1,13 +1,12 @@
 """Print the headline figures of the last `dvc repro`, and where the rest lies."""
 
-import json
 from pathlib import Path
 
-from stages.lib import command
+from stages.lib import command, tables
 
 
 def summary(metrics: Path) -> None:
-    reports = {path.stem: json.loads(path.read_text()) for path in sorted(metrics.glob("*.json"))}
+    reports = {path.stem: tables.read_json(path) for path in sorted(metrics.glob("*.json"))}
     print(f"\n{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}n test films")
     for run, report in reports.items():
         if "auroc" in report:

@@ -35,6 +35,11 @@ def _arguments(stage: Callable[..., None], description: str | None) -> dict:
     return given
 
 
+def at(pattern: Path, **names: str) -> Path:
+    """The path that a pattern such as `metrics/{run}.json` stands for."""
+    return Path(str(pattern).format(**names))
+
+
 @contextmanager
 def one_line(stage: str) -> Iterator[None]:
     """End the process with one line on stderr and exit code 1 for a user's mistake, a full disk

@@ -67,13 +67,12 @@ def class_counts(counts: dict[str, dict], about: About) -> Figure:
 
 def history(epochs: dict[str, list[float]], about: About, run: str) -> Figure:
     """Loss and validation score over the epochs, with the epoch whose weights were kept."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     chosen = int(np.flatnonzero(epochs["improved"])[-1])
     left.plot(epochs["epoch"], epochs["train_loss"], color="black", label="training")
     left.plot(epochs["epoch"], epochs["val_loss"], color=GREY, ls="--", label="validation")
     left.set(ylabel="weighted cross-entropy", ylim=(0, None))
-    left.legend(frameon=False)
     right.plot(epochs["epoch"], epochs["val_auroc"], color="black", label="AUROC")
     right.plot(
         epochs["epoch"], epochs["val_balanced_accuracy"], color=GREY, ls="--", label="bal. accuracy"
@@ -92,7 +91,9 @@ def history(epochs: dict[str, list[float]], about: About, run: str) -> Figure:
         color=CLASS_COLOURS[1],
         label=f"kept: epoch {epochs['epoch'][chosen]:.0f}, {epochs['val_auroc'][chosen]:.4f}",
     )
-    right.legend(frameon=False, fontsize=9, loc="lower right")
+    for axes in (left, right):
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+        axes.legend(frameon=False, fontsize=9, ncols=3, **below)
     figure.suptitle(f"Training of {run} on {about.caption()}")
     return figure
 
@@ -258,3 +259,153 @@ def _with_interval(report: dict, key: str) -> str:
 
 def _columns(rows: list[dict]) -> list[list]:
     return [list(column) for column in zip(*(row.values() for row in rows))]
+
+
+def reconstructions(
+    films: np.ndarray, rebuilt: dict[str, np.ndarray], scores: dict, about: About
+) -> Figure:
+    """One column per film: the film, and by method its reconstruction and the error there."""
+    n, last = len(films), None
+    titles = {"autoencoder": "autoencoder", "pca": "PCA, same code", "mean_film": "mean film"}
+    figure = Figure(figsize=(1.2 * n + 2.2, 9.4), layout="constrained")
+    axes = figure.subplots(1 + 2 * len(rebuilt), n, squeeze=False)
+    for row in axes.flat:
+        row.set_xticks(())
+        row.set_yticks(())
+    for i in range(n):
+        axes[0, i].imshow(films[i], cmap="gray", vmin=0, vmax=1)
+        for k, method in enumerate(titles):
+            axes[1 + 2 * k, i].imshow(rebuilt[method][i], cmap="gray", vmin=0, vmax=1)
+            error = rebuilt[method][i] - films[i]
+            last = axes[2 + 2 * k, i].imshow(error, cmap="RdBu", vmin=-0.3, vmax=0.3)
+    labels = ["film"]
+    for method, title in titles.items():
+        labels += [f"{title}\n{scores['psnr'][method]:.1f} dB", "its error"]
+    for row, label in zip(axes[:, 0], labels):
+        row.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
+    bar = figure.colorbar(last, ax=axes, shrink=0.4, pad=0.01)
+    bar.set_label("reconstruction - film (films from 0 to 1)")
+    figure.suptitle(
+        f"Reconstructions of {n} test films of {about.caption()};"
+        f" PSNR: mean over n = {scores['n']:,} test films"
+    )
+    return figure
+
+
+def run_scores(reports: dict[str, dict]) -> Figure:
+    """AUROC, balanced accuracy and accuracy of every run with its interval and its chance level."""
+    figure = Figure(figsize=(11, 1.6 + 0.5 * len(reports)), layout="constrained")
+    place = np.arange(len(reports))[::-1]
+    panels = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
+    for axes, (key, title) in zip(figure.subplots(1, 3, sharey=True), panels.items()):
+        for y, report in zip(place, reports.values()):
+            chance = report["majority_accuracy"] if key == "accuracy" else 0.5
+            _point(axes, y, report[key], report["ci95"][key], CLASS_COLOURS[0])
+            axes.plot((chance, chance), (y - 0.35, y + 0.35), color=CLASS_COLOURS[1], lw=2)
+        axes.set(xlabel=title, ylim=(-0.6, len(reports) - 0.4))
+        axes.grid(axis="x", color="#dddddd")
+    figure.axes[0].set_yticks(place, [f"{run} (n = {r['n']:,})" for run, r in reports.items()])
+    figure.suptitle(
+        f"Runs on their test films, {captions(reports)}\n"
+        "with 95 % intervals; orange: chance, or the majority class"
+    )
+    return figure
+
+
+def captions(reports: dict[str, dict]) -> str:
+    """The data sets that runs were tested on."""
+    return " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
+
+
+def differences(answers: list[dict], data: str) -> Figure:
+    """Paired differences of AUROC and of balanced accuracy, one row per question."""
+    figure = Figure(figsize=(11, 1.6 + 0.55 * len(answers)), layout="constrained")
+    place = np.arange(len(answers))[::-1]
+    panels = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
+    for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), panels.items()):
+        axes.axvline(0, color=GREY, ls=":")
+        for y, entry in zip(place, answers):
+            clear = entry[key]["p_holm"] < 0.05
+            colour = CLASS_COLOURS[0] if clear else GREY
+            _point(axes, y, entry[key]["difference"], entry[key]["ci95"], colour)
+            text = f"p = {entry[key]['p_holm']:.3f}"
+            axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
+        axes.set(xlabel=f"difference of {title}", ylim=(-0.6, len(answers) - 0.4))
+        axes.grid(axis="x", color="#dddddd")
+    figure.axes[0].set_yticks(
+        place, [f"{e['run']} - {e['against']}\n(n = {e['n']:,})" for e in answers], fontsize=10
+    )
+    figure.suptitle(
+        f"Paired differences on the same test films, {data}\n"
+        "with 95 % intervals; p after Holm, blue: p < .05"
+    )
+    return figure
+
+
+def _point(axes, y: float, value: float, interval: list[float], colour: str) -> None:
+    axes.plot(interval, (y, y), color=colour, lw=2, solid_capstyle="butt")
+    axes.plot(value, y, "o", color=colour, markersize=7)
+
+
+def latent_spaces(
+    points: dict[str, dict],
+    separations: dict[str, dict],
+    starts: dict[str, str],
+    similar: list[dict],
+    about: About,
+) -> Figure:
+    """Latent spaces of several runs on the same test films: PCA above, t-SNE below, and under each
+    pair how well the classes separate and how far training moved the encoder from its start."""
+    n = len(points)
+    figure = Figure(figsize=(4.6 * n, 9.6), layout="constrained")
+    axes = figure.subplots(2, n, squeeze=False)
+    cka = {(pair["a"], pair["b"]): pair["cka"] for pair in similar}
+    for column, (run, table) in enumerate(points.items()):
+        labels = np.array([about.classes.index(name) for name in table["class"]])
+        for row, kind in zip(axes[:, column], ("pca", "tsne")):
+            xy = np.column_stack([table[f"{kind}_1"], table[f"{kind}_2"]])
+            scatter(row, xy, labels, about)
+            row.set(xticks=(), yticks=())
+        axes[0, column].set_title(f"{run}\n(from {starts[run]})")
+        report = separations[run]
+        lines = [
+            f"silhouette {_with_interval(report, 'silhouette')}",
+            f"k-NN bal. accuracy {_with_interval(report, 'knn_balanced_accuracy')}",
+            f"linear-probe AUROC {_with_interval(report, 'probe_auroc')}",
+        ]
+        if (starts[run], run) in cka:
+            lines.append(f"CKA with {starts[run]}: {cka[starts[run], run]:.3f}")
+        axes[1, column].set_xlabel("\n".join(lines), fontsize=11)
+    for row, name in zip(axes[:, 0], ("PCA", "t-SNE")):
+        row.set_ylabel(f"{name} (no units)")
+    axes[0, 0].legend(frameon=False, fontsize=10)
+    figure.suptitle(f"Latent spaces of the same test films, {about.caption()}")
+    return figure
+
+
+CURVE_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
+
+
+def efficiency(table: list[dict], captions: dict[str, str]) -> Figure:
+    """Test AUROC over the number of labels: mean, and the range over the seeds as a band."""
+    figure = Figure(figsize=(5.8 * len(captions), 4.8), layout="constrained")
+    for axes, (dataset, caption) in zip(
+        figure.subplots(1, len(captions), squeeze=False).flat, captions.items()
+    ):
+        rows = [row for row in table if row["dataset"] == dataset]
+        for colour, start in zip(CURVE_COLOURS, dict.fromkeys(row["start"] for row in rows)):
+            curve = sorted((r for r in rows if r["start"] == start), key=lambda r: r["labels"])
+            n, mean, low, high = (
+                [row[key] for row in curve] for key in ("labels", "auroc", "lowest", "highest")
+            )
+            axes.plot(n, mean, "o-", color=colour, label=start)
+            axes.fill_between(n, low, high, color=colour, alpha=0.15, lw=0)
+        axes.set_xscale("log")
+        ticks = sorted({row["labels"] for row in rows})
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set(xlabel="labelled training films", ylabel="test AUROC (chance .5)", title=caption)
+        axes.grid(color="#dddddd")
+        axes.legend(frameon=False, loc="lower right", fontsize=10)
+    figure.suptitle(f"Label efficiency: mean and range of {table[0]['seeds']} seeds")
+    return figure

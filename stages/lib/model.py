@@ -139,3 +139,9 @@ def load_classifier(path: Path) -> Classifier:
     model = Classifier(about["width"], about["blocks"], about["dropout"])
     model.load_state_dict(weights)
     return model.eval()
+
+
+def embeddings(model: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
+    """(N, maps) latent vectors of (N, H, W) uint8 images; set `model.eval()` before."""
+    vectors = in_batches(model.embed, torch.from_numpy(np.array(images)).to(device))
+    return vectors.double().cpu().numpy()

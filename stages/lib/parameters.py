@@ -47,11 +47,48 @@ class Run(Block):
     lr: float | None = Field(None, gt=0, le=1)
     epochs: Count | None = None
     patience: Count | None = None
-    lr_factor: float = Field(0.1, gt=0, le=1)  # headfirst and gradual: rate after the head's phase
-    layer_decay: float = Field(0.5, gt=0, le=1)  # likewise: rate of each part per part above it
+    lr_factor: float = Field(0.3, gt=0, le=1)  # headfirst and gradual: rate after the head's phase
+    layer_decay: float = Field(0.6, gt=0, le=1)  # likewise: rate of each part per part above it
 
     def overrides(self) -> dict:
         return self.model_dump(include=set(Settings.model_fields), exclude_none=True)
+
+
+class Autoencoder(Block):
+    dataset: str
+    code: Count
+    dropout: float = Field(ge=0, lt=1)
+    lr: float = Field(gt=0, le=1)
+    epochs: Count
+    patience: Count
+    batch_size: int = Field(ge=2, le=65536)
+    weight_decay: float = Field(ge=0, le=1)
+
+
+class Question(Block):
+    run: str
+    against: str
+
+
+class Comparison(Block):
+    questions: list[Question]
+    spaces: dict[str, list[str]]
+
+
+class Start(Block):
+    init: str
+    strategy: Strategy
+    lr_factor: float = Field(0.3, gt=0, le=1)
+    layer_decay: float = Field(0.6, gt=0, le=1)
+
+
+class Efficiency(Block):
+    labels: list[Labels]
+    seeds: Count
+    lr: float = Field(gt=0, le=1)
+    films: Count
+    val_share: float = Field(gt=0, le=1)
+    curves: dict[str, list[Start]]
 
 
 class Evaluation(Block):
@@ -97,6 +134,9 @@ class Params(Settings):
     threads: int = Field(ge=1, le=256)
     defaults: Settings
     runs: dict[str, Run]
+    autoencoder: Autoencoder
+    comparison: Comparison
+    efficiency: Efficiency
     evaluation: Evaluation
     gradcam: GradCAM
     latent: Latent
@@ -108,6 +148,17 @@ class Params(Settings):
         for name, run in self.runs.items():
             _one_of(f"runs.{name}.dataset", run.dataset, list(self.datasets))
             _one_of(f"runs.{name}.init", run.init, [start for start in starts if start != name])
+        _one_of("autoencoder.dataset", self.autoencoder.dataset, list(self.datasets))
+        for i, question in enumerate(self.comparison.questions):
+            for field, run in question:
+                _one_of(f"comparison.questions.{i}.{field}", run, list(self.runs))
+        for space, runs in self.comparison.spaces.items():
+            for run in runs:
+                _one_of(f"comparison.spaces.{space}", run, list(self.runs))
+        for dataset, curves in self.efficiency.curves.items():
+            _one_of("efficiency.curves", dataset, list(self.datasets))
+            for i, curve in enumerate(curves):
+                _one_of(f"efficiency.curves.{dataset}.{i}.init", curve.init, starts)
         return self
 
     def settings_of(self, run: str) -> Settings:

@@ -6,6 +6,8 @@ resamples are one matrix and every score one matrix product (Efron & Tibshirani 
 
 import numpy as np
 
+CHUNK = 2**22  # weights handled at once
+
 
 def counts(n: int, resamples: int, seed: int) -> np.ndarray:
     """(resamples, n) float32: how often each of n films is drawn with replacement."""
@@ -19,18 +21,24 @@ def auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = N
     labels: (N,) of 0 and 1; scores: (N,); weights: (B, N), by default one row of ones.
     Returns (B,); NaN where a class has no weight (Hanley & McNeil 1982).
     """
-    positive, negative = _by_score(labels, scores, weights)
-    below = np.cumsum(negative, axis=1) - negative
-    pairs = (positive * (below + negative / 2)).sum(axis=1)
-    return _ratio(pairs, positive.sum(axis=1) * negative.sum(axis=1))
+
+    def area(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+        below = np.cumsum(negative, axis=1) - negative
+        pairs = (positive * (below + negative / 2)).sum(axis=1)
+        return _ratio(pairs, positive.sum(axis=1) * negative.sum(axis=1))
+
+    return _over_scores(area, labels, scores, weights)
 
 
 def auprc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Average precision, sum of precision times the step in recall; arguments as for `auroc`."""
-    positive, negative = _by_score(labels, -scores, weights)
-    found, flagged = np.cumsum(positive, axis=1), np.cumsum(positive + negative, axis=1)
-    precision = np.divide(found, flagged, out=np.zeros_like(found), where=flagged > 0)
-    return _ratio((precision * positive).sum(axis=1), positive.sum(axis=1))
+
+    def precision_by_recall(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+        found, flagged = np.cumsum(positive, axis=1), np.cumsum(positive + negative, axis=1)
+        precision = np.divide(found, flagged, out=np.zeros_like(found), where=flagged > 0)
+        return _ratio((precision * positive).sum(axis=1), positive.sum(axis=1))
+
+    return _over_scores(precision_by_recall, labels, -scores, weights)
 
 
 def decisions(
@@ -39,7 +47,7 @@ def decisions(
     """Scores of yes-or-no predictions, (N,) of 0 and 1, each (B,); NaN where not defined."""
     weights = np.ones((1, len(labels))) if weights is None else weights
     cells = [(labels == actual) & (predicted == said) for actual in (0, 1) for said in (0, 1)]
-    tn, fp, fn, tp = (weights.astype(np.float64) @ np.stack(cells, axis=1)).T
+    tn, fp, fn, tp = (weights @ np.stack(cells, axis=1).astype(weights.dtype)).T.astype(np.float64)
     recall, specificity = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
     return {
         "accuracy": _ratio(tp + tn, tp + tn + fp + fn),
@@ -57,13 +65,20 @@ def interval(values: np.ndarray) -> list[float]:
     return [float(v) for v in np.nanpercentile(values, [2.5, 97.5])]
 
 
-def _by_score(labels, scores, weights) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of the positives and of the negatives at each distinct score, ascending: (B, K)."""
+def _over_scores(summarise, labels, scores, weights) -> np.ndarray:
+    """Call `summarise` with the weight of the positives and of the negatives at each distinct
+    score, ascending, (B, K) each; with so many resamples at once as fit into a little memory."""
     weights = np.ones((1, len(labels))) if weights is None else weights
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
-    weights, labels = weights[:, order].astype(np.float64), labels[order]
-    return tuple(np.add.reduceat(weights * (labels == c), starts, axis=1) for c in (1, 0))
+    of_class = [labels[order] == c for c in (1, 0)]
+    chunks = np.array_split(weights, 1 + weights.size // CHUNK)
+    return np.concatenate(
+        [
+            summarise(*(np.add.reduceat(chunk * c, starts, axis=1, dtype=float) for c in of_class))
+            for chunk in (chunk[:, order] for chunk in chunks)
+        ]
+    )
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:

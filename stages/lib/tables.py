@@ -28,6 +28,10 @@ def write_json(path: Path, values: dict) -> None:
     path.write_text(flat.replace("[ ", "[").replace(" ]", "]") + "\n")
 
 
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
 def write_csv(path: Path, rows: Iterable[dict]) -> None:
     """Rows of equal keys; the file is flushed after each, so that a plot can follow a training."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,8 +45,15 @@ def write_csv(path: Path, rows: Iterable[dict]) -> None:
             file.flush()
 
 
-def read_csv(path: Path) -> dict[str, list[float]]:
-    """Columns of numbers by name."""
+def read_csv(path: Path) -> dict[str, list]:
+    """Columns by name: numbers where all of a column are, texts otherwise."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
+    return {name: _numbers([row[name] for row in rows]) for name in rows[0]}
+
+
+def _numbers(column: list[str]) -> list:
+    try:
+        return [float(value or "nan") for value in column]
+    except ValueError:
+        return column

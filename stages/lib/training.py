@@ -13,6 +13,7 @@ from stages.lib.model import Classifier, in_batches, standardise
 from stages.lib.resampling import auroc, decisions
 
 Phase = dict[str, float]  # part of the network that is trained -> its learning rate
+EPOCH = 1000  # films that an epoch has at least
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,26 @@ def class_weights(labels: Tensor) -> Tensor:
 
 
 class EarlyStopping:
-    """Keeps the weights with the best score and says when to stop.
+    """Keeps the best weights and says when to stop.
 
-    A score is better if it exceeds the best by more than `min_delta`; after `patience` epochs
-    without one, `stop` is true.
+    Better is a score that exceeds the highest by more than `min_delta`, or one within `min_delta`
+    of the highest that comes with a lower loss: where scores saturate, a difference as small as
+    that is chance, and the loss still tells. After `patience` epochs without a better one, `stop`
+    is true.
     """
 
     def __init__(self, model: nn.Module, patience: int, min_delta: float) -> None:
         self.model, self.patience, self.min_delta = model, patience, min_delta
-        self.best, self.waited, self.weights = -np.inf, 0, {}
+        self.highest, self.loss, self.waited, self.weights = -np.inf, np.inf, 0, {}
 
-    def update(self, score: float) -> bool:
-        """Take an epoch's score; true if it is the best so far."""
-        improved = score > self.best + self.min_delta
+    def update(self, score: float, loss: float = np.inf) -> bool:
+        """Take an epoch's score, and loss if there is one; true if its weights are kept."""
+        equal = abs(score - self.highest) <= self.min_delta and loss < self.loss
+        improved = score > self.highest + self.min_delta or equal
+        self.highest = max(self.highest, score)
         self.waited = 0 if improved else self.waited + 1
         if improved:
-            self.best = score
+            self.loss = loss
             self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         return improved
 
@@ -111,14 +116,14 @@ def _train_phase(model, phase, train, val, settings, loss, generator, stopping) 
         [{"params": part.parameters(), "lr": phase[name]} for name, part in trained.items()],
         weight_decay=settings.weight_decay,
     )
-    scheduler = _scheduler(optimiser, settings, steps_per_epoch=_steps(train, settings))
+    scheduler = _scheduler(optimiser, settings, len(train.labels))
     for _ in range(settings.epochs):
         rate = scheduler.get_last_lr()[0]
         train_loss = _train_epoch(
             model, trained, train, settings, loss, optimiser, scheduler, generator
         )
         scores = validate(model, val, loss)
-        improved = stopping.update(scores["val_auroc"])
+        improved = stopping.update(scores["val_auroc"], scores["val_loss"])
         yield {"lr": rate, "train_loss": train_loss, **scores, "improved": int(improved)}
         if stopping.stop:
             return
@@ -137,7 +142,7 @@ def _train_epoch(model, trained, train, settings, loss, optimiser, scheduler, ge
     for part in trained.values():
         part.train()
     total = torch.zeros((), device=train.images.device)
-    for index in batches(len(train.labels), settings.batch_size, generator):
+    for index in epoch_batches(len(train.labels), settings.batch_size, generator):
         films = standardise(train.images[index])
         films = augment(films, generator) if settings.augment else films
         value = loss(
@@ -148,17 +153,24 @@ def _train_epoch(model, trained, train, settings, loss, optimiser, scheduler, ge
         optimiser.step()
         scheduler.step()
         total += value.detach() * len(index)
-    return total.item() / len(train.labels)
+    return total.item() / (len(train.labels) * passes(len(train.labels)))
 
 
-def _steps(train: Films, settings) -> int:
-    counting = torch.Generator()
-    return sum(1 for _ in batches(len(train.labels), settings.batch_size, counting))
+def passes(n: int) -> int:
+    """How often an epoch goes through n films: often enough for EPOCH films, so that few labels do
+    not mean a validation after every other step, with batch-norm averages still on their way."""
+    return -(-EPOCH // n)
 
 
-def _scheduler(optimiser, settings, steps_per_epoch: int):
+def epoch_batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    for _ in range(passes(n)):
+        yield from batches(n, size, generator)
+
+
+def _scheduler(optimiser, settings, n: int):
     if settings.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
+    steps_per_epoch = len(list(epoch_batches(n, settings.batch_size, torch.Generator())))
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         [group["lr"] for group in optimiser.param_groups],

@@ -1,0 +1,125 @@
+"""An autoencoder around the classifier's own encoder, its training, and its two yardsticks."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.lib.data import batches
+from stages.lib.model import Encoder, in_batches, standardise
+from stages.lib.training import EarlyStopping
+
+
+class UpBlock(nn.Sequential):
+    """A ConvBlock mirrored: up-sampling to a given side, dropout of whole maps, then (3 x 3
+    convolution, batch norm, leaky ReLU) twice, the second lowering the number of maps."""
+
+    def __init__(self, maps_in: int, maps_out: int, side: int, dropout: float) -> None:
+        super().__init__(nn.Upsample(size=side, mode="bilinear"), nn.Dropout2d(dropout))
+        for maps in (maps_in, maps_out):
+            self.append(nn.Conv2d(maps_in, maps, 3, padding=1, bias=False))
+            self.append(nn.BatchNorm2d(maps))
+            self.append(nn.LeakyReLU(inplace=True))
+
+
+class Autoencoder(nn.Module):
+    """Film -> encoder -> code of `code` numbers -> mirrored decoder -> film.
+
+    The encoder is the classifier's: same class, same keys, so that weights carry over by name.
+    (N, 1, side, side) films in [-1, 1] -> the same.
+    """
+
+    def __init__(self, width: int, blocks: int, side: int, code: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = Encoder(width, blocks)
+        sides = [side // 2**i for i in range(blocks + 1)]
+        maps = [self.encoder.maps // 2**i for i in range(blocks)]
+        shape = (maps[0], sides[-1], sides[-1])
+        self.squeeze = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), code))
+        self.expand = nn.Sequential(
+            nn.Linear(code, int(np.prod(shape))), nn.LeakyReLU(), nn.Unflatten(1, shape)
+        )
+        self.decoder = nn.Sequential(
+            *(
+                UpBlock(before, after, to, dropout)
+                for before, after, to in zip(maps, [*maps[1:], maps[-1]], sides[-2::-1])
+            ),
+            nn.Conv2d(maps[-1], 1, 3, padding=1),
+        )
+
+    def forward(self, films: Tensor) -> Tensor:
+        return self.decoder(self.expand(self.squeeze(self.encoder(films))))
+
+
+def fit(model: Autoencoder, train: Tensor, val: Tensor, settings, seed: int) -> Iterator[dict]:
+    """Train without labels, yielding a row after each epoch; once exhausted, the model holds the
+    weights with the lowest validation error.
+
+    train, val: (N, H, W) uint8 on the model's device; settings: `parameters.Autoencoder`.
+    A row: epoch, train_mse, val_mse (of films from 0 to 1), and improved.
+    """
+    model.to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
+    steps = settings.epochs * len(list(batches(len(train), settings.batch_size, generator)))
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.lr, total_steps=steps)
+    stopping = EarlyStopping(model, settings.patience, min_delta=0.0)
+    for epoch in range(1, settings.epochs + 1):
+        model.train()
+        total = 0.0
+        for index in batches(len(train), settings.batch_size, generator):
+            films = standardise(train[index]).contiguous(memory_format=torch.channels_last)
+            loss = F.mse_loss(model(films), films)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            scheduler.step()
+            total += loss.detach() * len(index) / 4  # of [-1, 1] -> of [0, 1]
+        val_mse = float(np.mean((reconstruct(model, val) - unit(val)) ** 2))
+        improved = stopping.update(-val_mse)
+        row = {"epoch": epoch, "train_mse": float(total) / len(train), "val_mse": val_mse}
+        yield row | {"improved": int(improved)}
+        if stopping.stop:
+            break
+    stopping.restore()
+
+
+def unit(images: Tensor) -> np.ndarray:
+    """(N, H, W) uint8 -> floats from 0 to 1."""
+    return images.cpu().numpy() / np.float32(255)
+
+
+def reconstruct(model: Autoencoder, images: Tensor) -> np.ndarray:
+    """(N, H, W) uint8 images -> their reconstructions, from 0 to 1."""
+    model.eval()
+    films = in_batches(model, images)[:, 0]
+    return films.add(1).div(2).clamp(0, 1).cpu().numpy()
+
+
+def yardsticks(train: np.ndarray, films: np.ndarray, code: int) -> dict[str, np.ndarray]:
+    """What reconstructions without a network look like: the mean training film, and PCA with a
+    code of the same length, fitted on the training films. (N, H, W) in and out, from 0 to 1."""
+    flat = films.reshape(len(films), -1)
+    pca = PCA(min(code, *train.reshape(len(train), -1).shape), svd_solver="full")
+    pca.fit(train.reshape(len(train), -1))
+    projected = pca.inverse_transform(pca.transform(flat)).clip(0, 1)
+    return {
+        "mean_film": np.broadcast_to(train.mean(axis=0), films.shape),
+        "pca": projected.reshape(films.shape).astype(np.float32),
+    }
+
+
+def fidelity(films: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
+    """Each film's mean squared error, peak signal-to-noise ratio (dB) and structural similarity
+    (Wang et al. 2004): (N,) each, for (N, H, W) films from 0 to 1."""
+    mse = ((films - reconstructions) ** 2).mean(axis=(1, 2))
+    pairs = zip(films, np.asarray(reconstructions, films.dtype))
+    return {
+        "mse": mse,
+        "psnr": -10 * np.log10(np.maximum(mse, 1e-10)),
+        "ssim": np.array([structural_similarity(a, b, data_range=1.0) for a, b in pairs]),
+    }

@@ -1,0 +1,117 @@
+"""Augmented films stay films: each is changed by itself, a little, and the same for a seed."""
+
+import math
+
+import pytest
+import torch
+
+from stages.lib import augmentation
+from stages.lib.model import standardise
+
+RANGES = ("ROTATION", "SCALE", "SHIFT", "GAMMA", "CONTRAST", "BRIGHTNESS")
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def films(splits) -> torch.Tensor:
+    return standardise(torch.from_numpy(splits["train"].images[:40]))
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Set all ranges to 0 but the given ones."""
+
+    def set_ranges(**ranges):
+        for name in RANGES:
+            monkeypatch.setattr(augmentation, name, ranges.get(name, 0.0))
+
+    return set_ranges
+
+
+def test_shape_and_range(films):
+    augmented = augmentation.augment(films, seeded())
+    assert augmented.shape == films.shape and augmented.dtype == films.dtype
+    furthest = math.exp(augmentation.CONTRAST) + augmentation.BRIGHTNESS
+    assert augmented.abs().max() <= furthest
+    assert augmented.isfinite().all()
+
+
+def test_it_stays_the_same_chest(films):
+    augmented = augmentation.augment(films, seeded())
+    pairs = zip(films.flatten(1), augmented.flatten(1), strict=True)
+    alike = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
+    assert alike.median() > 0.7 and alike.max() < 0.9999
+
+
+def test_films_given_stay_as_they_are(films):
+    before = films.clone()
+    augmentation.augment(films, seeded())
+    assert torch.equal(films, before)
+
+
+def test_same_generator_same_films(films):
+    one, two, other = (augmentation.augment(films, seeded(seed)) for seed in (0, 0, 1))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_a_generator_goes_on(films):
+    generator = seeded()
+    one, two = (augmentation.augment(films, generator) for _ in range(2))
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("change", [augmentation.move, augmentation.expose])
+def test_each_film_is_changed_by_itself(films, change):
+    twins = films[:1].repeat(8, 1, 1, 1)
+    changed = change(twins, seeded()).flatten(1)
+    assert torch.cdist(changed, changed).fill_diagonal_(1).min() > 0.01
+
+
+def test_ranges_of_nothing_change_nothing(films, only):
+    only()
+    augmented = augmentation.augment(films, seeded())
+    assert augmented.numpy() == pytest.approx(films.numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_every_range_changes_something(films, only, name):
+    only(**{name: getattr(augmentation, name)})
+    assert (augmentation.augment(films, seeded()) - films).abs().mean() > 0.01
+
+
+def test_border_repeats_where_a_film_is_shifted(only):
+    """White films stay white: nothing black comes in."""
+    only(SHIFT=augmentation.SHIFT, ROTATION=augmentation.ROTATION, SCALE=augmentation.SCALE)
+    white = torch.ones(5, 1, 28, 28)
+    assert augmentation.move(white, seeded()).numpy() == pytest.approx(white.numpy(), abs=1e-5)
+
+
+def test_shift_has_its_reach(only):
+    """A bright dot moves, but no further than SHIFT of half the side."""
+    only(SHIFT=augmentation.SHIFT)
+    dots = torch.zeros(200, 1, 28, 28)
+    dots[:, :, 14, 14] = 1
+    moved = augmentation.move(dots, seeded())[:, 0]
+    place = torch.arange(28.0)
+    for profile in (moved.sum(dim=1), moved.sum(dim=2)):
+        distance = ((profile * place).sum(dim=1) / profile.sum(dim=1) - 14).abs()
+        assert 0.8 * augmentation.SHIFT * 14 < distance.max() <= augmentation.SHIFT * 14 + 1e-3
+
+
+def test_the_generator_lives_on_the_cpu_whatever_the_device(films):
+    """On `meta`, which has shapes only, nothing could be drawn: the numbers come from elsewhere."""
+    generator = seeded()
+    assert augmentation.augment(films.to("meta"), generator).device.type == "meta"
+    expected = seeded()
+    augmentation.augment(films, expected)
+    assert torch.equal(generator.get_state(), expected.get_state())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_augments_alike(films):
+    on_gpu = augmentation.augment(films.cuda(), seeded()).cpu().numpy()
+    assert on_gpu == pytest.approx(augmentation.augment(films, seeded()).numpy(), abs=1e-3)

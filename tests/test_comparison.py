@@ -1,0 +1,127 @@
+"""Paired differences, correction for several questions, similarity of representations."""
+
+import numpy as np
+import pytest
+
+from stages import compare, efficiency
+from stages.lib import comparison, parameters, resampling
+from stages.lib.errors import UserError
+
+N = 400
+
+
+@pytest.fixture(scope="module")
+def graded():
+    """Labels, and the probabilities of a good and of a poor classifier."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, N)
+    good, poor = (1 / (1 + np.exp(-(labels * 2 - 1) * s - rng.normal(0, 1, N))) for s in (2, 0.5))
+    return labels, good, poor, resampling.counts(N, 1000, seed=1)
+
+
+def test_a_classifier_does_not_differ_from_itself(graded):
+    labels, good, _, counts = graded
+    for entry in comparison.paired_difference(labels, good, good, counts).values():
+        assert entry == {"difference": 0.0, "ci95": [0.0, 0.0], "p": 1.0}
+
+
+def test_a_better_classifier_is_found_better_and_the_sign_turns(graded):
+    labels, good, poor, counts = graded
+    there = comparison.paired_difference(labels, good, poor, counts)
+    back = comparison.paired_difference(labels, poor, good, counts)
+    for name, entry in there.items():
+        low, high = entry["ci95"]
+        assert 0 < low < entry["difference"] < high
+        assert entry["p"] == pytest.approx(2 / 1001)  # not one resample on the other side
+        assert back[name]["ci95"] == pytest.approx([-high, -low])
+    expected = resampling.auroc(labels, good)[0] - resampling.auroc(labels, poor)[0]
+    assert there["auroc"]["difference"] == pytest.approx(expected)
+
+
+def test_pairing_narrows_the_interval(graded):
+    labels, good, _, counts = graded
+    nearly = np.clip(good + np.random.default_rng(2).normal(0, 0.02, N), 0, 1)
+    low, high = comparison.paired_difference(labels, nearly, good, counts)["auroc"]["ci95"]
+    alone = resampling.interval(resampling.auroc(labels, good, counts))
+    assert high - low < (alone[1] - alone[0]) / 2
+
+
+def test_p_values_are_even_where_nothing_differs():
+    rng, below = np.random.default_rng(3), 0
+    for _ in range(200):
+        labels = rng.integers(0, 2, 100)
+        a, b = rng.random(100), rng.random(100)
+        counts = resampling.counts(100, 200, seed=int(rng.integers(1e6)))
+        below += comparison.paired_difference(labels, a, b, counts)["auroc"]["p"] < 0.05
+    assert below <= 24  # 5 % of 200 are 10; more than 24 has a chance of 1e-5
+
+
+def test_holm():
+    # The example of Holm (1979) as worked in textbooks: .01 x 4, .03 x 2 carried on, .04, .005 x 4.
+    assert comparison.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert comparison.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert comparison.holm([0.2]) == [0.2]
+
+
+def test_cka():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 8))
+    rotation = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    assert comparison.linear_cka(x, 3 * x @ rotation + 5) == pytest.approx(1)
+    assert comparison.linear_cka(x, rng.normal(size=(500, 8))) < 0.1
+    y = x[:, :3] + 0.5 * rng.normal(size=(500, 3))
+    gram = [v @ v.T for v in (x - x.mean(0), y - y.mean(0))]  # the definition by HSIC, eq. 3
+    hsic = (gram[0] * gram[1]).sum() / np.sqrt((gram[0] ** 2).sum() * (gram[1] ** 2).sum())
+    assert comparison.linear_cka(x, y) == pytest.approx(hsic)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return parameters.load("params.yaml")
+
+
+def test_only_runs_on_the_same_films_are_paired(params):
+    with pytest.raises(UserError, match=r"chest and frozen are tested on chestmnist and pneumonia"):
+        compare.dataset_of(params, ["chest", "frozen"])
+
+
+def test_table_names_the_runs_that_do_not_beat_the_majority_class():
+    def report(accuracy: float) -> dict:
+        interval = [accuracy - 0.02, accuracy + 0.02]
+        names = ("accuracy", "balanced_accuracy", "auroc")
+        scores = dict.fromkeys(names, accuracy)
+        ci95 = dict.fromkeys(names, interval)
+        return {"n": 624, "data": "A", "majority_accuracy": 0.625, "ci95": ci95, **scores}
+
+    rows = compare.markdown({"good": report(0.7), "poor": report(0.64)}, []).splitlines()
+    assert "not above" not in rows[2]
+    assert "not above" in rows[3]
+
+
+def test_every_run_is_compared(params):
+    """A run that `compare` does not depend on would be compared with files of an earlier run."""
+    import yaml
+
+    with open("dvc.yaml") as file:
+        deps = yaml.safe_load(file)["stages"]["compare"]["deps"]
+    for run in params.runs:
+        assert {f"metrics/{run}.json", f"models/{run}/model.safetensors"} <= set(deps), run
+
+
+def test_efficiency_gives_every_start_the_same_number_of_films(params):
+    for labels in (50, 300, 4708):
+        seen = set()
+        for start in params.efficiency.curves["pneumoniamnist"]:
+            cell = efficiency.Cell(params, "pneumoniamnist", start, labels, 0, None, None)
+            settings, phases = efficiency.schedule(cell, labels)
+            seen.add(settings.epochs * len(phases))
+        assert len(seen) == 1, (labels, seen)
+
+
+def test_efficiency_summary():
+    point = {"dataset": "d", "init": "scratch", "strategy": "unfrozen", "labels": 50}
+    (row,) = efficiency.summarise(
+        [point | {"seed": i, "auroc": a} for i, a in enumerate((0.6, 0.7, 0.8))]
+    )
+    assert (row["auroc"], row["seeds"]) == (pytest.approx(0.7), 3)
+    assert (row["sd"], row["lowest"], row["highest"]) == (pytest.approx(0.1), 0.6, 0.8)

@@ -1,0 +1,154 @@
+"""Binary labels, films in mapped files, drawing labels, batches."""
+
+import json
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from stages.lib import data
+from stages.lib.errors import UserError
+
+ABOUT = data.About("TestMNIST", "phantom", ("healthy", "pneumonia"))
+
+
+def labels(n: int, positive: int) -> np.ndarray:
+    return np.random.default_rng(0).permutation(np.arange(n) < positive).astype(np.uint8)
+
+
+def test_any_finding_makes_a_film_positive():
+    findings = np.array([[0, 0, 0], [0, 1, 0], [1, 1, 1], [0, 0, 1]], np.uint8)
+    binary = data.binary_labels(findings)
+    assert binary.tolist() == [0, 1, 1, 1] and binary.dtype == np.uint8
+    assert data.binary_labels(findings[:, :1]).tolist() == [0, 0, 1, 0]
+
+
+# ----------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_what_is_written_is_mapped(splits, masked, tmp_path):
+    written = {
+        name: split if masked else data.Split(split.images, split.labels)
+        for name, split in splits.items()
+    }
+    data.write(tmp_path / "new", ABOUT, written)
+    for name, split in written.items():
+        found = data.read(tmp_path / "new", name)
+        for field in ("images", "labels", "masks")[: 3 if masked else 2]:
+            array = getattr(found, field)
+            assert isinstance(array, np.memmap)
+            assert np.array_equal(array, getattr(split, field))
+            assert array.dtype == getattr(split, field).dtype
+        assert (found.masks is None) == (not masked)
+        assert len(found) == len(split)
+
+
+def test_what_data_are_is_remembered(tmp_path):
+    films = data.About("TestMNIST", "films", ("healthy", "diseased"))
+    for about, caption in ((ABOUT, "TestMNIST PHANTOM"), (films, "TestMNIST")):
+        data.write(tmp_path, about, {})
+        assert data.read_about(tmp_path) == about
+        assert about.caption() == caption
+        assert about.is_phantom == ("PHANTOM" in caption)
+    assert json.loads((tmp_path / "about.json").read_text())["classes"] == ["healthy", "diseased"]
+
+
+def test_a_split_is_indexed_with_all_that_belongs_to_it(splits):
+    index = np.array([5, 2])
+    some = splits["test"][index]
+    assert np.array_equal(some.images, splits["test"].images[[5, 2]])
+    assert np.array_equal(some.labels, splits["test"].labels[[5, 2]])
+    assert np.array_equal(some.masks, splits["test"].masks[[5, 2]])
+    assert data.Split(splits["test"].images, splits["test"].labels)[index].masks is None
+
+
+# ----------------------------------------------------------------------------------- drawing labels
+
+
+@pytest.mark.parametrize("positive", [74, 50, 9])
+def test_a_draw_has_the_shares_of_all(positive):
+    y = labels(100, positive)
+    for n in range(12, 101):
+        drawn = data.draw(y, n, seed=0, key="k")
+        assert len(drawn) == len(set(drawn)) == n
+        assert abs(y[drawn].sum() - n * positive / 100) <= 0.5
+        assert np.all(np.diff(drawn) > 0)
+
+
+def test_a_smaller_draw_is_part_of_every_larger_one():
+    y = labels(200, 141)
+    draws = [set(data.draw(y, n, seed=3, key="k")) for n in range(4, 201)]
+    assert all(small < large for small, large in pairwise(draws))
+
+
+def test_a_draw_depends_on_the_seed_alone():
+    y = labels(200, 100)
+    one, two, other = (data.draw(y, 50, seed, "k") for seed in (0, 0, 1))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("n", ["all", 30])
+def test_all_films(n):
+    assert data.draw(labels(30, 20), n, seed=0, key="k").tolist() == list(range(30))
+
+
+def refused(y: np.ndarray, n) -> str:
+    with pytest.raises(UserError) as error:
+        data.draw(y, n, seed=0, key="runs.a.labels")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(("size", "positive"), [(100, 74), (100, 3), (57, 50), (9, 1), (2, 1)])
+@pytest.mark.parametrize("few", [True, False])
+def test_numbers_that_are_refused_come_with_those_that_are_not(size, positive, few):
+    """Both ends of the range that the message names are drawn from without complaint."""
+    y = labels(size, positive)
+    n = 1 if few else size + 1
+    line = refused(y, n)
+    assert line.startswith(f"runs.a.labels = {n}") and line.endswith(", or all")
+    low, high = map(int, re.search(r"accepted: (\d+) to (\d+)", line).groups())
+    for accepted in (low, high):
+        drawn = y[data.draw(y, accepted, seed=0, key="k")]
+        assert len(drawn) == accepted and 0 < drawn.sum() < accepted
+
+
+@pytest.mark.parametrize("n", ["all", 10])
+def test_films_of_one_class_are_refused(n):
+    line = refused(np.ones(50, np.uint8), n)
+    assert line.startswith("runs.a.labels") and "50 films are of one class" in line
+
+
+# ------------------------------------------------------------------------------------------ batches
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "lengths"),
+    [
+        (10, 4, [4, 4, 2]),
+        (8, 4, [4, 4]),
+        (9, 4, [4, 5]),  # a last film by itself joins the batch before
+        (129, 128, [129]),
+        (3, 128, [3]),
+        (1, 128, [1]),
+        (5, 2, [2, 3]),
+    ],
+)
+def test_batches_hold_every_film_once(n, size, lengths):
+    found = list(data.batches(n, size, torch.Generator().manual_seed(0)))
+    assert [len(batch) for batch in found] == lengths
+    assert sorted(torch.cat(found).tolist()) == list(range(n))
+
+
+def test_batches_are_shuffled_anew_each_epoch_and_alike_for_a_seed():
+    def epochs(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.cat(list(data.batches(50, 8, generator))).tolist() for _ in range(2)]
+
+    first, second = epochs(0)
+    assert first != second != list(range(50)) and first != list(range(50))
+    assert epochs(0) == [first, second] and epochs(1)[0] != first

@@ -1,0 +1,201 @@
+"""Figures: nothing cut off, no text upon another, phantoms named, the same bytes each time."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from stages.binarize import class_counts
+from stages.lib import data, figures, resampling, scores
+
+PHANTOM = data.About("PneumoniaMNIST", "phantom", ("healthy", "pneumonia"))
+FILMS = data.About("PneumoniaMNIST", "films", ("healthy", "pneumonia"))
+RUN = "lowdata_autoencoder"  # the longest name there is
+RUNS = ("pneumonia", "lowdata", "chest", RUN, "frozen", "unfrozen", "headfirst")
+SPACE = ("silhouette", "knn_balanced_accuracy", "probe_auroc")
+SEPARATION = dict.fromkeys(SPACE, -0.123) | {"ci95": {key: [-0.234, 0.345] for key in SPACE}}
+
+
+def counts(splits, about) -> Figure:
+    return figures.class_counts({k: class_counts(v.labels) for k, v in splits.items()}, about)
+
+
+def history(splits, about) -> Figure:
+    rng = np.random.default_rng(0)
+    curves = ("train_loss", "val_loss", "val_auroc", "val_balanced_accuracy")
+    epochs = {name: list(rng.random(8)) for name in curves}
+    epochs |= {"epoch": [*range(1, 9)], "phase": [1] * 4 + [2] * 4, "improved": [1] * 5 + [0] * 3}
+    return figures.history(epochs, about, RUN)
+
+
+def probability(splits) -> np.ndarray:
+    labels = splits["test"].labels
+    noise = np.random.default_rng(0).random(len(labels))
+    return 0.6 * noise + 0.4 * labels * noise
+
+
+def evaluation(splits, about) -> Figure:
+    labels, p = splits["test"].labels, probability(splits)
+    false, true, _ = roc_curve(labels, p)
+    precision, recall, _ = precision_recall_curve(labels, p)
+    curves = {
+        "roc": [{"x": x, "y": y} for x, y in zip(false, true)],
+        "precision_recall": [{"x": x, "y": y} for x, y in zip(recall, precision)],
+        "reliability": scores.reliability(labels, p),
+    }
+    report = scores.report(labels, p, 0.31, resamples=100, seed=0)
+    return figures.evaluation(report, curves, labels, p, about, RUN)
+
+
+def gradcam(splits, about, n=10) -> Figure:
+    test = splits["test"]
+    if not about.is_phantom:
+        test = data.Split(test.images, test.labels)
+    index = np.arange(n)
+    maps = [np.random.default_rng(t).random((n, 28, 28)) for t in (0, 1)]
+    return figures.gradcam(test[index], probability(splits)[index], maps, about, RUN)
+
+
+def few_gradcam(splits, about) -> Figure:
+    return gradcam(splits, about, n=2)
+
+
+def latent(splits, about) -> Figure:
+    labels = splits["test"].labels
+    points = np.random.default_rng(0).normal(size=(len(labels), 2))
+    projections = {"pca": points, "tsne": points * 9}
+    return figures.latent(projections, np.array([0.612, 0.243]), labels, SEPARATION, about, RUN)
+
+
+def reconstructions(splits, about) -> Figure:
+    films = splits["test"].images[:8] / 255
+    rebuilt = dict.fromkeys(("autoencoder", "pca", "mean_film"), films * 0.9)
+    found = {"psnr": dict.fromkeys(rebuilt, 21.34), "n": 22433}
+    return figures.reconstructions(films, rebuilt, found, about)
+
+
+def run_scores(splits, about) -> Figure:
+    labels, p = splits["test"].labels, probability(splits)
+    report = scores.report(labels, p, 0.31, resamples=100, seed=0) | {"data": about.caption()}
+    other = report | {"data": about.caption().replace("Pneumonia", "Chest")}
+    return figures.run_scores({run: other if i else report for i, run in enumerate(RUNS)})
+
+
+def latent_spaces(splits, about) -> Figure:
+    labels = splits["test"].labels
+    points = np.random.default_rng(0).normal(size=(4, len(labels)))
+    table = dict(zip(("pca_1", "pca_2", "tsne_1", "tsne_2"), points.tolist()))
+    table["class"] = [about.classes[label] for label in labels]
+    runs = ("lowdata", RUN)
+    starts = {"lowdata": "scratch", RUN: "autoencoder"}
+    similar = [{"a": "autoencoder", "b": RUN, "cka": 0.876}]
+    spaces = dict.fromkeys(runs, table), dict.fromkeys(runs, SEPARATION)
+    return figures.latent_spaces(*spaces, starts, similar, about)
+
+
+ONE_RUN = [history, evaluation, gradcam, few_gradcam, latent]
+DRAWN = [counts, *ONE_RUN, reconstructions, run_scores, latent_spaces]
+each_figure = pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
+each_origin = pytest.mark.parametrize("about", [PHANTOM, FILMS], ids=["phantom", "films"])
+
+
+def texts(figure: Figure) -> list:
+    """All that is written on a figure: titles, labels, tick labels, each legend as a whole."""
+    found = [text for text in figure.texts if text.get_text()]
+    for axes in figure.axes:
+        found += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        found += [axes.get_legend()] if axes.get_legend() else []
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = (tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)
+            found += [tick.label1 for tick in ticks]
+    return [text for text in found if not hasattr(text, "get_text") or text.get_text().strip()]
+
+
+def extents(figure: Figure) -> list[tuple]:
+    """Where each text lies, in pixels, as it is saved."""
+    figure.set_dpi(110)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return [(text, text.get_window_extent(canvas.get_renderer())) for text in texts(figure)]
+
+
+def name(text) -> str:
+    return text.get_text() if hasattr(text, "get_text") else "legend"
+
+
+@each_origin
+@each_figure
+def test_no_text_is_cut_off(draw, about, splits):
+    figure = draw(splits, about)
+    placed = extents(figure)
+    assert len(placed) > 5
+    for text, box in placed:
+        assert box.x0 >= 0 and box.y0 >= 0, name(text)
+        assert box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height, name(text)
+
+
+@each_origin
+@each_figure
+def test_no_text_lies_upon_another(draw, about, splits):
+    for (one, a), (two, b) in combinations(extents(draw(splits, about)), 2):
+        width = min(a.x1, b.x1) - max(a.x0, b.x0)
+        height = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert min(width, height) <= 1, f"{name(one)!r} and {name(two)!r}"
+
+
+@each_origin
+@each_figure
+def test_the_title_names_run_and_data_and_phantoms_as_such(draw, about, splits):
+    title = " ".join(draw(splits, about).get_suptitle().split())
+    assert about.title in title
+    assert ("PHANTOM" in title) == about.is_phantom
+    assert RUN in title or draw not in ONE_RUN
+
+
+@each_figure
+def test_same_figure_same_bytes(draw, splits, tmp_path):
+    for file in ("one.png", "two.png"):
+        figures.save(draw(splits, PHANTOM), tmp_path / "new" / file)
+    one, two = ((tmp_path / "new" / file).read_bytes() for file in ("one.png", "two.png"))
+    assert one == two and one.startswith(b"\x89PNG") and len(one) > 5000
+
+
+def test_confusion_matrix_counts_films(splits):
+    labels, p = splits["test"].labels, probability(splits)
+    confusion = evaluation(splits, PHANTOM).axes[0]
+    shown = {text.get_position(): text.get_text().split()[0] for text in confusion.texts}
+    for actual in (0, 1):
+        for said in (0, 1):
+            count = ((labels == actual) & ((p >= 0.5) == said)).sum()
+            assert shown[said, actual] == str(count)
+    assert "actual" in confusion.get_ylabel() and "predicted" in confusion.get_xlabel()
+
+
+def test_errors_are_marked_and_true_findings_outlined(splits):
+    p, labels = probability(splits)[:10], splits["test"].labels[:10]
+    wrong = (p >= 0.5) != labels
+    assert 0 < wrong.sum() < 10
+    top = gradcam(splits, PHANTOM).axes[:10]
+    assert [("ERROR" in axes.get_title()) for axes in top] == wrong.tolist()
+    assert [bool(axes.collections) for axes in top] == (labels == 1).tolist()
+    assert not any(axes.collections for axes in gradcam(splits, FILMS).axes[:10])
+
+
+def test_history_marks_the_epoch_whose_weights_were_kept(splits):
+    legends = [axes.get_legend().get_texts() for axes in history(splits, FILMS).axes]
+    assert any("kept: epoch 5" in text.get_text() for legend in legends for text in legend)
+
+
+def test_headline_of_a_report():
+    labels = np.repeat([0, 1], 50)
+    p = np.clip(labels * 0.5 + 0.25 + np.tile([0.2, -0.3], 50), 0, 1)
+    report = scores.report(labels, p, 0.5, resamples=100, seed=0)
+    low, high = report["ci95"]["auroc"]
+    line = figures.headline(report)
+    assert f"AUROC {report['auroc']:.3f} [{low:.3f}, {high:.3f}]" in line
+    assert line.endswith("majority class 0.500")
+    assert resampling.auroc(labels, p)[0] == pytest.approx(report["auroc"])

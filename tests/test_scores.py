@@ -1,0 +1,199 @@
+"""The fast weighted scores against scikit-learn's, and the intervals against SciPy's bootstrap."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from stages.lib import resampling, scores
+
+SEEDS = range(20)
+
+
+def example(seed: int, ties: bool = True, n: int = 60):
+    """Random labels of both classes, scores (few distinct ones, if ties) and counts (3, n)."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.r_[0, 1, rng.integers(0, 2, n - 2)])
+    probability = rng.random(n) * 0.7 + labels * 0.3 * rng.random(n)
+    if ties:
+        probability = np.round(probability, 1)
+    return labels, probability, resampling.counts(n, 3, seed)
+
+
+# ---------------------------------------------------------------------------- scores, resampled
+
+
+@pytest.mark.parametrize("ties", [True, False])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (resampling.auroc, metrics.roc_auc_score),
+        (resampling.auprc, metrics.average_precision_score),
+    ],
+)
+def test_ranking_scores_equal_sklearns(ours, theirs, ties):
+    for seed in SEEDS:
+        labels, probability, counts = example(seed, ties)
+        expected = [theirs(labels, probability, sample_weight=w) for w in counts]
+        assert ours(labels, probability, counts) == pytest.approx(expected, abs=1e-12)
+        assert ours(labels, probability) == pytest.approx([theirs(labels, probability)], abs=1e-12)
+
+
+def test_weights_mean_repetition():
+    labels, probability, counts = example(1)
+    for score in (resampling.auroc, resampling.auprc, scores.calibration_error):
+        repeated = [score(labels[i], probability[i])[0] for i in map(indices, counts)]
+        assert score(labels, probability, counts) == pytest.approx(repeated)
+
+
+def indices(counts: np.ndarray) -> np.ndarray:
+    return np.repeat(np.arange(len(counts)), counts.astype(int))
+
+
+@pytest.mark.parametrize("chunk", [1, 100])
+def test_many_resamples_are_handled_a_few_at_once(chunk, monkeypatch):
+    labels, probability, counts = example(2)
+    for score in (resampling.auroc, resampling.auprc):
+        at_once = score(labels, probability, counts)
+        with monkeypatch.context() as patched:
+            patched.setattr(resampling, "CHUNK", chunk)
+            assert np.array_equal(score(labels, probability, counts), at_once)
+
+
+def test_decisions_equal_sklearns():
+    theirs = {
+        "accuracy": metrics.accuracy_score,
+        "precision": metrics.precision_score,
+        "recall": metrics.recall_score,
+        "f1": metrics.f1_score,
+        "specificity": lambda y, p, **w: metrics.recall_score(y, p, pos_label=0, **w),
+        "balanced_accuracy": metrics.balanced_accuracy_score,
+        "mcc": metrics.matthews_corrcoef,
+    }
+    for seed in SEEDS:
+        labels, probability, counts = example(seed)
+        predicted = probability >= 0.5
+        ours = resampling.decisions(labels, predicted, counts)
+        assert ours.keys() == theirs.keys()
+        for name, score in theirs.items():
+            expected = [score(labels, predicted, sample_weight=w) for w in counts]
+            assert ours[name] == pytest.approx(expected, abs=1e-6), name
+
+
+def test_what_is_not_defined_is_nan():
+    labels, scored = np.array([0, 0, 1]), np.array([0.1, 0.2, 0.9])
+    without_positives = np.array([[1.0, 2.0, 0.0]])
+    for score in (resampling.auroc, resampling.auprc):
+        assert np.isnan(score(labels, scored, without_positives)).all()
+    decided = resampling.decisions(labels, scored > 0.5, without_positives)
+    undefined = {name for name, values in decided.items() if np.isnan(values).all()}
+    assert undefined == {"precision", "recall", "f1", "balanced_accuracy", "mcc"}
+    assert resampling.interval(np.array([np.nan, 0.2, 0.2])) == [0.2, 0.2]
+
+
+def test_counts_are_resamples_of_all_films():
+    counts = resampling.counts(50, 400, seed=0)
+    assert counts.shape == (400, 50) and (counts.sum(axis=1) == 50).all()
+    assert counts.mean(axis=0) == pytest.approx(np.ones(50), abs=0.25)
+    assert np.array_equal(counts, resampling.counts(50, 400, seed=0))
+    assert not np.array_equal(counts, resampling.counts(50, 400, seed=1))
+
+
+def test_interval_agrees_with_scipys_bootstrap():
+    rng = np.random.default_rng(0)
+    hits = rng.random(400) < 0.8
+    counts = resampling.counts(len(hits), 4000, seed=0)
+    ours = resampling.interval(counts @ hits / len(hits))
+    theirs = stats.bootstrap(
+        (hits.astype(float),), np.mean, n_resamples=4000, method="percentile", rng=rng
+    ).confidence_interval
+    assert ours == pytest.approx(list(theirs), abs=0.005)
+
+
+# ------------------------------------------------------------------------------ scores, one by one
+
+
+def test_calibration_error_by_hand():
+    probability = np.array([0.05, 0.05, 0.92, 0.98, 1.0, 0.55])
+    labels = np.array([0, 1, 1, 1, 0, 1])
+    # bins: two films at .05, half of them positive; three at .9667, 2/3 positive; one at .55, all
+    expected = (2 * abs(0.05 - 1 / 2) + 3 * abs(2.90 / 3 - 2 / 3) + abs(0.55 - 1)) / 6
+    assert scores.calibration_error(labels, probability) == pytest.approx([expected])
+    assert scores.reliability(labels, probability) == [
+        {"predicted": pytest.approx(0.05), "observed": 0.5, "n": 2},
+        {"predicted": pytest.approx(0.55), "observed": 1.0, "n": 1},
+        {"predicted": pytest.approx(2.90 / 3), "observed": pytest.approx(2 / 3), "n": 3},
+    ]
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_best_threshold_is_the_best_there_is(ties):
+    for seed in SEEDS:
+        labels, probability, _ = example(seed, ties, n=30)
+        chosen = scores.best_threshold(labels, probability)
+
+        def gain(threshold, labels=labels, probability=probability):
+            return metrics.balanced_accuracy_score(labels, probability >= threshold)
+
+        cuts = np.unique(np.r_[0.0, probability, 1.1])
+        middles = (cuts[:-1] + cuts[1:]) / 2
+        gains = np.array([gain(t) for t in middles])
+        assert gain(chosen) == pytest.approx(gains.max())
+        nearest = np.abs(middles[np.isclose(gains, gains.max())] - 0.5).min()
+        assert abs(chosen - 0.5) <= nearest + 0.5 * np.diff(cuts).max()
+        assert 0 <= chosen <= 1
+
+
+def test_best_threshold_lies_between_two_separate_classes():
+    labels, probability = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
+    assert scores.best_threshold(labels, probability) == pytest.approx(0.5)
+    assert scores.best_threshold(labels, probability / 10) == pytest.approx(0.05)
+
+
+# ----------------------------------------------------------------------------------- the report
+
+
+@pytest.fixture(scope="module")
+def report() -> dict:
+    labels, probability, _ = example(3, ties=False, n=200)
+    return scores.report(labels, probability, 0.6, resamples=500, seed=0)
+
+
+def test_report_is_flat_where_dvc_shows_it(report):
+    assert {name for name, value in report.items() if isinstance(value, float)} == {
+        *scores.HEADLINE,
+        "majority_accuracy",
+    }
+    assert report["n"] == 200
+    assert set(report["ci95"]) == set(scores.HEADLINE)
+    assert set(report["further"]) == {"mcc", "brier", "calibration_error"}
+    assert report["at_val_threshold"]["threshold"] == 0.6
+
+
+def test_every_interval_contains_its_estimate(report):
+    triples = [[report[name], *report["ci95"][name]] for name in scores.HEADLINE]
+    triples += [report["further"][name] for name in ("mcc", "brier")]
+    triples += [v for k, v in report["at_val_threshold"].items() if k != "threshold"]
+    for value, low, high in triples:
+        assert low < value < high and high - low < 0.4
+
+
+def test_report_equals_sklearn():
+    labels, probability, _ = example(3, ties=False, n=200)
+    report = scores.report(labels, probability, 0.6, resamples=100, seed=0)
+    assert report["auroc"] == pytest.approx(metrics.roc_auc_score(labels, probability))
+    assert report["accuracy"] == pytest.approx(((probability >= 0.5) == labels).mean())
+    at_threshold = report["at_val_threshold"]["accuracy"][0]
+    assert at_threshold == pytest.approx(((probability >= 0.6) == labels).mean())
+    assert report["further"]["brier"][0] == pytest.approx(((probability - labels) ** 2).mean())
+    assert report["majority_accuracy"] == pytest.approx(max(labels.mean(), 1 - labels.mean()))
+
+
+@pytest.mark.parametrize("constant", [0.2, 0.8])
+def test_a_network_that_says_the_same_of_all_films_is_reported(constant):
+    """It happens, with few labels: no score may raise or warn."""
+    labels = np.repeat([0, 1], [15, 25])
+    report = scores.report(labels, np.full(40, constant), 0.5, resamples=100, seed=0)
+    assert report["auroc"] == report["balanced_accuracy"] == 0.5
+    assert report["ci95"]["auroc"] == [0.5, 0.5]
+    assert report["accuracy"] == pytest.approx((15 if constant < 0.5 else 25) / 40)

@@ -1,0 +1,281 @@
+"""What a run promises: what is frozen, which weights stay, what more epochs do, that it learns."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stages.lib import data, training
+from stages.lib.model import Classifier, probabilities
+from stages.lib.resampling import auroc
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_pass_is_an_epoch(monkeypatch) -> None:
+    """An epoch has a thousand films at least; here it goes through the few there are once."""
+    monkeypatch.setattr(training, "EPOCH", 1)
+
+
+@pytest.fixture(scope="module")
+def films(splits) -> dict[str, training.Films]:
+    return {name: training.Films.to(CPU, split) for name, split in splits.items()}
+
+
+@pytest.fixture(scope="module")
+def fit(films, settings):
+    """Start a training: returns the model and the iterator of its rows."""
+
+    def start(strategy="unfrozen", seed=0, plan=None, train=films["train"], **changes):
+        chosen = settings(**{"epochs": 2, "patience": 2, "batch_size": 64} | changes)
+        torch.manual_seed(seed)
+        model = Classifier(chosen.width, chosen.blocks, chosen.dropout)
+        plan = plan or training.phases(strategy, chosen.blocks, chosen.lr, 0.1, 0.5)
+        return model, training.fit(model, train, films["val"], chosen, plan, seed)
+
+    return start
+
+
+def state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def changed(before: dict, after: dict) -> set[str]:
+    """The parts of the network, `head` or `encoder.0` ..., of which any bit is different."""
+    keys = {key for key in before if not torch.equal(before[key], after[key])}
+    return {".".join(key.split(".")[: 2 if key.startswith("encoder") else 1]) for key in keys}
+
+
+def same(one: nn.Module, two: nn.Module) -> bool:
+    return not changed(state(one), state(two))
+
+
+# ----------------------------------------------------------------------------- weights of classes
+
+
+def test_both_classes_weigh_the_same_in_sum():
+    labels = torch.tensor([1, 1, 1, 0, 1, 1, 0, 1])
+    weights = training.class_weights(labels)
+    assert weights.tolist() == pytest.approx([8 / 4, 8 / 12])
+    assert weights[labels].sum().item() == pytest.approx(len(labels))
+
+
+# --------------------------------------------------------------------------------- the strategies
+
+
+def test_phases_of_each_strategy():
+    plan = {s: training.phases(s, 3, 0.01, 0.1, 0.5) for s in ("unfrozen", "frozen", "headfirst")}
+    assert plan["unfrozen"] == [
+        {"head": 0.01, "encoder.2": 0.01, "encoder.1": 0.01, "encoder.0": 0.01}
+    ]
+    assert plan["frozen"] == [{"head": 0.01}]
+    careful = {"head": 1e-3, "encoder.2": 5e-4, "encoder.1": 2.5e-4, "encoder.0": 1.25e-4}
+    assert plan["headfirst"] == [{"head": 0.01}, pytest.approx(careful)]
+
+
+def test_gradual_adds_one_part_a_phase_down_to_the_film():
+    plan = training.phases("gradual", 3, 0.01, 0.1, 0.5)
+    parts = ["head", "encoder.2", "encoder.1", "encoder.0"]
+    assert [list(phase) for phase in plan] == [parts[:k] for k in (1, 2, 3, 4)]
+    assert plan[0] == {"head": 0.01}
+    assert plan[-1] == training.phases("headfirst", 3, 0.01, 0.1, 0.5)[-1]
+
+
+@pytest.mark.parametrize("strategy", ["unfrozen", "frozen", "headfirst", "gradual"])
+def test_only_the_parts_of_a_phase_change(fit, strategy):
+    """Bit for bit, and batch-norm statistics with them."""
+    model, rows = fit(strategy, dropout=0.2)
+    plan = training.phases(strategy, 3, 0.01, 0.1, 0.5)
+    states = [(0, state(model))]
+    for row in rows:
+        states.append((row["phase"], state(model)))
+    for (_, before), (phase, after) in pairwise(states):
+        # A phase's first epoch starts from the best weights so far: further parts may differ.
+        assert changed(before, after) <= {part for parts in plan[:phase] for part in parts}
+    for (before_phase, before), (phase, after) in pairwise(states):
+        if before_phase == phase:
+            assert changed(before, after) == set(plan[phase - 1])
+    assert {phase for phase, _ in states[1:]} == set(range(1, len(plan) + 1))
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_frozen_encoder_is_the_very_same_after_training(fit):
+    model, rows = fit("frozen", epochs=4)
+    before = state(model)
+    list(rows)
+    assert changed(before, state(model)) == {"head"}
+
+
+def test_each_part_is_trained_at_its_rate(fit, films):
+    """Adam's first step moves a weight by its learning rate, whatever the gradient."""
+    plan = [{"head": 0.02, "encoder.2": 0.004, "encoder.1": 0.0008, "encoder.0": 0.00016}]
+    once = {"epochs": 1, "batch_size": len(films["train"].labels), "schedule": "constant"}
+    model, rows = fit(plan=plan, weight_decay=0.0, **once)
+    before = state(model)
+    (row,) = rows
+    for part, rate in plan[0].items():
+        moved = [
+            (before[f"{part}.{name}"] - value.detach()).abs().max().item()
+            for name, value in model.get_submodule(part).named_parameters()
+        ]
+        assert max(moved) == pytest.approx(rate, rel=0.02)
+    assert row["lr"] == pytest.approx(0.02)
+
+
+# -------------------------------------------------------------------------------- early stopping
+
+
+def stopped_after(scores: list[float], patience: int, min_delta: float) -> tuple[int, float]:
+    """How many of the scores are looked at, and the one whose weights are restored."""
+    model = nn.Linear(1, 1)
+    stopping = training.EarlyStopping(model, patience, min_delta)
+    looked_at = 0
+    while not stopping.stop and looked_at < len(scores):
+        nn.init.constant_(model.weight, scores[looked_at])
+        stopping.update(scores[looked_at])
+        looked_at += 1
+    stopping.restore()
+    return looked_at, pytest.approx(model.weight.item())
+
+
+def test_patience_counts_epochs_without_a_better_score():
+    scores = [0.5, 0.6, 0.6, 0.55, 0.9]
+    assert stopped_after(scores, patience=2, min_delta=0.0) == (4, 0.6)
+    assert stopped_after(scores, patience=3, min_delta=0.0) == (5, 0.9)
+
+
+def test_a_gain_up_to_min_delta_is_none_and_small_gains_add_up():
+    assert stopped_after([0.5, 0.505, 0.504, 0.503], patience=2, min_delta=0.01) == (3, 0.5)
+    rising = [0.500, 0.506, 0.512, 0.518, 0.524]
+    assert stopped_after(rising, patience=2, min_delta=0.01) == (5, 0.524)
+
+
+def test_the_weights_that_stay_are_those_of_the_last_improved_row(fit, films):
+    model, rows = fit(epochs=40, patience=3, schedule="constant", lr=0.03)
+    rows = list(rows)
+    kept = [row for row in rows if row["improved"]][-1]
+    assert kept == rows[-4], "it must have ended by early stopping, or this shows nothing"
+    weights = training.class_weights(films["train"].labels)
+    scores = training.validate(model, films["val"], nn.CrossEntropyLoss(weights))
+    assert scores == {key: kept[key] for key in scores}
+    assert kept["val_auroc"] > max(row["val_auroc"] for row in rows) - 0.0002 - 1e-9
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+
+
+def test_ten_times_the_epochs_end_with_the_same_weights(fit):
+    """At a constant rate, once early stopping has ended the shorter training."""
+    short, rows = fit(epochs=40, patience=3, schedule="constant")
+    n_epochs = len(list(rows))
+    assert n_epochs < 40
+    long, rows = fit(epochs=400, patience=3, schedule="constant")
+    assert len(list(rows)) == n_epochs
+    assert same(short, long)
+
+
+def test_ten_times_the_epochs_are_no_worse_with_onecycle(fit):
+    best = {}
+    for epochs in (4, 40):
+        _, rows = fit(epochs=epochs, patience=12)
+        best[epochs] = max(row["val_auroc"] for row in rows)
+    assert best[40] >= best[4] - 0.01
+
+
+# ------------------------------------------------------------------------------- the loop itself
+
+
+def test_same_seed_same_weights_other_seed_others(fit):
+    one, two, other = (fit(seed=seed, dropout=0.1) for seed in (3, 3, 4))
+    histories = []
+    for _, rows in (one, two, other):
+        torch.manual_seed(0)  # dropout draws from torch's own generator, which the stage seeds
+        histories.append(list(rows))
+    assert histories[0] == histories[1] and same(one[0], two[0])
+    assert histories[0] != histories[2] and not same(one[0], other[0])
+
+
+def test_it_learns(fit, films):
+    model, rows = fit(epochs=25, patience=25)
+    rows = list(rows)
+    labels = films["test"].labels.numpy()
+    assert auroc(labels, probabilities(model.eval(), films["test"].images))[0] > 0.7
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+
+
+def test_it_learns_nothing_from_shuffled_labels(fit, films):
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(1))
+    shuffled = training.Films(films["train"].images, films["train"].labels[order])
+    model, rows = fit(train=shuffled, epochs=4, patience=4)
+    list(rows)
+    labels = films["test"].labels.numpy()
+    assert abs(auroc(labels, probabilities(model.eval(), films["test"].images))[0] - 0.5) < 0.25
+
+
+def test_a_last_batch_of_one_film_joins_the_one_before(fit, films):
+    """One step an epoch, which batch norm counts, and a schedule that ends with the last one."""
+    few = np.arange(33)
+    train = training.Films(films["train"].images[few], films["train"].labels[few])
+    model, rows = fit(train=train, epochs=3, patience=3, batch_size=32)
+    steps = 0
+    for steps, row in enumerate(rows, start=1):
+        assert model.encoder[0].norm1.num_batches_tracked == steps
+        assert np.isfinite(row["train_loss"])
+    assert steps == 3
+
+
+@pytest.mark.parametrize(("n", "passes"), [(300, 4), (1000, 1), (1001, 1), (999, 2), (50, 20)])
+def test_an_epoch_of_few_films_goes_through_them_several_times(n, passes, monkeypatch):
+    monkeypatch.setattr(training, "EPOCH", 1000)
+    index = torch.cat(list(training.epoch_batches(n, 64, torch.Generator().manual_seed(0))))
+    assert torch.bincount(index).tolist() == [passes] * n
+    one, two = index[:n].tolist(), index[-n:].tolist()
+    assert one != two or passes == 1, "the passes are in one order"
+
+
+def test_the_loss_of_an_epoch_is_a_mean_over_all_it_saw(fit, films, monkeypatch):
+    losses = {}
+    for epoch in (1, 1000):
+        monkeypatch.setattr(training, "EPOCH", epoch)
+        tiny = [{"head": 1e-9}]  # the network stays what it was, and so does its loss
+        _, rows = fit(plan=tiny, epochs=1, augment=False, schedule="constant")
+        losses[epoch] = next(iter(rows))["train_loss"]
+    assert losses[1000] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(("epochs", "batch_size"), [(1, 300), (1, 64), (10, 300)])
+def test_onecycle_lasts_exactly_the_epochs(fit, epochs, batch_size):
+    _, rows = fit(epochs=epochs, patience=epochs, batch_size=batch_size, schedule="onecycle")
+    rates = [row["lr"] for row in rows]
+    assert len(rates) == epochs
+    if epochs > 1:
+        assert max(rates) == pytest.approx(0.01, rel=0.05)
+        assert rates[0] < max(rates) / 10 and rates[-1] < max(rates) / 10
+
+
+def test_validation_knows_a_perfect_and_an_inverted_network(films):
+    """The second output is the one for disease."""
+
+    class Oracle(nn.Module):
+        def __init__(self, sign):
+            super().__init__()
+            self.sign = sign
+
+        def forward(self, _):
+            return nn.functional.one_hot(val.labels, 2).float() * self.sign
+
+    val = films["val"]
+    loss = nn.CrossEntropyLoss()
+    for sign, expected in ((1.0, 1.0), (-1.0, 0.0)):
+        scores = training.validate(Oracle(sign), val, loss)
+        assert scores["val_auroc"] == scores["val_balanced_accuracy"] == expected
+
+
+def test_films_of_a_mapped_split_are_copied(splits, tmp_path):
+    """Training must not write through to the files, nor warn of read-only memory."""
+    data.write(tmp_path, data.About("T", "phantom", ("a", "b")), splits)
+    mapped = training.Films.to(CPU, data.read(tmp_path, "val"))
+    mapped.images.zero_()
+    assert np.array_equal(data.read(tmp_path, "val").images, splits["val"].images)
+    assert mapped.labels.dtype == torch.int64
