@@ -23,7 +23,7 @@ def compare(
     plots: Path,
 ) -> None:
     """Paths of inputs are patterns that hold `{run}` or `{dataset}`."""
-    runs = list(params.runs)
+    runs = params.comparison.runs
     reports = {run: tables.read_json(command.at(scores, run=run)) for run in runs}
     predicted = {run: tables.read_csv(command.at(predictions, run=run)) for run in runs}
     answers = answer(params, predicted)

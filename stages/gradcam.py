@@ -59,6 +59,9 @@ def means_with_intervals(scores: dict[str, np.ndarray], params: Params) -> dict:
     report = {"ci95": {}}
     for name, values in scores.items():
         values = values[~np.isnan(values)]
+        if not len(values):
+            report[name], report["ci95"][name] = np.nan, [np.nan, np.nan]
+            continue
         counts = resampling.counts(len(values), params.evaluation.bootstrap, params.seed)
         report[name] = float(values.mean())
         report["ci95"][name] = resampling.interval(counts @ values / len(values))

@@ -83,7 +83,7 @@ def test_a_command_names_what_the_stage_declares(stage):
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if "{run}" in commands(stage)])
 def test_a_stage_over_all_runs_depends_on_all_runs(stage):
     for given in re.findall(r"--\w+ (\S*\{run\}\S*)", commands(stage)):
-        wanted = {given.replace("{run}", run) for run in PARAMS["runs"]}
+        wanted = {given.replace("{run}", run) for run in PARAMS["comparison"]["runs"]}
         assert not wanted - set(names(stage, "deps")), f"add them to the deps of {stage}"
 
 
@@ -227,6 +227,13 @@ def test_another_rate_runs_only_what_depends_on_it(workspace, repro):
     assert json.loads(workspace.read("metrics/pneumonia.json")) != before
     workspace.succeed("git", "checkout", "--quiet", "--", ".")
     assert json.loads(workspace.read("metrics/pneumonia.json")) == before
+
+
+def test_seeds_tabulates_the_experiments(workspace, repro):
+    """Comes after the experiment above: what DVC has recorded of it is found again."""
+    table = workspace.succeed("python", "-m", "stages.seeds")
+    for run in workspace.params()["runs"]:
+        assert re.search(rf"^\| {run} \| 40 of \w+ PHANTOM \|.* 1 \|$", table, re.MULTILINE), table
 
 
 def test_unknown_parameter_ends_in_one_line(workspace, repro):

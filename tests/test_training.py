@@ -153,6 +153,12 @@ def test_a_gain_up_to_min_delta_is_none_and_small_gains_add_up():
     assert stopped_after(rising, patience=2, min_delta=0.01) == (5, 0.524)
 
 
+def test_of_equal_scores_the_one_with_the_lower_loss_stays():
+    stopping = training.EarlyStopping(nn.Linear(1, 1), patience=5, min_delta=0.01)
+    seen = [(0.9, 0.5), (0.9, 0.4), (0.9, 0.45), (0.895, 0.3), (0.886, 0.2), (0.92, 0.9)]
+    assert [stopping.update(*pair) for pair in seen] == [True, True, False, True, False, True]
+
+
 def test_the_weights_that_stay_are_those_of_the_last_improved_row(fit, films):
     model, rows = fit(epochs=40, patience=3, schedule="constant", lr=0.03)
     rows = list(rows)
@@ -161,7 +167,7 @@ def test_the_weights_that_stay_are_those_of_the_last_improved_row(fit, films):
     weights = training.class_weights(films["train"].labels)
     scores = training.validate(model, films["val"], nn.CrossEntropyLoss(weights))
     assert scores == {key: kept[key] for key in scores}
-    assert kept["val_auroc"] > max(row["val_auroc"] for row in rows) - 0.0002 - 1e-9
+    assert kept["val_auroc"] > max(row["val_auroc"] for row in rows) - 2 * 0.0002 - 1e-9
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
 
 

@@ -90,15 +90,13 @@ def draw(labels: np.ndarray, n: int | str, seed: int, key: str) -> np.ndarray:
         raise UserError(f"{key}: all {len(labels)} films are of one class; two are needed")
     if n == "all":
         return np.arange(len(labels))
+    accepted = f"accepted: {len(labels) // (2 * counts.min()) + 1} to {len(labels)}, or all"
     if n > len(labels):
-        raise UserError(f"{key} = {n}: there are {len(labels)} films; accepted: 2 to that, or all")
+        raise UserError(f"{key} = {n} is more than there are; {accepted}")
     positives = round(n * counts[1] / len(labels))
     if positives == 0 or positives == n:
-        needed = int(np.ceil(len(labels) / (2 * counts.min()))) + 1
-        raise UserError(
-            f"{key} = {n} leaves a class empty (its share is {counts.min() / len(labels):.3f});"
-            f" accepted: {needed} to {len(labels)}, or all"
-        )
+        share = counts.min() / len(labels)
+        raise UserError(f"{key} = {n} leaves a class empty (its share is {share:.3f}); {accepted}")
     order = np.random.default_rng(seed).permutation(len(labels))
     drawn = [order[labels[order] == c][:k] for c, k in ((0, n - positives), (1, positives))]
     return np.sort(np.concatenate(drawn))

@@ -30,7 +30,9 @@ def grad_cam(model: nn.Module, layer: nn.Module, films: Tensor, target: int) -> 
     Returns (N, H, W) maps from 0 to 1; a map without any positive evidence is 0 everywhere.
     """
     kept = []
-    handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    handle = layer.register_forward_hook(  # A asks for gradients even if no weight does
+        lambda _module, _inputs, output: kept.append(output.requires_grad_())
+    )
     try:  # 1. forward, keeping the layer's feature maps A
         logits = model(films)
     finally:

@@ -30,7 +30,7 @@ class Settings(Block):
     batch_size: int = Field(ge=2, le=65536)
     weight_decay: float = Field(ge=0, le=1)
     augment: bool
-    width: int = Field(ge=1, le=256)
+    width: int = Field(ge=2, le=256)
     blocks: int = Field(ge=1, le=4)
     dropout: float = Field(ge=0, lt=1)
 
@@ -71,6 +71,7 @@ class Question(Block):
 
 
 class Comparison(Block):
+    runs: list[str]
     questions: list[Question]
     spaces: dict[str, list[str]]
 
@@ -149,12 +150,15 @@ class Params(Settings):
             _one_of(f"runs.{name}.dataset", run.dataset, list(self.datasets))
             _one_of(f"runs.{name}.init", run.init, [start for start in starts if start != name])
         _one_of("autoencoder.dataset", self.autoencoder.dataset, list(self.datasets))
+        compared = self.comparison.runs
+        for run in compared:
+            _one_of("comparison.runs", run, list(self.runs))
         for i, question in enumerate(self.comparison.questions):
             for field, run in question:
-                _one_of(f"comparison.questions.{i}.{field}", run, list(self.runs))
+                _one_of(f"comparison.questions.{i}.{field}", run, compared)
         for space, runs in self.comparison.spaces.items():
             for run in runs:
-                _one_of(f"comparison.spaces.{space}", run, list(self.runs))
+                _one_of(f"comparison.spaces.{space}", run, compared)
         for dataset, curves in self.efficiency.curves.items():
             _one_of("efficiency.curves", dataset, list(self.datasets))
             for i, curve in enumerate(curves):
@@ -184,7 +188,7 @@ def load(path: str | Path) -> Params:
     """
     try:
         values = yaml.load(Path(path).read_text(), _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     try:
         return Params.model_validate(values)
@@ -205,9 +209,7 @@ def _one_of(key: str, value: str, accepted: list[str]) -> None:
 
 def _first_mistake(path: str | Path, error: ValidationError) -> str:
     mistake = error.errors()[0]
-    place = [
-        str(part) for part in mistake["loc"] if not re.match(r"literal\[|constrained-", str(part))
-    ]
+    place = _place(mistake)
     if mistake["type"] == "extra_forbidden":
         known = ", ".join(_fields_at(place[:-1]))
         return f"{path}: {'.'.join(place)} is not a parameter; accepted here: {known}"
@@ -215,14 +217,20 @@ def _first_mistake(path: str | Path, error: ValidationError) -> str:
         return f"{path}: {mistake['ctx']['error']}"
     if mistake["type"] == "missing":
         return f"{path}: {'.'.join(place)} is missing; it must be given"
-    reasons = " or ".join(e["msg"] for e in error.errors() if e["loc"][:1] == mistake["loc"][:1])
+    reasons = " or ".join(e["msg"] for e in error.errors() if _place(e) == place)
     return f"{path}: {'.'.join(place) or 'the file'} = {mistake['input']!r}: {reasons}"
+
+
+def _place(mistake: dict) -> list[str]:
+    """The keys that lead to a mistake, without the names that pydantic gives to alternatives."""
+    parts = map(str, mistake["loc"])
+    return [part for part in parts if not re.match(r"literal\[|constrained-", part)]
 
 
 def _fields_at(place: list[str]) -> list[str]:
     """Names of the fields that the model has at a place such as ["datasets", "chestmnist"]."""
     model = Params
     for part in place:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else model
-        model = getattr(annotation, "__args__", (None, annotation))[1]
+        is_block = isinstance(model, type) and issubclass(model, Block)
+        model = model.model_fields[part].annotation if is_block else model.__args__[-1]
     return list(model.model_fields)

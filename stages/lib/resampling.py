@@ -62,7 +62,8 @@ def decisions(
 
 def interval(values: np.ndarray) -> list[float]:
     """The 95 % percentile interval of bootstrap values, those that are not defined left out."""
-    return [float(v) for v in np.nanpercentile(values, [2.5, 97.5])]
+    defined = values[~np.isnan(values)]
+    return np.percentile(defined, [2.5, 97.5]).tolist() if len(defined) else [np.nan, np.nan]
 
 
 def _over_scores(summarise, labels, scores, weights) -> np.ndarray:

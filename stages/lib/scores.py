@@ -29,9 +29,12 @@ def report(
     """
     counts = resampling.counts(len(labels), resamples, seed)
     values = decided(labels, probability >= 0.5) | ranked(labels, probability)
-    ci95 = intervals(labels, probability, 0.5, counts)
+    ci95 = intervals(
+        resampling.decisions(labels, probability >= 0.5, counts)
+        | ranked_resamples(labels, probability, counts)
+    )
     at_values = decided(labels, probability >= threshold)
-    at_ci95 = intervals(labels, probability, threshold, counts)
+    at_ci95 = intervals(resampling.decisions(labels, probability >= threshold, counts))
     return {
         "n": len(labels),
         **{name: values[name] for name in HEADLINE},
@@ -68,18 +71,19 @@ def ranked(labels: np.ndarray, probability: np.ndarray) -> dict[str, float]:
     }
 
 
-def intervals(
-    labels: np.ndarray, probability: np.ndarray, threshold: float, counts: np.ndarray
-) -> dict[str, list[float]]:
-    """95 % bootstrap intervals of all scores; counts: (B, N) from `resampling.counts`."""
-    squared = (probability - labels) ** 2
-    resampled = {
-        **resampling.decisions(labels, probability >= threshold, counts),
+def ranked_resamples(
+    labels: np.ndarray, probability: np.ndarray, counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The scores of `ranked` for each of (B, N) counts from `resampling.counts`: (B,) each."""
+    return {
         "auroc": resampling.auroc(labels, probability, counts),
         "auprc": resampling.auprc(labels, probability, counts),
-        "brier": counts @ squared / counts.sum(axis=1),
+        "brier": counts @ (probability - labels) ** 2 / counts.sum(axis=1),
         "calibration_error": calibration_error(labels, probability, counts),
     }
+
+
+def intervals(resampled: dict[str, np.ndarray]) -> dict[str, list[float]]:
     return {name: resampling.interval(values) for name, values in resampled.items()}
 
 

@@ -70,10 +70,9 @@ class EarlyStopping:
         """Take an epoch's score, and loss if there is one; true if its weights are kept."""
         equal = abs(score - self.highest) <= self.min_delta and loss < self.loss
         improved = score > self.highest + self.min_delta or equal
-        self.highest = max(self.highest, score)
         self.waited = 0 if improved else self.waited + 1
         if improved:
-            self.loss = loss
+            self.highest, self.loss = max(self.highest, score), loss
             self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         return improved
 
