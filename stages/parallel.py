@@ -63,7 +63,8 @@ def run(graph: Graph, jobs: int) -> None:
             # What most of the graph is waiting for comes first.
             ready = sorted([*ready, *sorter.get_ready()], key=lambda stage: height[stage])
             while ready and len(running) < jobs:
-                running[pool.submit(reproduce, ready[-1])] = ready.pop()
+                stage = ready.pop()
+                running[pool.submit(reproduce, stage)] = stage
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 stage, done = running.pop(future), done + 1
                 print(f"[{done}/{len(graph)}] {stage}: {future.result()}", flush=True)
