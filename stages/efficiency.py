@@ -67,13 +67,14 @@ def measure(cell: Cell) -> dict:
     val_n = enough if enough < len(val) else "all"
     val_drawn = data.draw(val.labels, val_n, cell.seed, "efficiency.val_share")
     shared = cell.params.defaults
-    network = model.Classifier(shared.width, shared.blocks, shared.dropout)
+    network = model.Classifier(shared.width, shared.blocks, shared.dropout).to(device)
     model.load_encoder(network, model.read(cell.init)[0])
     settings, steps = schedule(cell, len(drawn))
     films = (training.Films.to(device, s) for s in (train[drawn], val[val_drawn]))
-    for _ in training.fit(network.to(device), *films, settings, steps, cell.seed):
+    for _ in training.fit(network, *films, settings, steps, cell.seed):
         pass
-    probability = model.probabilities(network.eval(), torch.from_numpy(np.array(test.images)))
+    images = torch.from_numpy(np.array(test.images)).to(device)
+    probability = model.probabilities(network.eval(), images)
     return {
         "dataset": cell.dataset,
         "init": cell.start.init,

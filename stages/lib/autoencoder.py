@@ -15,15 +15,21 @@ from stages.lib.training import EarlyStopping
 
 
 class UpBlock(nn.Sequential):
-    """A ConvBlock mirrored: up-sampling to a given side, dropout of whole maps, then (3 x 3
-    convolution, batch norm, leaky ReLU) twice, the second lowering the number of maps."""
+    """A ConvBlock mirrored: up-sampling to a given side, dropout, then two 3 x 3
+    convolutions, of which the second lowers the number of maps; batch norm and leaky ReLU after
+    each, but not after the one that draws the film."""
 
     def __init__(self, maps_in: int, maps_out: int, side: int, dropout: float) -> None:
-        super().__init__(nn.Upsample(size=side, mode="bilinear"), nn.Dropout2d(dropout))
-        for maps in (maps_in, maps_out):
-            self.append(nn.Conv2d(maps_in, maps, 3, padding=1, bias=False))
-            self.append(nn.BatchNorm2d(maps))
-            self.append(nn.LeakyReLU(inplace=True))
+        super().__init__(nn.Upsample(size=side, mode="bilinear"), nn.Dropout(dropout))
+        self.extend(_convolution(maps_in, maps_in))
+        is_film = maps_out == 1
+        last = [nn.Conv2d(maps_in, 1, 3, padding=1)] if is_film else _convolution(maps_in, maps_out)
+        self.extend(last)
+
+
+def _convolution(maps_in: int, maps_out: int) -> list[nn.Module]:
+    conv = nn.Conv2d(maps_in, maps_out, 3, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(maps_out), nn.LeakyReLU(inplace=True)]
 
 
 class Autoencoder(nn.Module):
@@ -36,19 +42,15 @@ class Autoencoder(nn.Module):
     def __init__(self, width: int, blocks: int, side: int, code: int, dropout: float) -> None:
         super().__init__()
         self.encoder = Encoder(width, blocks)
-        sides = [side // 2**i for i in range(blocks + 1)]
-        maps = [self.encoder.maps // 2**i for i in range(blocks)]
-        shape = (maps[0], sides[-1], sides[-1])
+        sides = [side // 2**i for i in reversed(range(blocks + 1))]
+        maps = [*(width * 2**i for i in reversed(range(blocks))), 1]
+        shape = (maps[0], sides[0], sides[0])
         self.squeeze = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), code))
         self.expand = nn.Sequential(
             nn.Linear(code, int(np.prod(shape))), nn.LeakyReLU(), nn.Unflatten(1, shape)
         )
         self.decoder = nn.Sequential(
-            *(
-                UpBlock(before, after, to, dropout)
-                for before, after, to in zip(maps, [*maps[1:], maps[-1]], sides[-2::-1])
-            ),
-            nn.Conv2d(maps[-1], 1, 3, padding=1),
+            *(UpBlock(*step, dropout) for step in zip(maps[:-1], maps[1:], sides[1:]))
         )
 
     def forward(self, films: Tensor) -> Tensor:
