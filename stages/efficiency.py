@@ -92,7 +92,8 @@ def schedule(cell: Cell, n: int):
         start.strategy, shared.blocks, grid.lr, start.lr_factor, start.layer_decay
     )
     epochs = max(2, max(4, grid.films // (n * training.passes(n))) // len(phases))
-    return shared.model_copy(update={"epochs": epochs, "patience": epochs}), phases
+    changes = {"epochs": epochs, "patience": epochs, "batch_size": grid.batch_size}
+    return shared.model_copy(update=changes), phases
 
 
 def summarise(rows: list[dict]) -> list[dict]:

@@ -35,6 +35,7 @@ def train(
     )
     epochs = training.fit(network, *labelled, settings, plan, params.seed)
     tables.write_csv(history, progress(epochs, len(plan) * settings.epochs, run))
+    print(f"train: {run}: {kept(history)}, {caption}")
     model.save(weights, network, {"run": run, "data": caption, **architecture_of(settings)})
     drawn.write_text(json.dumps({name: i.tolist() for name, i in index.items()}) + "\n")
 
@@ -72,6 +73,16 @@ def progress(epochs: Iterator[dict], most: int, run: str) -> Iterator[dict]:
         for row in bar:
             bar.set_postfix(loss=f"{row['train_loss']:.3f}", val_auroc=f"{row['val_auroc']:.4f}")
             yield row
+
+
+def kept(history: Path) -> str:
+    """Which epoch's weights were kept, in words."""
+    rows = tables.read_csv(history)
+    best = max(i for i, improved in enumerate(rows["improved"]) if improved)
+    return (
+        f"kept epoch {rows['epoch'][best]:.0f} of {len(rows['epoch'])},"
+        f" validation AUROC {rows['val_auroc'][best]:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ class Efficiency(Block):
     labels: list[Labels]
     seeds: Count
     lr: float = Field(gt=0, le=1)
+    batch_size: int = Field(ge=2, le=65536)
     films: Count
     val_share: float = Field(gt=0, le=1)
     curves: dict[str, list[Start]]
