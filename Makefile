@@ -7,16 +7,11 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
-# DVC's experiments are Git commits; a machine without a Git identity gets one for them.
-export GIT_AUTHOR_NAME ?= chestflow
-export GIT_AUTHOR_EMAIL ?= chestflow@localhost
-export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
-export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
-
 .PHONY: repro test install lock clean
 
 repro: install
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "DVC needs a Git repository: git init && git add . && git commit -m start, then make repro again"; exit 1; }
+	@case "$(SOURCE)" in ""|phantom|medmnist) ;; *) echo "SOURCE=$(SOURCE): accepted: phantom, medmnist"; exit 1;; esac
 	@$(if $(SOURCE),sed 's/^source: [a-z]*/source: $(SOURCE)/' params.yaml >params.new && mv params.new params.yaml)
 	@python -m stages.check --params params.yaml
 	@python -m stages.parallel $(JOBS)

@@ -42,7 +42,7 @@ def compare(
         starts = {run: params.runs[run].init for run in members}
         figure = figures.latent_spaces(shown, separations, starts, similar[name], about)
         figures.save(figure, plots / f"latent_{name}.png")
-    print(f"compare: {len(runs)} runs, {len(answers)} questions")
+    print(f"compare: {len(runs)} runs, {len(answers)} questions, {figures.captions(reports)}")
 
 
 def dataset_of(params: Params, runs: list[str]) -> str:
@@ -80,7 +80,7 @@ def similarities(params: Params, space: str, films: Path, weights: Path) -> list
     runs = params.comparison.spaces[space]
     test = data.read(command.at(films, dataset=dataset_of(params, runs)), "test")
     starts = dict.fromkeys(params.runs[run].init for run in runs)
-    names = [*(start for start in starts if start != "scratch"), *runs]
+    names = list(dict.fromkeys([*(start for start in starts if start != "scratch"), *runs]))
     vectors = {name: embed(command.at(weights, run=name), test.images, params) for name in names}
     return [
         {"a": a, "b": b, "cka": comparison.linear_cka(vectors[a], vectors[b])}
@@ -138,7 +138,11 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
         lines.append(
             f"| {entry['run']} - {entry['against']} | {entry['n']:,} | {' | '.join(cells)} |"
         )
-    return "\n".join([*lines, "", "Intervals: 95 %, bootstrap over the test films.", ""])
+    note = (
+        "Intervals: 95 %, bootstrap over the test films, of one training per run;"
+        " the spread over seeds is not in them."
+    )
+    return "\n".join([*lines, "", note, ""])
 
 
 def interval(report: dict, key: str) -> str:

@@ -18,9 +18,7 @@ from stages.lib.parameters import Params, Start
 def efficiency(params: Params, films: Path, init: Path, metrics: Path, curves: Path, plot: Path):
     """Paths of inputs are patterns that hold `{dataset}` and `{init}`."""
     cells = list(plan(params, films, init))
-    # One process per core, each on its own threads: cells do not depend on one another.
-    workers = 1 if torch.cuda.is_available() else os.cpu_count()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(n_workers(params), mp_context=get_context("spawn")) as pool:
         bar = tqdm(pool.map(measure, cells), total=len(cells), desc="efficiency", unit="training")
         rows = list(bar)
     tables.write_csv(curves, rows)
@@ -32,6 +30,13 @@ def efficiency(params: Params, films: Path, init: Path, metrics: Path, curves: P
     tables.write_json(metrics, {"data": ", ".join(captions.values()), "curves": table})
     figures.save(figures.efficiency(table, captions), plot)
     print(f"efficiency: {len(cells)} trainings on {', '.join(captions.values())}")
+
+
+def n_workers(params: Params) -> int:
+    """One process per core, for no training depends on another; but only one for a GPU."""
+    if runtime.prepare(params.threads).type != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,13 @@ def measure(cell: Cell) -> dict:
 
 
 def schedule(cell: Cell, n: int):
-    """Settings and phases such that every start sees the same number of films."""
+    """Settings and phases such that every start of one or two phases sees as many films."""
     grid, start, shared = cell.params.efficiency, cell.start, cell.params.defaults
     phases = training.phases(
         start.strategy, shared.blocks, grid.lr, start.lr_factor, start.layer_decay
     )
-    epochs = max(2, max(4, grid.films // (n * training.passes(n))) // len(phases))
+    total = max(4, grid.films // (n * training.passes(n)))
+    epochs = max(1, total // 2 * 2 // len(phases))
     changes = {"epochs": epochs, "patience": epochs, "batch_size": grid.batch_size}
     return shared.model_copy(update=changes), phases
 

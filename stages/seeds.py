@@ -1,12 +1,13 @@
 """Print mean and standard deviation over the seeds of DVC's experiments, as a Markdown table.
 
-Reads what `dvc exp show --json` records of the current commit: every experiment that differs from
-the others in nothing but the parameter `seed`.
+Reads what `dvc exp show --json` records: of the current commit and its experiments, the largest
+group that differs in nothing but the parameter `seed`.
 """
 
 import json
 import subprocess
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 
@@ -18,21 +19,23 @@ SCORES = ("auroc", "balanced_accuracy", "accuracy")
 
 def seeds() -> None:
     found = experiments()
-    if not found:
-        raise UserError("no experiments on this commit; run dvc exp run -S seed=1 first")
-    values = defaultdict(lambda: defaultdict(dict))
+    groups = defaultdict(dict)
     for experiment in found:
-        for path, report in experiment["metrics"].items():
-            scores = report.get("data") or {}
-            if "auroc" in scores and "majority_accuracy" in scores:
-                values[path][scores["data"], scores["n"]][experiment["seed"]] = scores
+        others = {key: v for key, v in experiment["params"].items() if key != "seed"}
+        groups[json.dumps(others, sort_keys=True)][experiment["params"]["seed"]] = experiment
+    if not found:
+        raise UserError("no experiment has finished; run dvc exp run -S seed=1 first")
+    group = max(groups.values(), key=len)
     print("| run | test films | " + " | ".join(s.replace("_", " ") for s in SCORES) + " | seeds |")
     print("|---" * (len(SCORES) + 3) + "|")
-    for path, tested in values.items():
-        for (name, n), by_seed in tested.items():
-            cells = " | ".join(spread([s[score] for s in by_seed.values()]) for score in SCORES)
-            run = path.removeprefix("metrics/").removesuffix(".json")
-            print(f"| {run} | {n:,} of {name} | {cells} | {len(by_seed)} |")
+    for path in next(iter(group.values()))["metrics"]:
+        scores = [experiment["metrics"][path]["data"] for experiment in group.values()]
+        if all("majority_accuracy" in s and "auroc" in s for s in scores):
+            cells = " | ".join(spread([s[score] for s in scores]) for score in SCORES)
+            run, tested = Path(path).stem, f"{scores[0]['n']:,} of {scores[0]['data']}"
+            print(f"| {run} | {tested} | {cells} | {len(scores)} |")
+    if len(found) > len(group):
+        print(f"\n{len(found) - len(group)} experiments with other parameters are not in it.")
 
 
 def spread(values: list[float]) -> str:
@@ -42,16 +45,19 @@ def spread(values: list[float]) -> str:
 
 
 def experiments() -> list[dict]:
-    """Seed and metrics of each experiment that finished."""
+    """Parameters and metrics of the current commit and of each of its experiments."""
     shown = subprocess.run(
         ["dvc", "exp", "show", "--json"], capture_output=True, text=True, check=True
     )
-    commits = json.loads(shown.stdout)
-    states = [s for c in commits for e in c.get("experiments") or [] for s in e["revs"]]
+    commits = [c for c in json.loads(shown.stdout) if c["rev"] != "workspace"]
+    states = commits + [s for c in commits for e in c.get("experiments") or [] for s in e["revs"]]
     return [
-        {"seed": state["data"]["params"]["params.yaml"]["data"]["seed"], **state["data"]}
+        {
+            "params": state["data"]["params"]["params.yaml"]["data"],
+            "metrics": state["data"]["metrics"],
+        }
         for state in states
-        if state.get("data") and not state.get("error")
+        if state.get("data") and state["data"].get("metrics")
     ]
 
 

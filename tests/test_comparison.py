@@ -98,16 +98,6 @@ def test_table_names_the_runs_that_do_not_beat_the_majority_class():
     assert "not above" in rows[3]
 
 
-def test_every_run_is_compared(params):
-    """A run that `compare` does not depend on would be compared with files of an earlier run."""
-    import yaml
-
-    with open("dvc.yaml") as file:
-        deps = yaml.safe_load(file)["stages"]["compare"]["deps"]
-    for run in params.runs:
-        assert {f"metrics/{run}.json", f"models/{run}/model.safetensors"} <= set(deps), run
-
-
 def test_efficiency_gives_every_start_the_same_number_of_films(params):
     for labels in (50, 300, 4708):
         seen = set()

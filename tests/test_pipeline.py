@@ -16,7 +16,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 FIELDS = ("deps", "outs", "metrics", "plots")
 RUNNING = r"(?m)^Running stage '(.+)'"
 RESULTS = ("metrics/", "plots/")  # what Git keeps of the outputs, beside dvc.lock
-FOLLOWERS = {"compare", "efficiency", "report", "seeds"}  # stages over all runs
+FOLLOWERS = {"compare", "efficiency"}  # stages over all runs
 
 
 # --------------------------------------------------------------------------- dvc.yaml, as written

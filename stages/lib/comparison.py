@@ -42,7 +42,7 @@ def holm(p: list[float]) -> list[float]:
 
 def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
     """Similarity of two representations (N, D) and (N, E) of the same films: 1 if they are equal
-    up to rotation and scale, 0 if they share nothing (Kornblith et al. 2019, eq. 3)."""
+    up to rotation and scale, 0 if they share nothing (Kornblith et al. 2019)."""
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
     return float(np.linalg.norm(y.T @ x) ** 2 / norms) if norms else float("nan")

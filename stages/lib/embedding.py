@@ -8,7 +8,6 @@ from sklearn.metrics import silhouette_samples
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from stages.lib import resampling
 
@@ -25,8 +24,7 @@ def tsne(vectors: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     The perplexity is lowered where there are too few films for it.
     """
     perplexity = min(perplexity, (len(vectors) - 1) / 3)
-    with threadpool_limits(1):  # more threads sum in another order: other pictures
-        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
 
 
 def separation(

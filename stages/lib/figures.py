@@ -16,7 +16,6 @@ matplotlib.rcParams.update(
         "axes.titlesize": 12,
         "figure.titlesize": 13,
         "savefig.dpi": 110,
-        "svg.hashsalt": "chestflow",
     }
 )
 
@@ -404,7 +403,11 @@ def efficiency(table: list[dict], captions: dict[str, str]) -> Figure:
         ticks = sorted({row["labels"] for row in rows})
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
-        axes.set(xlabel="labelled training films", ylabel="test AUROC (chance .5)", title=caption)
+        axes.set(
+            xlabel="labelled training films (a third more to validate)",
+            ylabel="test AUROC (chance .5)",
+            title=caption,
+        )
         axes.grid(color="#dddddd")
         axes.legend(frameon=False, loc="lower right", fontsize=10)
     figure.suptitle(f"Label efficiency: mean and range of {table[0]['seeds']} seeds")

@@ -77,7 +77,7 @@ def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int =
 
 def probabilities(model: Classifier, images: Tensor) -> np.ndarray:
     """(N,) probability of disease for (N, H, W) uint8 images; set `model.eval()` before."""
-    return in_batches(model, images).softmax(dim=1)[:, 1].double().cpu().numpy()
+    return in_batches(model, images).softmax(dim=1)[:, 1].cpu().double().numpy()
 
 
 def load_encoder(model: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -144,4 +144,4 @@ def load_classifier(path: Path) -> Classifier:
 def embeddings(model: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
     """(N, maps) latent vectors of (N, H, W) uint8 images; set `model.eval()` before."""
     vectors = in_batches(model.embed, torch.from_numpy(np.array(images)).to(device))
-    return vectors.double().cpu().numpy()
+    return vectors.cpu().double().numpy()

@@ -1,14 +1,23 @@
 """Where and how torch computes: the device, the number of threads, the seed."""
 
+import os
+
+# Both are read when torch is loaded or first used: cuBLAS sums in one order only with a workspace
+# of its own, and what Apple's GPU cannot do, the processor does.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+
 import torch
+from threadpoolctl import threadpool_limits
 
 
 def prepare(threads: int, seed: int = 0) -> torch.device:
     """Fix what decides the last digits of a result, and choose the fastest device there is."""
     torch.set_num_threads(threads)
+    threadpool_limits(threads)  # of NumPy, SciPy and scikit-learn
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
     if torch.cuda.is_available():
+        # On the processor nothing needs this, and it costs seconds: it loads torch's compiler.
+        torch.use_deterministic_algorithms(True, warn_only=True)
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -117,7 +117,9 @@ def calibration_error(
     counts: np.ndarray | None = None,
     bins: int = 10,
 ) -> np.ndarray:
-    """Expected calibration error (Guo et al. 2017, eq. 5) for each of (B, N) counts: (B,)."""
+    """Expected calibration error of the positive class (after Guo et al. 2017) for each of (B, N)
+    counts: (B,). Resamples are noisier than the sample, so a small error lies low in its interval.
+    """
     counts = np.ones((1, len(labels))) if counts is None else counts
     member = _bin(probability, bins)[:, None] == np.arange(bins)
     gap = counts @ ((probability - labels)[:, None] * member)

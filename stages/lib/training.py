@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stages.lib.augmentation import augment
 from stages.lib.data import Split, batches
+from stages.lib.errors import UserError
 from stages.lib.model import Classifier, in_batches, standardise
 from stages.lib.resampling import auroc, decisions
 
@@ -81,6 +82,9 @@ class EarlyStopping:
         return self.waited >= self.patience
 
     def restore(self) -> None:
+        """Put the kept weights back; UserError if no epoch ended with a score."""
+        if not self.weights:
+            raise UserError("training diverged: no epoch had a score; try a lower lr")
         self.model.load_state_dict(self.weights)
 
 
