@@ -29,7 +29,9 @@ def seeds() -> None:
     print("| run | test films | " + " | ".join(s.replace("_", " ") for s in SCORES) + " | seeds |")
     print("|---" * (len(SCORES) + 3) + "|")
     for path in next(iter(group.values()))["metrics"]:
-        scores = [experiment["metrics"][path]["data"] for experiment in group.values()]
+        # A stage that did not run in an experiment has no scores there.
+        reports = (experiment["metrics"].get(path, {}) for experiment in group.values())
+        scores = [report.get("data") or {} for report in reports]
         if all("majority_accuracy" in s and "auroc" in s for s in scores):
             cells = " | ".join(spread([s[score] for s in scores]) for score in SCORES)
             run, tested = Path(path).stem, f"{scores[0]['n']:,} of {scores[0]['data']}"
