@@ -14,7 +14,7 @@ import numpy as np
 from stages.lib import command
 from stages.lib.errors import UserError
 
-SCORES = ("auroc", "balanced_accuracy", "accuracy")
+SCORES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
 
 
 def seeds() -> None:
@@ -26,8 +26,8 @@ def seeds() -> None:
     if not found:
         raise UserError("no experiment has finished; run dvc exp run -S seed=1 first")
     group = max(groups.values(), key=len)
-    print("| run | test films | " + " | ".join(s.replace("_", " ") for s in SCORES) + " | seeds |")
-    print("|---" * (len(SCORES) + 3) + "|")
+    print(f"| run | test films | {' | '.join(SCORES.values())} | majority class | seeds |")
+    print("|---" * (len(SCORES) + 4) + "|")
     for path in next(iter(group.values()))["metrics"]:
         # A stage that did not run in an experiment has no scores there.
         reports = (experiment["metrics"].get(path, {}) for experiment in group.values())
@@ -35,7 +35,8 @@ def seeds() -> None:
         if all("majority_accuracy" in s and "auroc" in s for s in scores):
             cells = " | ".join(spread([s[score] for s in scores]) for score in SCORES)
             run, tested = Path(path).stem, f"{scores[0]['n']:,} of {scores[0]['data']}"
-            print(f"| {run} | {tested} | {cells} | {len(scores)} |")
+            majority = f"{scores[0]['majority_accuracy']:.3f}"
+            print(f"| `{run}` | {tested} | {cells} | {majority} | {len(scores)} |")
     if len(found) > len(group):
         print(f"\n{len(found) - len(group)} experiments with other parameters are not in it.")
 

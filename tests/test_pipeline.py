@@ -235,7 +235,8 @@ def test_seeds_tabulates_the_experiments(workspace, repro):
     """Comes after the experiment above: what DVC has recorded of it is found again."""
     table = workspace.succeed("python", "-m", "stages.seeds")
     for run in workspace.params()["runs"]:
-        assert re.search(rf"^\| {run} \| 40 of \w+ PHANTOM \|.* 1 \|$", table, re.MULTILINE), table
+        row = rf"^\| `{run}` \| 40 of \w+ PHANTOM \|.* 1 \|$"
+        assert re.search(row, table, re.MULTILINE), table
 
 
 def test_unknown_parameter_ends_in_one_line(workspace, repro):
