@@ -123,7 +123,7 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
     ]
     for run, report in reports.items():
         verdict = "above" if beats_majority(report) else "**not above** the majority class"
-        cells = (interval(report, key) for key in ("auroc", "balanced_accuracy", "accuracy"))
+        cells = (tables.scored(report, key) for key in ("auroc", "balanced_accuracy", "accuracy"))
         lines.append(
             f"| {run} | {report['n']:,} of {report['data']} | {' | '.join(cells)}"
             f" | {report['majority_accuracy']:.3f} | {verdict} |"
@@ -134,7 +134,10 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for entry in answers:
-        cells = (signed(entry[key]) for key in ("auroc", "balanced_accuracy"))
+        cells = (
+            f"{tables.signed(entry[key])} | {entry[key]['p_holm']:.3f}"
+            for key in ("auroc", "balanced_accuracy")
+        )
         lines.append(
             f"| {entry['run']} - {entry['against']} | {entry['n']:,} | {' | '.join(cells)} |"
         )
@@ -143,16 +146,6 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
         " the spread over seeds is not in them."
     )
     return "\n".join([*lines, "", note, ""])
-
-
-def interval(report: dict, key: str) -> str:
-    low, high = report["ci95"][key]
-    return f"{report[key]:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def signed(entry: dict) -> str:
-    low, high = entry["ci95"]
-    return f"{entry['difference']:+.3f} [{low:+.3f}, {high:+.3f}] | {entry['p_holm']:.3f}"
 
 
 if __name__ == "__main__":

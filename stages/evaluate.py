@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from stages.lib import command, data, figures, model, runtime, scores, tables
+from stages.lib import command, data, figures, model, runtime, scores, tables, training
 from stages.lib.parameters import Params
 
 
@@ -25,24 +25,30 @@ def evaluate(
     test, val = data.read(films, "test"), data.read(films, "val")
     val = val[np.array(tables.read_json(drawn)["val"])]
     probability, val_probability = (
-        model.probabilities(classifier, torch.from_numpy(np.array(split.images)).to(device))
+        model.probabilities(classifier, torch.from_numpy(split.images).to(device))
         for split in (test, val)
     )
     threshold = scores.best_threshold(val.labels, val_probability)
+    calibration = scores.calibration(val.labels, val_probability)
     report = scores.report(
-        test.labels, probability, threshold, params.evaluation.bootstrap, params.seed
+        test.labels, probability, threshold, calibration, params.evaluation.bootstrap, params.seed
     )
-    val_auroc = scores.ranked(val.labels, val_probability)["auroc"]
-    size = model.n_parameters(classifier)
-    tables.write_json(
-        metrics,
-        {"data": about.caption(), **report, "val_auroc": val_auroc, "parameters": size},
-    )
+    epochs = tables.read_csv(history)
+    trained = training_record(epochs) | {"parameters": model.n_parameters(classifier)}
+    tables.write_json(metrics, {"data": about.caption(), **report, **trained})
     curves = write_curves(plots, test.labels, probability, threshold)
     panels = figures.evaluation(report, curves, test.labels, probability, about, run)
     figures.save(panels, plots / "evaluation.png")
-    figures.save(figures.history(tables.read_csv(history), about, run), plots / "history.png")
+    figures.save(figures.history(epochs, about, run), plots / "history.png")
     print(f"evaluate: {run}: {figures.headline(report)}, {about.caption()}")
+
+
+def training_record(epochs: dict[str, list]) -> dict[str, float]:
+    """Validation scores of the weights that were kept, and, where it was timed, how many seconds
+    the training took."""
+    best = training.kept(epochs["improved"])
+    scores = {name: epochs[name][best] for name in ("val_auroc", "val_loss")}
+    return scores | ({"train_seconds": epochs["seconds"][-1]} if "seconds" in epochs else {})
 
 
 def write_curves(

@@ -10,15 +10,10 @@ def summary(metrics: Path) -> None:
     print(f"\n{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}n test films")
     for run, report in reports.items():
         if "auroc" in report:
-            cells = [f"{cell(report, key):<24}" for key in ("auroc", "accuracy")]
+            cells = [f"{tables.scored(report, key):<24}" for key in ("auroc", "accuracy")]
             majority = f"{report['majority_accuracy']:<10.3f}"
             print(f"{run:<22}{''.join(cells)}{majority}{report['n']:,} of {report['data']}")
     print("\nFigures: plots/<run>/*.png, numbers: metrics/, compare: dvc metrics diff")
-
-
-def cell(report: dict, key: str) -> str:
-    low, high = report["ci95"][key]
-    return f"{report[key]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def evaluation(splits, about) -> Figure:
         "precision_recall": [{"x": x, "y": y} for x, y in zip(recall, precision)],
         "reliability": scores.reliability(labels, p),
     }
-    report = scores.report(labels, p, 0.31, resamples=100, seed=0)
+    report = scores.report(labels, p, 0.31, (1.0, 0.0), resamples=100, seed=0)
     return figures.evaluation(report, curves, labels, p, about, RUN)
 
 
@@ -79,7 +79,9 @@ def reconstructions(splits, about) -> Figure:
 
 def run_scores(splits, about) -> Figure:
     labels, p = splits["test"].labels, probability(splits)
-    report = scores.report(labels, p, 0.31, resamples=100, seed=0) | {"data": about.caption()}
+    report = scores.report(labels, p, 0.31, (1.0, 0.0), resamples=100, seed=0) | {
+        "data": about.caption()
+    }
     other = report | {"data": about.caption().replace("Pneumonia", "Chest")}
     return figures.run_scores({run: other if i else report for i, run in enumerate(RUNS)})
 
@@ -193,7 +195,7 @@ def test_history_marks_the_epoch_whose_weights_were_kept(splits):
 def test_headline_of_a_report():
     labels = np.repeat([0, 1], 50)
     p = np.clip(labels * 0.5 + 0.25 + np.tile([0.2, -0.3], 50), 0, 1)
-    report = scores.report(labels, p, 0.5, resamples=100, seed=0)
+    report = scores.report(labels, p, 0.5, (1.0, 0.0), resamples=100, seed=0)
     low, high = report["ci95"]["auroc"]
     line = figures.headline(report)
     assert f"AUROC {report['auroc']:.3f} [{low:.3f}, {high:.3f}]" in line

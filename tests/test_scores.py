@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics
 
 from stages.lib import resampling, scores
@@ -150,13 +150,34 @@ def test_best_threshold_lies_between_two_separate_classes():
     assert scores.best_threshold(labels, probability / 10) == pytest.approx(0.05)
 
 
+# ----------------------------------------------------------------------------------- calibration
+
+
+def test_calibration_finds_the_distortion_that_was_put_in():
+    """Films drawn with known probabilities, reported too boldly and shifted."""
+    generator = np.random.default_rng(0)
+    true = generator.uniform(0.02, 0.98, 20_000)
+    labels = (generator.random(20_000) < true).astype(int)
+    reported = special.expit(2 * special.logit(true) - 1)
+    slope, intercept = scores.calibration(labels, reported)
+    assert (slope, intercept) == (pytest.approx(0.5, abs=0.03), pytest.approx(0.5, abs=0.06))
+    assert np.abs(scores.calibrated(reported, slope, intercept) - true).max() < 0.02
+
+
+def test_calibration_of_classes_without_an_error_is_finite():
+    slope, intercept = scores.calibration(np.repeat([0, 1], 20), np.repeat([0.0, 1.0], 20))
+    assert np.isfinite([slope, intercept]).all() and slope > 0
+    after = scores.calibrated(np.array([0.0, 0.5, 1.0]), slope, intercept)
+    assert 0 <= after[0] < after[1] < after[2] <= 1
+
+
 # ----------------------------------------------------------------------------------- the report
 
 
 @pytest.fixture(scope="module")
 def report() -> dict:
     labels, probability, _ = example(3, ties=False, n=200)
-    return scores.report(labels, probability, 0.6, resamples=500, seed=0)
+    return scores.report(labels, probability, 0.6, (1.0, 0.0), resamples=500, seed=0)
 
 
 def test_report_is_flat_where_dvc_shows_it(report):
@@ -166,7 +187,8 @@ def test_report_is_flat_where_dvc_shows_it(report):
     }
     assert report["n"] == 200
     assert set(report["ci95"]) == set(scores.HEADLINE)
-    assert set(report["further"]) == {"mcc", "brier", "calibration_error"}
+    errors = {"brier", "calibration_error"}
+    assert set(report["further"]) == {"mcc", *errors, *(f"calibrated_{name}" for name in errors)}
     assert report["at_val_threshold"]["threshold"] == 0.6
 
 
@@ -180,7 +202,7 @@ def test_every_interval_contains_its_estimate(report):
 
 def test_report_equals_sklearn():
     labels, probability, _ = example(3, ties=False, n=200)
-    report = scores.report(labels, probability, 0.6, resamples=100, seed=0)
+    report = scores.report(labels, probability, 0.6, (1.0, 0.0), resamples=100, seed=0)
     assert report["auroc"] == pytest.approx(metrics.roc_auc_score(labels, probability))
     assert report["accuracy"] == pytest.approx(((probability >= 0.5) == labels).mean())
     at_threshold = report["at_val_threshold"]["accuracy"][0]
@@ -193,7 +215,7 @@ def test_report_equals_sklearn():
 def test_a_network_that_says_the_same_of_all_films_is_reported(constant):
     """It happens, with few labels: no score may raise or warn."""
     labels = np.repeat([0, 1], [15, 25])
-    report = scores.report(labels, np.full(40, constant), 0.5, resamples=100, seed=0)
+    report = scores.report(labels, np.full(40, constant), 0.5, (1.0, 0.0), resamples=100, seed=0)
     assert report["auroc"] == report["balanced_accuracy"] == 0.5
     assert report["ci95"]["auroc"] == [0.5, 0.5]
     assert report["accuracy"] == pytest.approx((15 if constant < 0.5 else 25) / 40)

@@ -32,6 +32,18 @@ def read_json(path: Path) -> dict:
     return json.loads(path.read_text())
 
 
+def scored(report: dict, key: str) -> str:
+    """A score with its interval, in words: `0.913 [0.891, 0.934]`."""
+    low, high = report["ci95"][key]
+    return f"{report[key]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def signed(entry: dict) -> str:
+    """A difference with its interval: `+0.031 [+0.006, +0.061]`."""
+    low, high = entry["ci95"]
+    return f"{entry['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
 def write_csv(path: Path, rows: Iterable[dict]) -> None:
     """Rows of equal keys; the file is flushed after each, so that a plot can follow a training."""
     path.parent.mkdir(parents=True, exist_ok=True)
