@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.lib import archive as npz
 from stages.lib import command, data, figures, tables
 from stages.lib.parameters import Params, entry
 
 
 def binarize(dataset: str, params: Params, archive: Path, out: Path, metrics: Path, plot: Path):
-    declared = entry(params.datasets, dataset, "dataset")
-    with np.load(archive, allow_pickle=False) as arrays:
-        origin = str(arrays["origin"]) if "origin" in arrays else "films"
-        about = data.About(declared.title, origin, ("healthy", declared.positive))
-        splits = {name: binary_split(arrays, name) for name in data.SPLITS}
+    declared, held = entry(params.datasets, dataset, "dataset"), npz.keys(archive)
+    origin = str(npz.read(archive, "origin")) if "origin" in held else "films"
+    about = data.About(declared.title, origin, ("healthy", declared.positive))
+    splits = {name: binary_split(archive, name, f"{name}_masks" in held) for name in data.SPLITS}
     data.write(out, about, splits)
     counts = {name: class_counts(split.labels) for name, split in splits.items()}
     # Of the three splits, listed, DVC's table shows test alone: its scores stand beside the runs'.
@@ -24,10 +24,17 @@ def binarize(dataset: str, params: Params, archive: Path, out: Path, metrics: Pa
     print(f"binarize: {about.caption()}: " + ", ".join(f"{k} {len(v)}" for k, v in splits.items()))
 
 
-def binary_split(arrays, name: str) -> data.Split:
-    """One split of a MedMNIST archive with binary labels; of a phantom also with its masks."""
-    masks = arrays[f"{name}_masks"] > 0 if f"{name}_masks" in arrays else None
-    return data.Split(arrays[f"{name}_images"], data.binary_labels(arrays[f"{name}_labels"]), masks)
+def binary_split(archive: Path, name: str, has_masks: bool) -> data.Split:
+    """One split of a MedMNIST archive with binary labels, its images in parts that fit into memory;
+    of a phantom also with its masks."""
+    images, masks = (f"{name}_{field}" for field in ("images", "masks"))
+    shape = npz.shape_of(archive, images)
+    found = (part > 0 for part in npz.blocks(archive, masks))
+    return data.Split(
+        data.Parts(shape, np.uint8, npz.blocks(archive, images)),
+        data.binary_labels(npz.read(archive, f"{name}_labels")),
+        data.Parts(shape, bool, found) if has_masks else None,
+    )
 
 
 def class_counts(labels: np.ndarray) -> dict[str, float]:

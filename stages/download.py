@@ -1,36 +1,62 @@
 """Stage: bring one dataset to its place, from a mirror, a cache or its home, or as a phantom."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from stages.lib import archive, command, fetching, phantom
 from stages.lib.errors import UserError
-from stages.lib.parameters import Dataset, Params, Phantom, entry
+from stages.lib.parameters import File, Params, Phantom, entry
 
 
 def download(dataset: str, params: Params, out: Path) -> None:
     declared = entry(params.datasets, dataset, "dataset")
     if params.source == "phantom":
-        invent(dataset, declared.phantom, out)
+        invent(dataset, declared.phantom, out, params.pixels)
     else:
-        obtain(dataset, declared, out)
+        obtain(dataset, declared.file(params.pixels), out)
     try:
-        archive.check(out, declared.findings)
+        archive.check(out, declared.findings, params.pixels)
     except UserError:
         out.unlink()
         raise
 
 
-def invent(dataset: str, declared: Phantom, out: Path) -> None:
+def invent(dataset: str, declared: Phantom, out: Path, size: int = 28) -> None:
     """Draw a phantom, marked as such inside the archive, where every later stage can read it."""
-    arrays = phantom.archive(dataset, declared.sizes(), declared.seed)
-    archive.write(out, arrays | {"origin": np.array("phantom")})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent) as folder:
+        arrays = {}
+        for split, n in declared.sizes().items():
+            labels, films = phantom.draw(dataset, split, n, declared.seed, size)
+            try:
+                images, masks = spool(films, (n, size, size), Path(folder) / split)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(out)) from error
+            parts = {"images": images, "labels": labels, "masks": masks}
+            arrays |= {f"{split}_{part}": array for part, array in parts.items()}
+        archive.write(out, arrays | {"origin": np.array("phantom")})
     print(f"download: {out} is a PHANTOM: synthetic films, whose figures say nothing of patients")
 
 
-def obtain(dataset: str, declared: Dataset, out: Path) -> None:
+def spool(films: Iterator, shape: tuple[int, int, int], folder: Path) -> list[np.memmap]:
+    """Images and masks, which are drawn together but lie one after the other in an archive, in two
+    files mapped into memory: at 224 pixels they are gigabytes."""
+    folder.mkdir()
+    places = {folder / "images": np.uint8, folder / "masks": np.uint16}
+    with ExitStack() as stack:
+        files = [stack.enter_context(place.open("wb")) for place in places]
+        for arrays in films:
+            for file, array in zip(files, arrays, strict=True):
+                file.write(np.ascontiguousarray(array).data)
+    return [np.memmap(place, dtype, "r", shape=shape) for place, dtype in places.items()]
+
+
+def obtain(dataset: str, declared: File, out: Path) -> None:
     """Fetch the genuine archive from the first place that has it."""
     try:
         places = sources(declared.url)

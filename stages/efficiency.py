@@ -78,7 +78,7 @@ def measure(cell: Cell) -> dict:
     films = (training.Films.to(device, s) for s in (train[drawn], val[val_drawn]))
     for _ in training.fit(network, *films, settings, steps, cell.seed):
         pass
-    images = torch.from_numpy(np.array(test.images)).to(device)
+    images = torch.from_numpy(test.images).to(device)
     probability = model.probabilities(network.eval(), images)
     return {
         "dataset": cell.dataset,

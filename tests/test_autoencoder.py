@@ -59,19 +59,19 @@ def test_training_beats_the_mean_film_and_keeps_the_best_weights(films):
     error = ((autoencoder.reconstruct(network, films["val"]) - wanted) ** 2).mean()
     assert error == pytest.approx(min(row["val_mse"] for row in rows), rel=1e-4)
     assert error == pytest.approx([r for r in rows if r["improved"]][-1]["val_mse"], rel=1e-4)
-    mean = autoencoder.yardsticks(autoencoder.unit(films["train"]), wanted, 4)["mean_film"]
+    mean = autoencoder.yardsticks(autoencoder.unit(films["train"]), 4)(wanted)["mean_film"]
     assert error < 0.8 * ((mean - wanted) ** 2).mean()
 
 
 def test_yardsticks(films):
     train, test = (autoencoder.unit(films[name]) for name in ("train", "test"))
-    rebuilt = autoencoder.yardsticks(train, test, code=10)
+    rebuilt = autoencoder.yardsticks(train, code=10)(test)
     np.testing.assert_array_equal(rebuilt["mean_film"][7], train.mean(axis=0))
     peer = PCA(10, svd_solver="full").fit(train.reshape(300, -1))
     expected = peer.inverse_transform(peer.transform(test.reshape(40, -1))).clip(0, 1)
     np.testing.assert_allclose(rebuilt["pca"].reshape(40, -1), expected, atol=1e-5)
     # As many components as there are films: nothing of the training films is lost.
-    np.testing.assert_allclose(autoencoder.yardsticks(train, train, 300)["pca"], train, atol=1e-4)
+    np.testing.assert_allclose(autoencoder.yardsticks(train, 300)(train)["pca"], train, atol=1e-4)
 
 
 def test_fidelity():

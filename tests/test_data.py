@@ -10,6 +10,7 @@ import torch
 
 from stages.lib import data
 from stages.lib.errors import UserError
+from stages.lib.training import Films
 
 ABOUT = data.About("TestMNIST", "phantom", ("healthy", "pneumonia"))
 
@@ -44,6 +45,41 @@ def test_what_is_written_is_mapped(splits, masked, tmp_path):
             assert array.dtype == getattr(split, field).dtype
         assert (found.masks is None) == (not masked)
         assert len(found) == len(split)
+
+
+def test_what_comes_in_parts_is_written_as_if_it_were_whole(splits, tmp_path):
+    def parts(array, dtype):
+        return data.Parts(array.shape, dtype, (array[i : i + 7] for i in range(0, len(array), 7)))
+
+    for name, split in splits.items():
+        images, masks = parts(split.images, np.uint8), parts(split.masks, bool)
+        data.write(tmp_path / "parts", ABOUT, {name: data.Split(images, split.labels, masks)})
+        data.write(tmp_path / "whole", ABOUT, {name: split})
+    for file in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "parts" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_films_are_trained_on_where_they_lie(splits, tmp_path):
+    """All of a split, which may be larger than the memory, is never copied, and never changed."""
+    data.write(tmp_path, ABOUT, splits)
+    everything = np.arange(len(splits["train"]))
+    found = data.read(tmp_path, "train")
+    images = Films.to(torch.device("cpu"), found[everything]).images
+    assert images.data_ptr() == found.images.ctypes.data
+    before = (tmp_path / "train_images.npy").read_bytes()
+    images[:] = 0
+    assert found.images.max() == 0
+    assert (tmp_path / "train_images.npy").read_bytes() == before
+    for some in (everything[:-1], everything[::-1]):
+        assert np.array_equal(found[some].labels, splits["train"].labels[some])
+
+
+@pytest.mark.parametrize("side", [28, 224, 3000])
+def test_blocks_cover_all_films_and_are_alike_in_memory(side):
+    images = np.broadcast_to(np.uint8(0), (6000, side, side))
+    blocks = list(data.blocks(images))
+    assert np.array_equal(np.concatenate([np.arange(6000)[b] for b in blocks]), np.arange(6000))
+    assert max(images[block].size for block in blocks) <= max(data.BLOCK_PIXELS, side**2)
 
 
 def test_what_data_are_is_remembered(tmp_path):

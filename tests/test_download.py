@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 import yaml
 
 from stages import download
-from stages.lib import archive, fetching, parameters
+from stages.lib import archive, fetching, parameters, phantom
 from stages.lib.command import one_line
 from stages.lib.errors import UserError
 
@@ -163,7 +164,7 @@ def out(tmp_path) -> Path:
     return tmp_path / "data" / "raw" / "films.npz"
 
 
-def fetch(out: Path, *sources, md5: str = MD5, n_bytes: int = len(BODY), patience=QUICK):
+def fetch(out: Path, *sources, md5: str = MD5, n_bytes: int | None = len(BODY), patience=QUICK):
     return fetching.fetch(out, [str(source) for source in sources], md5, n_bytes, patience)
 
 
@@ -283,7 +284,21 @@ def test_wrong_md5_is_told_and_deleted(server, out):
 def test_far_too_large_body_is_not_read_to_its_end(server, out, behaviour):
     server.behaviours = [behaviour]
     limit = len(BODY) // 4 * 2
-    assert f"more than {limit:,} bytes, twice" in failure(out, server.url, n_bytes=limit // 2)
+    assert f"more than {limit:,} bytes, far" in failure(out, server.url, n_bytes=limit // 2)
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("behaviour", [whole, truncated])
+def test_a_file_of_undeclared_length_is_known_by_its_md5(server, out, behaviour):
+    server.behaviours = [behaviour, ranged]
+    assert fetch(out, server.url, n_bytes=None) == (server.url, [])
+    assert out.read_bytes() == BODY
+
+
+def test_a_body_of_undeclared_length_is_not_read_for_ever(server, out, monkeypatch):
+    monkeypatch.setattr(fetching, "UNKNOWN", 200_000)
+    server.behaviours = [endless]
+    assert "more than 200,000 bytes, far" in failure(out, server.url, n_bytes=None)
     assert list(out.parent.iterdir()) == []
 
 
@@ -374,11 +389,11 @@ def test_full_disk(server, out, tmp_path, how):
 # -------------------------------------------------------------------------------------- archives
 
 
-def verdict(path: Path, contents: bytes | dict, findings: int = 1, **options) -> str:
+def verdict(path: Path, contents: bytes | dict, findings: int = 1, size: int = 28, **options):
     """What `check` says about the contents, without the path; empty if it accepts them."""
     path.write_bytes(packed(contents) if isinstance(contents, dict) else contents)
     try:
-        archive.check(path, findings, **options)
+        archive.check(path, findings, size, **options)
     except UserError as error:
         assert "\n" not in str(error)
         return str(error).removeprefix(f"{path}: ")
@@ -402,17 +417,22 @@ def test_files_that_are_no_archives(tmp_path, contents):
     assert verdict(tmp_path / "a.npz", contents).startswith("not a readable npz archive (")
 
 
-IMAGES, LABELS = "uint8 (n, 28, 28), n at least 1", "integer (70, 1)"
+IMAGES, LABELS = "at 28 pixels: uint8 (n, 28, 28), n at least 1", "integer (70, 1)"
 OBJECTS = np.array([[print]] * 70, dtype=object)
 
 
 @pytest.mark.parametrize(
     ("key", "array", "expected"),
     [
-        ("train_images", np.zeros((70, 28, 28)), f"float64 (70, 28, 28); accepted: {IMAGES}"),
-        ("train_images", np.zeros((70, 784), "u1"), f"uint8 (70, 784); accepted: {IMAGES}"),
-        ("train_images", np.zeros((70, 64, 64), "u1"), f"uint8 (70, 64, 64); accepted: {IMAGES}"),
-        ("train_images", np.zeros((0, 28, 28), "u1"), f"uint8 (0, 28, 28); accepted: {IMAGES}"),
+        ("train_images", np.zeros((70, 28, 28)), f"float64 (70, 28, 28); accepted {IMAGES}"),
+        ("train_images", np.zeros((70, 784), "u1"), f"uint8 (70, 784); accepted {IMAGES}"),
+        ("train_images", np.zeros((70, 64, 64), "u1"), f"uint8 (70, 64, 64); accepted {IMAGES}"),
+        ("train_images", np.zeros((0, 28, 28), "u1"), f"uint8 (0, 28, 28); accepted {IMAGES}"),
+        (
+            "val_masks",
+            np.zeros((9, 28, 28), "?"),
+            "(9, 28, 28); accepted: (20, 28, 28) in C's order",
+        ),
         ("train_labels", np.zeros((70, 1)), f"float64 (70, 1); accepted: {LABELS}"),
         ("train_labels", np.zeros(70, "u1"), f"uint8 (70,); accepted: {LABELS}"),
         ("train_labels", np.zeros((70, 14), "u1"), f"uint8 (70, 14); accepted: {LABELS}"),
@@ -447,10 +467,45 @@ def test_zip_bomb_is_not_unpacked(tmp_path):
     assert line.endswith("accepted: up to 10,000,000")
 
 
-def test_header_that_claims_more_than_is_there(tmp_path):
-    contents = BODY.replace(b"(70, 28, 28), } ", b"(7000000,28,28)}", 1)
-    line = verdict(tmp_path / "a.npz", contents)
-    assert line == "train_images has shape (7000000, 28, 28); accepted: up to 1,073,741,824 bytes"
+@pytest.mark.parametrize("claimed", [b"(7000000,28,28)}", b"(69, 28, 28), } "])
+def test_header_that_claims_more_or_less_than_is_there(tmp_path, claimed):
+    """What is read in parts would otherwise end in the middle of a film."""
+    line = verdict(tmp_path / "a.npz", BODY.replace(b"(70, 28, 28), } ", claimed, 1))
+    n = int(re.search(rb"\d+", claimed)[0])
+    shape = f"({n}, 28, 28), but holds 54,880 bytes; accepted: {n * 784:,}"
+    assert line == f"train_images is uint8 {shape}"
+
+
+def test_images_in_fortrans_order_are_refused(tmp_path):
+    turned = np.asfortranarray(films()["train_images"])
+    line = verdict(tmp_path / "a.npz", films(train_images=turned))
+    assert line == "train_images is in Fortran's order; accepted: C's, film after film"
+    labels = np.asfortranarray(films(14)["train_labels"])
+    assert verdict(tmp_path / "a.npz", films(14, train_labels=labels), 14) == ""
+
+
+@pytest.mark.parametrize("size", [28, 64, 128, 224])
+def test_archives_may_be_as_large_as_their_films(tmp_path, size):
+    """ChestMNIST's films must fit at every size, zeros that unpack to a thousand times more not."""
+    whole = archive.FILMS * archive.BYTES_PER_PIXEL * size**2
+    assert 112_120 * (3 * size**2 + 14) < whole
+    images = {f"{split}_images": np.zeros((2, size, size), np.uint8) for split in SIZES}
+    labels = {f"{split}_labels": np.ones((2, 1), np.uint8) for split in SIZES}
+    assert verdict(tmp_path / "a.npz", images | labels, size=size) == ""
+    line = verdict(tmp_path / "a.npz", images | labels, size=size, max_bytes=6 * size**2)
+    assert line.endswith(f"accepted: up to {6 * size**2:,}")
+
+
+def test_an_array_comes_in_parts_as_it_was_written(tmp_path, monkeypatch):
+    arrays = films()
+    archive.write(tmp_path / "a.npz", arrays)
+    assert archive.keys(tmp_path / "a.npz") == list(arrays)
+    for n_bytes, n_parts in ((1, 70), (3 * 784, 24), (1 << 24, 1)):
+        monkeypatch.setattr(archive, "BLOCK_BYTES", n_bytes)
+        parts = list(archive.blocks(tmp_path / "a.npz", "train_images"))
+        assert len(parts) == n_parts
+        assert np.array_equal(np.concatenate(parts), arrays["train_images"])
+    assert archive.shape_of(tmp_path / "a.npz", "train_images") == (70, 28, 28)
 
 
 def test_written_archive_is_deterministic_and_whole(tmp_path):
@@ -459,13 +514,13 @@ def test_written_archive_is_deterministic_and_whole(tmp_path):
     one, two = (tmp_path / folder / "a.npz" for folder in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
     assert list(one.parent.iterdir()) == [one]
-    archive.check(one, 1)
+    archive.check(one, 1, 28)
 
 
 @pytest.mark.skipif(not GENUINE.exists(), reason="needs the genuine PneumoniaMNIST")
 def test_genuine_archive_is_accepted():
-    archive.check(GENUINE, 1)
-    declared = parameters.load(ROOT / "params.yaml").datasets["pneumoniamnist"]
+    archive.check(GENUINE, 1, 28)
+    declared = parameters.load(ROOT / "params.yaml").datasets["pneumoniamnist"].file(28)
     assert hashlib.md5(GENUINE.read_bytes()).hexdigest() == declared.md5
     assert GENUINE.stat().st_size == declared.bytes
 
@@ -473,9 +528,10 @@ def test_genuine_archive_is_accepted():
 # -------------------------------------------------------------------------------- the real script
 
 
-def stage(tmp_path, out, source="medmnist", limit=None, mirror="", **declared):
+def stage(tmp_path, out, source="medmnist", limit=None, mirror="", pixels=28, **declared):
     """Run the stage's command on PneumoniaMNIST, declared as given."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"source": source}
+    given = {"source": source, "pixels": pixels}
+    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | given
     values["datasets"]["pneumoniamnist"] |= declared
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     command = ["-m", "stages.download", "pneumoniamnist"]
@@ -506,8 +562,7 @@ def small_files():
 
 def test_script_passes_over_a_bad_mirror(server, out, tmp_path):
     (tmp_path / "films.npz").write_bytes(HTML)
-    declared = {"url": server.url, "md5": MD5, "bytes": len(BODY)}
-    ended = stage(tmp_path, out, mirror=tmp_path, **declared)
+    ended = stage(tmp_path, out, mirror=tmp_path, url=server.url, md5=MD5)
     mirror, cache, used = ended.stdout.splitlines()
     assert mirror.startswith(f"download: passed over {tmp_path}/films.npz (its MD5 is ")
     assert cache == f"download: passed over {tmp_path}/home/.medmnist/films.npz (no such file)"
@@ -516,8 +571,7 @@ def test_script_passes_over_a_bad_mirror(server, out, tmp_path):
 
 def test_script_fetches_from_a_mirror(server, out, tmp_path):
     url = "https://nonexistent.invalid/films.npz?download=1"
-    declared = {"url": url, "md5": MD5, "bytes": len(BODY)}
-    ended = stage(tmp_path, out, mirror=f"{server.address}/mirror/", **declared)
+    ended = stage(tmp_path, out, mirror=f"{server.address}/mirror/", url=url, md5=MD5)
     assert ended.stdout == f"download: {out} is {server.address}/mirror/films.npz\n"
     assert (ended.returncode, ended.stderr) == (0, "")
     assert server.requests[0].path == "/mirror/films.npz"
@@ -526,7 +580,7 @@ def test_script_fetches_from_a_mirror(server, out, tmp_path):
 
 def test_script_says_in_one_line_what_to_do(server, out, tmp_path):
     server.behaviours = [status(404)]
-    line = assert_one_line(stage(tmp_path, out, url=server.url, mirror=tmp_path), out)
+    line = assert_one_line(stage(tmp_path, out, url=server.url, md5=MD5, mirror=tmp_path), out)
     assert line.startswith("download: films.npz could not be had from")
     advice = ("MEDMNIST_MIRROR", "datasets.pneumoniamnist.url", "md5", "source=phantom")
     assert all(word in line for word in advice)
@@ -535,9 +589,26 @@ def test_script_says_in_one_line_what_to_do(server, out, tmp_path):
 def test_script_refuses_a_page_whose_md5_was_declared(out, tmp_path):
     (tmp_path / "page.npz").write_bytes(HTML)
     md5 = hashlib.md5(HTML).hexdigest()
-    ended = stage(tmp_path, out, url=str(tmp_path / "page.npz"), md5=md5, bytes=len(HTML))
+    ended = stage(tmp_path, out, url=str(tmp_path / "page.npz"), md5=md5)
     assert ended.stderr.startswith(f"download: {out}: not a readable npz archive")
     assert (ended.returncode, ended.stderr.count("\n"), out.exists()) == (1, 1, False)
+
+
+def test_script_asks_for_the_file_of_as_many_pixels(server, out, tmp_path):
+    """MedMNIST's, by its name at that size; a file of one's own takes its place at every size."""
+    server.behaviours = [status(404)]
+    nowhere = {f"pixels_{n}": {"url": f"{server.address}/{n}.npz", "md5": MD5} for n in (28, 64)}
+    declared = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"]["pneumoniamnist"]
+    files = {"files": declared["files"] | nowhere}
+    line = assert_one_line(stage(tmp_path, out, pixels=64, **files), out)
+    assert f"films.npz could not be had from {tmp_path}/home/.medmnist/64.npz" in line
+    (tmp_path / "own.npz").write_bytes(BODY)
+    own = {"url": str(tmp_path / "own.npz"), "md5": MD5}
+    ended = stage(tmp_path, out, pixels=64, **files, **own)
+    accepted = "accepted at 64 pixels: uint8 (n, 64, 64), n at least 1"
+    assert ended.stderr.endswith(f"train_images is uint8 (70, 28, 28); {accepted}\n")
+    assert stage(tmp_path, out, **files, **own).returncode == 0
+    assert out.read_bytes() == BODY
 
 
 def test_script_marks_a_phantom(out, tmp_path):
@@ -545,6 +616,16 @@ def test_script_marks_a_phantom(out, tmp_path):
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "PHANTOM" in ended.stdout
     assert np.load(out)["origin"] == "phantom"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_script_draws_the_phantom_that_fits_into_memory(out, tmp_path):
+    """Film by film through files, yet the same as `phantom.archive` in memory."""
+    assert stage(tmp_path, out, "phantom", pixels=64, **PHANTOM).returncode == 0
+    sizes = dict.fromkeys(("train", "val", "test"), 10)
+    with np.load(out) as arrays:
+        for key, array in phantom.archive("pneumoniamnist", sizes, 0, 64).items():
+            assert np.array_equal(arrays[key], array)
 
 
 def test_script_without_room_for_the_phantom(out, tmp_path):

@@ -69,7 +69,7 @@ def test_maps_do_not_depend_on_the_batch(trained_model, images):
     alone = [
         explanation.grad_cams(trained_model, "last", images[i : i + 1], 1)[0] for i in range(7)
     ]
-    in_twos = explanation.grad_cams(trained_model, "last", images, 1, size=2)
+    in_twos = explanation.grad_cams(trained_model, "last", images, 1, films=2)
     assert np.stack(alone) == pytest.approx(whole, abs=1e-5)
     assert in_twos == pytest.approx(whole, abs=1e-5)
 

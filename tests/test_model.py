@@ -119,7 +119,7 @@ def test_probabilities_are_the_second_outputs(used, images):
 
 
 def test_batches_change_nothing(used, images):
-    whole, in_twos = (model.in_batches(used, images, size) for size in (512, 2))
+    whole, in_twos = (model.in_batches(used, images, films) for films in (512, 2))
     assert in_twos.numpy() == pytest.approx(whole.numpy(), abs=1e-6)
     assert not whole.requires_grad
 

@@ -134,6 +134,25 @@ def test_other_sizes_show_the_same_patients(size):
         assert np.corrcoef(film.ravel(), same.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("size", [28, 64, 128, 224])
+def test_findings_have_the_same_place_and_extent_at_every_size(size):
+    masks = phantom.archive("pneumoniamnist", {"train": 40}, seed=0, size=size)["train_masks"] > 0
+    small = phantom.archive("pneumoniamnist", {"train": 40}, seed=0)["train_masks"] > 0
+    assert np.array_equal(masks.any((1, 2)), small.any((1, 2)))
+    assert masks.mean() == pytest.approx(small.mean(), rel=0.05)
+    at = (np.arange(28) * 2 + 1) * size // 56
+    assert (masks[:, at][:, :, at] == small).mean() > 0.97
+
+
+def test_films_come_one_by_one_where_they_are_large():
+    """However many are drawn, only a few are in memory."""
+    for size in (28, 64, 128, 224):
+        labels, films = phantom.draw("chestmnist", "train", 50_000, seed=0, size=size)
+        images, masks = next(films)
+        assert images.shape == masks.shape and images.size <= phantom.CHUNK_PIXELS
+        assert len(labels) == 50_000
+
+
 def test_unknown_dataset_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match=r"'retinamnist'.*chestmnist, pneumoniamnist"):
         phantom.archive("retinamnist", {"train": 1}, seed=0)

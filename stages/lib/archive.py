@@ -7,37 +7,72 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from stages.lib.errors import UserError
 
 SPLITS = ("train", "val", "test")
-MAX_BYTES = 1 << 30  # ChestMNIST unpacks to 90 MB
+FILMS = 500_000  # at most, or an archive is taken for a zip bomb; ChestMNIST has 112,120
+BYTES_PER_PIXEL = 4  # of an image, its mask and its labels, generously
+BLOCK_BYTES = 1 << 22  # of an array that are in memory at a time
 READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError, KeyError, OSError)
-Header = tuple[tuple[int, ...], np.dtype]
+Header = tuple[tuple[int, ...], bool, np.dtype]
 
 
-def check(path: Path, findings: int, *, size: int = 28, max_bytes: int = MAX_BYTES) -> None:
+def check(path: Path, findings: int, size: int, *, max_bytes: int | None = None) -> None:
     """Accept an archive or say why not.
 
     Accepted are images uint8 (n, size, size) and labels integer (n, findings) of 0 and 1 for each
-    split, n at least 1; other arrays may lie beside them. Sizes are judged from the headers before
-    anything is unpacked, and pickled objects are never loaded.
+    split, n at least 1, masks, where there are any, of the images' shape; other arrays may lie
+    beside them. Sizes are judged from the headers before anything is unpacked, checksums without
+    holding an array in memory, and pickled objects are never loaded.
+    `max_bytes`: of all arrays together; by default of FILMS films of this size.
     Raises UserError with the file, the key, what was received and what is accepted.
     """
-    headers = _headers(path, max_bytes)
+    headers = _headers(path, max_bytes or FILMS * BYTES_PER_PIXEL * size**2)
     for split in SPLITS:
         _check_headers(path, headers, split, findings, size)
-    with _readable(path), np.load(path, allow_pickle=False) as arrays:
-        loaded = {key: arrays[key] for key in headers}  # images too: it verifies their checksums
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        if broken := archive.testzip():
+            raise zipfile.BadZipFile(f"bad checksum of {broken}")
     for split in SPLITS:
-        if strange := sorted(set(np.unique(loaded[f"{split}_labels"]).tolist()) - {0, 1}):
+        if strange := sorted(set(np.unique(read(path, f"{split}_labels")).tolist()) - {0, 1}):
             raise UserError(f"{path}: {split}_labels holds {strange[0]}; accepted: 0 and 1")
+
+
+def keys(path: Path) -> list[str]:
+    """Names of the arrays."""
+    with zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def read(path: Path, key: str) -> np.ndarray:
+    """One array, whole."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays[key]
+
+
+def shape_of(path: Path, key: str) -> tuple[int, ...]:
+    """The shape of an array, from its header."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        return _read_header(member)[0]
+
+
+def blocks(path: Path, key: str) -> Iterator[np.ndarray]:
+    """An array as consecutive parts of its first axis, of BLOCK_BYTES or one row each."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        (rows, *inner), _, dtype = _read_header(member)
+        row = math.prod(inner) * dtype.itemsize
+        step = max(1, BLOCK_BYTES // row)
+        for start in range(0, rows, step):
+            count = min(step, rows - start)
+            yield np.frombuffer(member.read(count * row), dtype).reshape(count, *inner)
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -65,26 +100,31 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _headers(path: Path, max_bytes: int) -> dict[str, Header]:
-    """Shape and dtype of each array, without unpacking it."""
+    """Shape, order and dtype of each array, without unpacking it."""
     with _readable(path), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     unpacked = sum(member.file_size for member in members)
     if unpacked > max_bytes:
         raise UserError(f"{path}: unpacks to {unpacked:,} bytes; accepted: up to {max_bytes:,}")
+    headers, held = {}, {}
     with _readable(path), zipfile.ZipFile(path) as archive:
-        headers = {m.filename.removesuffix(".npy"): _header(archive, m) for m in members}
-    for key, (shape, dtype) in headers.items():
+        for info in members:
+            key = info.filename.removesuffix(".npy")
+            with archive.open(info) as member:
+                headers[key] = _read_header(member)
+                held[key] = info.file_size - member.tell()
+    for key, (shape, _, dtype) in headers.items():
         if dtype.hasobject:
             raise UserError(f"{path}: {key} holds pickled objects; accepted: plain numbers")
-        if math.prod(shape) * dtype.itemsize > max_bytes:
-            raise UserError(f"{path}: {key} has shape {shape}; accepted: up to {max_bytes:,} bytes")
+        if held[key] != (wanted := math.prod(shape) * dtype.itemsize):
+            holds = f"{dtype} {shape}, but holds {held[key]:,} bytes; accepted: {wanted:,}"
+            raise UserError(f"{path}: {key} is {holds}")
     return headers
 
 
-def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
-    with archive.open(member) as file:
-        shape, _, dtype = READ_HEADER[np.lib.format.read_magic(file)](file)
-    return shape, dtype
+def _read_header(member: IO[bytes]) -> Header:
+    """Shape, whether columns come first (Fortran's order), and dtype; leaves off at the values."""
+    return READ_HEADER[np.lib.format.read_magic(member)](member)
 
 
 def _check_headers(
@@ -94,12 +134,16 @@ def _check_headers(
     for key in (images, labels):
         if key not in headers:
             raise UserError(f"{path}: {key} is missing; it holds {', '.join(headers) or 'nothing'}")
-    shape, dtype = headers[images]
+    shape, is_fortran, dtype = headers[images]
     if dtype != np.uint8 or len(shape) != 3 or shape[1:] != (size, size) or not shape[0]:
-        accepted = f"uint8 (n, {size}, {size}), n at least 1"
-        raise UserError(f"{path}: {images} is {dtype} {shape}; accepted: {accepted}")
+        accepted = f"accepted at {size} pixels: uint8 (n, {size}, {size}), n at least 1"
+        raise UserError(f"{path}: {images} is {dtype} {shape}; {accepted}")
+    if is_fortran:
+        raise UserError(f"{path}: {images} is in Fortran's order; accepted: C's, film after film")
     films = shape[0]
-    shape, dtype = headers[labels]
+    if (masks := f"{split}_masks") in headers and headers[masks][:2] != (shape, False):
+        raise UserError(f"{path}: {masks} is {headers[masks][0]}; accepted: {shape} in C's order")
+    shape, _, dtype = headers[labels]
     if dtype.kind not in "iu" or shape != (films, findings):
         accepted = f"integer ({films}, {findings})"
         raise UserError(f"{path}: {labels} is {dtype} {shape}; accepted: {accepted}")

@@ -1,6 +1,7 @@
 """An autoencoder around the classifier's own encoder, its training, and its two yardsticks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,8 +10,9 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.lib.data import batches
-from stages.lib.model import Encoder, in_batches, standardise
+from stages.lib.data import batches, blocks
+from stages.lib.errors import UserError
+from stages.lib.model import Encoder, in_batches, read, standardise
 from stages.lib.training import EarlyStopping
 
 
@@ -81,13 +83,25 @@ def fit(model: Autoencoder, train: Tensor, val: Tensor, settings, seed: int) -> 
             optimiser.step()
             scheduler.step()
             total += loss.detach() * len(index) / 4  # of [-1, 1] -> of [0, 1]
-        val_mse = float(np.mean((reconstruct(model, val) - unit(val)) ** 2))
+        val_mse = mean_squared_error(model, val)
         improved = stopping.update(-val_mse)
         row = {"epoch": epoch, "train_mse": float(total) / len(train), "val_mse": val_mse}
         yield row | {"improved": int(improved)}
         if stopping.stop:
             break
     stopping.restore()
+
+
+def load(path: Path, side: int) -> Autoencoder:
+    """The trained autoencoder that `pretrain` saved, in evaluation mode; side: of its films, in
+    pixels. Raises UserError if it was trained on films that its code does not fit."""
+    weights, about = read(path)
+    code, flat = weights["squeeze.1.weight"].shape
+    model = Autoencoder(about["width"], about["blocks"], side, code, dropout=0.0)
+    if model.squeeze[1].in_features != flat:
+        raise UserError(f"{path} was trained on films of another side than {side} pixels")
+    model.load_state_dict(weights)
+    return model.eval()
 
 
 def unit(images: Tensor) -> np.ndarray:
@@ -102,17 +116,28 @@ def reconstruct(model: Autoencoder, images: Tensor) -> np.ndarray:
     return films.add(1).div(2).clamp(0, 1).cpu().numpy()
 
 
-def yardsticks(train: np.ndarray, films: np.ndarray, code: int) -> dict[str, np.ndarray]:
+def mean_squared_error(model: Autoencoder, images: Tensor) -> float:
+    """Of the reconstructions of (N, H, W) uint8 images, on a scale of 0 to 1."""
+    parts = [images[part] for part in blocks(images)]
+    errors = [np.mean((reconstruct(model, part) - unit(part)) ** 2) for part in parts]
+    return float(np.average(errors, weights=[len(part) for part in parts]))
+
+
+def yardsticks(train: np.ndarray, code: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """What reconstructions without a network look like: the mean training film, and PCA with a
-    code of the same length, fitted on the training films. (N, H, W) in and out, from 0 to 1."""
-    flat = films.reshape(len(films), -1)
-    pca = PCA(min(code, *train.reshape(len(train), -1).shape), svd_solver="full")
-    pca.fit(train.reshape(len(train), -1))
-    projected = pca.inverse_transform(pca.transform(flat)).clip(0, 1)
-    return {
-        "mean_film": np.broadcast_to(train.mean(axis=0), films.shape),
-        "pca": projected.reshape(films.shape).astype(np.float32),
-    }
+    code of the same length, fitted on the training films. Returns a function of films; (N, H, W)
+    in and out, from 0 to 1."""
+    flat, mean = train.reshape(len(train), -1), train.mean(axis=0)
+    pca = PCA(min(code, *flat.shape), svd_solver="full").fit(flat)
+
+    def rebuild(films: np.ndarray) -> dict[str, np.ndarray]:
+        projected = pca.inverse_transform(pca.transform(films.reshape(len(films), -1))).clip(0, 1)
+        return {
+            "mean_film": np.broadcast_to(mean, films.shape),
+            "pca": projected.reshape(films.shape).astype(np.float32),
+        }
+
+    return rebuild
 
 
 def fidelity(films: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:

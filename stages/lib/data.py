@@ -1,7 +1,8 @@
 """Films and labels in memory-mapped arrays: reading, drawing labelled subsets, batches."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from stages.lib.errors import UserError
 
 SPLITS = ("train", "val", "test")
+BLOCK_PIXELS = 1 << 22  # 5,349 films of 28 x 28 pixels, 83 of 224 x 224
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,32 @@ class About:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """An array to be written that comes in consecutive parts, for whole it may not fit into
+    memory."""
+
+    shape: tuple[int, ...]
+    dtype: type
+    parts: Iterable[np.ndarray]
+
+
+@dataclass(frozen=True)
 class Split:
     """One split: images (N, H, W) uint8, labels (N,) uint8 of 0 and 1, and, of phantoms only,
-    masks (N, H, W) bool of the true findings. Arrays are mapped, not read."""
+    masks (N, H, W) bool of the true findings. Arrays are mapped, not read; to be written, they may
+    come in parts."""
 
-    images: np.ndarray
+    images: np.ndarray | Parts
     labels: np.ndarray
-    masks: np.ndarray | None = None
+    masks: np.ndarray | Parts | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: np.ndarray) -> "Split":
+        """The films with these indices, copied; but all of them in their order stay mapped."""
+        if np.array_equal(index, np.arange(len(self))):
+            return self
         masks = None if self.masks is None else self.masks[index]
         return Split(self.images[index], self.labels[index], masks)
 
@@ -53,20 +69,39 @@ def binary_labels(labels: np.ndarray) -> np.ndarray:
     return (labels > 0).any(axis=1).astype(np.uint8)
 
 
+def split_of(arrays: Mapping[str, np.ndarray], name: str) -> Split:
+    """One split of arrays in MedMNIST's layout, with binary labels; of a phantom with its masks."""
+    images, labels, masks = (arrays.get(f"{name}_{f}") for f in ("images", "labels", "masks"))
+    return Split(images, binary_labels(labels), None if masks is None else masks > 0)
+
+
 def write(folder: Path, about: About, splits: dict[str, Split]) -> None:
     """One .npy file per array: unlike an .npz it can be mapped into memory without unpacking."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
         for field in ("images", "labels", "masks"):
             if (array := getattr(split, field)) is not None:
-                np.save(folder / f"{name}_{field}.npy", np.ascontiguousarray(array))
+                _save(folder / f"{name}_{field}.npy", array)
     (folder / "about.json").write_text(json.dumps(about.__dict__, indent=2) + "\n")
 
 
+def _save(path: Path, array: np.ndarray | Parts) -> None:
+    """Write a .npy file; parts that make up less or more than their shape are an error of ours."""
+    parts = array.parts if isinstance(array, Parts) else [np.asarray(array)]
+    dtype, written = np.dtype(array.dtype), 0
+    layout = {"descr": dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, layout)
+        for part in parts:
+            written += file.write(np.ascontiguousarray(part, dtype).data)
+    assert written == math.prod(array.shape) * dtype.itemsize, path
+
+
 def read(folder: Path, split: str) -> Split:
-    """Map one split of a folder that `write` wrote."""
+    """Map one split of a folder that `write` wrote: what is changed in memory (copy on write)
+    never reaches the file, and torch takes the arrays over as they are."""
     fields = {
-        field: np.load(path, mmap_mode="r")
+        field: np.load(path, mmap_mode="c")
         for field in ("images", "labels", "masks")
         if (path := Path(folder) / f"{split}_{field}.npy").exists()
     }
@@ -100,6 +135,14 @@ def draw(labels: np.ndarray, n: int | str, seed: int, key: str) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(labels))
     drawn = [order[labels[order] == c][:k] for c, k in ((0, n - positives), (1, positives))]
     return np.sort(np.concatenate(drawn))
+
+
+def blocks(images: np.ndarray | Tensor) -> Iterator[slice]:
+    """Slices that cover (N, H, W) images in order, of about BLOCK_PIXELS each: what is computed
+    with whole films at a time needs as much memory for many and large ones as for few."""
+    step = max(1, BLOCK_PIXELS // math.prod(images.shape[1:]))
+    for start in range(0, len(images), step):
+        yield slice(start, start + step)
 
 
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -1,6 +1,7 @@
 """GradCAM (Selvaraju et al. 2017), and whether its maps mean anything."""
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.lib.errors import UserError
-from stages.lib.model import Classifier, standardise
+from stages.lib.model import Classifier, batch_size, standardise
 
 
 def conv_layer(model: nn.Module, name: str) -> nn.Conv2d:
@@ -47,11 +48,12 @@ def grad_cam(model: nn.Module, layer: nn.Module, films: Tensor, target: int) -> 
 
 
 def grad_cams(
-    model: Classifier, layer: str, images: Tensor, target: int, size: int = 256
+    model: Classifier, layer: str, images: Tensor, target: int, films: int = 256
 ) -> np.ndarray:
-    """`grad_cam` of (N, H, W) uint8 images in batches, at a layer by its name: (N, H, W)."""
+    """`grad_cam` of (N, H, W) uint8 images in batches, at a layer by its name: (N, H, W); `films`
+    as in `model.batch_size`."""
     chosen = conv_layer(model, layer)
-    chunks = (standardise(chunk) for chunk in images.split(size))
+    chunks = (standardise(chunk) for chunk in images.split(batch_size(images, films)))
     return torch.cat([grad_cam(model, chosen, c, target) for c in chunks]).cpu().numpy()
 
 
@@ -67,7 +69,7 @@ def reinitialised(model: Classifier, seed: int) -> Classifier:
 
 def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Spearman's rho of each pair of (N, H, W) maps: (N,), NaN where a map is constant."""
-    a, b = (_centred_ranks(m.reshape(len(m), -1)) for m in (maps, others))
+    a, b = (_centred_ranks(_flat(m)) for m in (maps, others))
     product = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return np.divide((a * b).sum(axis=1), product, out=np.full(len(a), np.nan), where=product > 0)
 
@@ -75,16 +77,21 @@ def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
 def pointing_hits(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """(N,) 1 where a map's maximum lies in the true mask (Zhang et al. 2018), ties sharing; an
     empty map points everywhere, so it scores the mask's share of the film."""
-    flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
+    flat, inside = _flat(maps), _flat(masks)
     top = flat == flat.max(axis=1, keepdims=True)
     return (top & inside).sum(axis=1) / top.sum(axis=1)
 
 
 def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """(N,) share of each map's sum that lies in the mask; of an empty map, the mask's share."""
-    flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
+    flat, inside = _flat(maps), _flat(masks)
     flat = np.where(flat.sum(axis=1, keepdims=True) > 0, flat, 1.0)
     return (flat * inside).sum(axis=1) / flat.sum(axis=1)
+
+
+def _flat(maps: np.ndarray) -> np.ndarray:
+    """(N, H, W) -> (N, H W), even if N is 0, for which reshape cannot infer a length."""
+    return maps.reshape(len(maps), math.prod(maps.shape[1:]))
 
 
 def _centred_ranks(flat: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from stages.lib.errors import UserError
 
 CHUNK = 1 << 15
+UNKNOWN = 1 << 34  # bytes at most where none are declared; ChestMNIST at 224 unpacks to 6 GB
 TRANSIENT_STATUS = {408, 429, *range(500, 600)}
 TRANSIENT_ERRORS = (
     requests.ConnectionError,
@@ -44,13 +45,18 @@ PATIENCE = Patience()
 
 
 def fetch(
-    target: Path, sources: Sequence[str], md5: str, n_bytes: int, patience: Patience = PATIENCE
+    target: Path,
+    sources: Sequence[str],
+    md5: str,
+    n_bytes: int | None = None,
+    patience: Patience = PATIENCE,
 ) -> tuple[str, list[str]]:
     """Place the file at `target`, all or nothing; returns the source that gave it, and what was
     wrong with each one before it.
 
     sources: paths or http(s) addresses, tried in this order
-    md5, n_bytes: of the file; an answer of more than twice `n_bytes` is not read to its end
+    md5, n_bytes: of the file; an answer of more than twice `n_bytes`, or of more than UNKNOWN where
+        none are declared, is not read to its end
 
     An interrupted download stays beside the target as a `.part` file and is resumed.
     Raises UserError, naming every source and its failure, when none gives the file; OSError when
@@ -91,7 +97,8 @@ def _copy(source: Path, part: Path, md5: str) -> None:
     shutil.copyfile(source, part)
 
 
-def _download(url: str, part: Path, md5: str, n_bytes: int, patience: Patience) -> None:
+def _download(url: str, part: Path, md5: str, n_bytes: int | None, patience: Patience) -> None:
+    limit = 2 * n_bytes if n_bytes else UNKNOWN
     # disable=None: no bar where nobody watches; leave=False: a failure leaves its one line only
     bar = tqdm(
         desc=file_name(url), total=n_bytes, unit="B", unit_scale=True, disable=None, leave=False
@@ -99,7 +106,7 @@ def _download(url: str, part: Path, md5: str, n_bytes: int, patience: Patience) 
     with bar:
         for attempt in range(1, patience.attempts + 1):
             try:
-                return _attempt(url, part, md5, 2 * n_bytes, patience, bar)
+                return _attempt(url, part, md5, limit, patience, bar)
             except TransientError as reason:
                 if attempt == patience.attempts:
                     raise SourceError(f"{reason}; {attempt} attempts") from reason
@@ -142,7 +149,7 @@ def _is_rest(response: requests.Response, part: Path) -> bool:
 
 def _receive(response: requests.Response, part: Path, start: int, limit: int, bar: tqdm) -> None:
     announced = start + (response.raw.length_remaining or 0)
-    bar.n = start
+    bar.n, bar.total = start, bar.total or announced or None
     with part.open("ab" if start else "wb") as file:
         for chunk in response.iter_content(CHUNK):
             file.write(chunk)
@@ -151,7 +158,7 @@ def _receive(response: requests.Response, part: Path, start: int, limit: int, ba
                 break
     if max(announced, part.stat().st_size) > limit:
         part.unlink()
-        raise SourceError(f"more than {limit:,} bytes, twice what is declared")
+        raise SourceError(f"more than {limit:,} bytes, far more than expected")
 
 
 def _fault(path: Path, md5: str) -> str:

@@ -69,10 +69,18 @@ def standardise(images: Tensor) -> Tensor:
     return images.unsqueeze(1).float().div_(127.5).sub_(1)
 
 
+def batch_size(images: Tensor, films: int) -> int:
+    """As many (N, H, W) images as have the pixels of so many films of 28 x 28: a network's maps of
+    them need the same memory at every size."""
+    return max(1, films * 28 * 28 // math.prod(images.shape[1:]))
+
+
 @torch.no_grad()
-def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 512) -> Tensor:
-    """A network's (or its `embed`'s) outputs for (N, H, W) uint8 images, without gradients."""
-    return torch.cat([function(standardise(chunk)) for chunk in images.split(size)])
+def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, films: int = 512) -> Tensor:
+    """A network's (or its `embed`'s) outputs for (N, H, W) uint8 images, without gradients; `films`
+    as in `batch_size`."""
+    chunks = images.split(batch_size(images, films))
+    return torch.cat([function(standardise(chunk)) for chunk in chunks])
 
 
 def probabilities(model: Classifier, images: Tensor) -> np.ndarray:
@@ -143,5 +151,5 @@ def load_classifier(path: Path) -> Classifier:
 
 def embeddings(model: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
     """(N, maps) latent vectors of (N, H, W) uint8 images; set `model.eval()` before."""
-    vectors = in_batches(model.embed, torch.from_numpy(np.array(images)).to(device))
+    vectors = in_batches(model.embed, torch.from_numpy(images).to(device))
     return vectors.cpu().double().numpy()

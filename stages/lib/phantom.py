@@ -418,44 +418,53 @@ def _draw(kind: Collection, how: Acquisition, truth, uniform, textures, size: in
     return _shrink(film.density + _bones(dice, film), size), masks
 
 
-def _split(kind: Collection, split: str, n: int, rng: np.random.Generator, size: int):
-    """Images (n, size, size) uint8, labels (n, k) uint8, masks (n, size, size) uint16."""
+def _films(kind, how: Acquisition, truth, uniform, streams, size: int) -> Iterator[tuple]:
+    """Images and masks of consecutive films, a few at a time."""
+    clouds, grains, speckles = streams
+    grid = size * (2 if size < 64 else 1)
+    step = max(1, CHUNK_PIXELS // grid**2)
+    for start in range(0, len(truth), step):
+        some = slice(start, start + step)
+        count = len(truth[some])
+        textures = _texture(clouds, count, 7, grid), _texture(grains, count, 29, grid)
+        density, masks = _draw(kind, how, truth[some], uniform[some], textures, size)
+        speckle = speckles.standard_normal((count, size, size), np.float32)
+        yield _expose(density, Dice(uniform[some, 1]), how, speckle), masks
+
+
+def draw(
+    dataset: str, split: str, n: int, seed: int, size: int = 28
+) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.ndarray]]]:
+    """n films of one split of "chestmnist" or "pneumoniamnist", with sides of `size` pixels.
+
+    Returns the labels uint8 (n, 14) or (n, 1), and an iterator over images uint8 (few, size, size)
+    and masks uint16 (few, size, size), which hold the truth that labels only tell with errors: bit
+    k is set where FINDINGS[k] lies (bit 0 for pneumonia in "pneumoniamnist"). Together they are n
+    films, which need not fit into memory. A film depends on seed, dataset, split and its own place
+    in the split alone, but for the shuffled order of pneumoniamnist's labels. Raises UserError.
+    """
+    if dataset not in COLLECTIONS:
+        known = ", ".join(COLLECTIONS)
+        raise UserError(f"no phantom of dataset {dataset!r}: choose one of {known}")
+    kind = COLLECTIONS[dataset]
+    rng = np.random.default_rng([seed, *dataset.encode(), *split.encode()])
     # a stream for each thing drawn, so that no film depends on how many are drawn at once
-    patients, errors, layout, clouds, grains, speckles = rng.spawn(6)
+    patients, errors, layout, *streams = rng.spawn(6)
     truth = kind.truth(patients, n, split)
     uniform = layout.random((n, 2 + len(kind.names), DRAWS), np.float32)
     how = kind.test if split == "test" else ROUTINE
-    grid = size * (2 if size < 64 else 1)
-    images, masks = np.empty((n, size, size), np.uint8), np.empty((n, size, size), np.uint16)
-    step = max(1, CHUNK_PIXELS // grid**2)
-    for start in range(0, n, step):
-        some = slice(start, min(start + step, n))
-        count = some.stop - start
-        textures = _texture(clouds, count, 7, grid), _texture(grains, count, 29, grid)
-        density, masks[some] = _draw(kind, how, truth[some], uniform[some], textures, size)
-        speckle = speckles.standard_normal((count, size, size), np.float32)
-        images[some] = _expose(density, Dice(uniform[some, 1]), how, speckle)
-    return images, _labels(errors, truth, kind.mixed_up), masks
+    labels = _labels(errors, truth, kind.mixed_up)
+    return labels, _films(kind, how, truth, uniform, streams, size)
 
 
 def archive(
     dataset: str, sizes: dict[str, int], seed: int, size: int = 28
 ) -> dict[str, np.ndarray]:
-    """Phantoms of "chestmnist" or "pneumoniamnist" in the layout of MedMNIST's npz files.
-
-    `sizes` gives the number of films of each split. Returns, for each split, {split}_images uint8
-    (n, size, size), {split}_labels uint8 (n, 14) or (n, 1), and the truth that labels only tell
-    with errors: {split}_masks uint16 (n, size, size), bit k set where FINDINGS[k] lies (bit 0 for
-    pneumonia in "pneumoniamnist"). A film depends on seed, dataset, split and its own place in the
-    split alone, but for the shuffled order of pneumoniamnist's labels. Raises UserError.
-    """
-    if dataset not in COLLECTIONS:
-        known = ", ".join(COLLECTIONS)
-        raise UserError(f"no phantom of dataset {dataset!r}: choose one of {known}")
+    """What `draw` gives, in memory and in the layout of MedMNIST's npz files: for each split, of
+    which `sizes` gives the number of films, {split}_images, {split}_labels and {split}_masks."""
     arrays = {}
     for split, n in sizes.items():
-        rng = np.random.default_rng([seed, *dataset.encode(), *split.encode()])
-        parts = _split(COLLECTIONS[dataset], split, n, rng, size)
-        names = (f"{split}_{part}" for part in ("images", "labels", "masks"))
-        arrays |= zip(names, parts, strict=True)
+        labels, films = draw(dataset, split, n, seed, size)
+        images, masks = (np.concatenate(parts) for parts in zip(*films, strict=True))
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels, f"{split}_masks": masks}
     return arrays
