@@ -1,13 +1,15 @@
 """Stage: train one run's classifier from its start, and keep the weights best on validation."""
 
 import json
+import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 from torchinfo import summary
 from tqdm import tqdm
 
-from stages.lib import command, data, model, runtime, tables, training
+from stages.lib import command, data, distributed, launch, model, runtime, tables, training
 from stages.lib.parameters import Params, Run, Settings, entry
 
 
@@ -26,14 +28,18 @@ def train(
     index = draw_labels(splits, run, chosen, params.seed)
     device = runtime.prepare(params.threads, params.seed)
     network = build(settings, init, side=splits["train"].images.shape[-1]).to(device)
-    describe(network, splits["train"].images.shape[-1], architecture)
-    caption = data.read_about(films).caption()
-    print(f"train: {run}: {model.n_parameters(network):,} weights, {device}, {caption}")
     labelled = [training.Films.to(device, splits[name][index[name]]) for name in index]
     plan = training.phases(
         chosen.strategy, settings.blocks, settings.lr, chosen.lr_factor, chosen.layer_decay
     )
     epochs = training.fit(network, *labelled, settings, plan, params.seed)
+    if distributed.group().rank > 0:
+        deque(epochs, maxlen=0)  # of several processes, the first writes and speaks for all
+        return
+    describe(network, splits["train"].images.shape[-1], architecture)
+    caption = data.read_about(films).caption()
+    print(f"train: {run}: {model.n_parameters(network):,} weights, {device}, {caption}")
+    epochs = timed(epochs) if params.timing else epochs
     tables.write_csv(history, progress(epochs, len(plan) * settings.epochs, run))
     print(f"train: {run}: {kept(history)}, {caption}")
     model.save(weights, network, {"run": run, "data": caption, **architecture_of(settings)})
@@ -67,6 +73,13 @@ def describe(network: model.Classifier, side: int, path: Path) -> None:
     path.write_text(f"{network}\n\n{table}\n")
 
 
+def timed(epochs: Iterator[dict]) -> Iterator[dict]:
+    """Add to each epoch the seconds since training began, validation included."""
+    start = time.perf_counter()
+    for row in epochs:
+        yield row | {"seconds": round(time.perf_counter() - start, 1)}
+
+
 def progress(epochs: Iterator[dict], most: int, run: str) -> Iterator[dict]:
     """Pass the epochs on, with a bar that shows the newest validation score."""
     with tqdm(epochs, total=most, desc=f"train {run}", unit="epoch", mininterval=1) as bar:
@@ -78,7 +91,7 @@ def progress(epochs: Iterator[dict], most: int, run: str) -> Iterator[dict]:
 def kept(history: Path) -> str:
     """Which epoch's weights were kept, in words."""
     rows = tables.read_csv(history)
-    best = max(i for i, improved in enumerate(rows["improved"]) if improved)
+    best = training.kept(rows["improved"])
     return (
         f"kept epoch {rows['epoch'][best]:.0f} of {len(rows['epoch'])},"
         f" validation AUROC {rows['val_auroc'][best]:.3f}"
@@ -86,4 +99,4 @@ def kept(history: Path) -> str:
 
 
 if __name__ == "__main__":
-    command.run(train)
+    command.run(launch.spread(train))

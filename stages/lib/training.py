@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages.lib import distributed
 from stages.lib.augmentation import augment
 from stages.lib.data import Split, batches
 from stages.lib.errors import UserError
@@ -26,7 +27,8 @@ class Films:
 
     @classmethod
     def to(cls, device: torch.device, split: Split) -> "Films":
-        images, labels = (torch.from_numpy(np.array(a)) for a in (split.images, split.labels))
+        """Mapped images stay in their file where the processor trains, and move to a GPU whole."""
+        images, labels = (torch.from_numpy(a) for a in (split.images, split.labels))
         return cls(images.to(device), labels.long().to(device))
 
 
@@ -96,24 +98,31 @@ def fit(
 
     settings: anything with the fields of `parameters.Settings`; epochs and patience count per
     phase, and each phase starts from the best weights so far.
+    In a process group, every process is given the same and computes its share of each batch.
     A row: phase, epoch, lr, train_loss, val_loss, val_auroc, val_balanced_accuracy, and improved;
     the last row with improved = 1 describes the weights that stay.
     """
+    group = distributed.group()
+    group.synchronise(model)
     model.to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
-    loss = nn.CrossEntropyLoss(class_weights(train.labels))
+    loss = nn.CrossEntropyLoss(class_weights(train.labels) if settings.class_weights else None)
     stopping = EarlyStopping(model, settings.patience, settings.min_delta)
     epoch = 0
     for number, phase in enumerate(plan, start=1):
         stopping.waited = 0
-        for row in _train_phase(model, phase, train, val, settings, loss, generator, stopping):
+        for row in _train_phase(
+            model, phase, train, val, settings, loss, generator, stopping, group
+        ):
             epoch += 1
             yield {"phase": number, "epoch": epoch, **row}
         stopping.restore()
     model.requires_grad_(True)
 
 
-def _train_phase(model, phase, train, val, settings, loss, generator, stopping) -> Iterator[dict]:
+def _train_phase(
+    model, phase, train, val, settings, loss, generator, stopping, group
+) -> Iterator[dict]:
     trained = freeze_all_but(model, phase)
     optimiser = torch.optim.AdamW(
         [{"params": part.parameters(), "lr": phase[name]} for name, part in trained.items()],
@@ -123,13 +132,18 @@ def _train_phase(model, phase, train, val, settings, loss, generator, stopping) 
     for _ in range(settings.epochs):
         rate = scheduler.get_last_lr()[0]
         train_loss = _train_epoch(
-            model, trained, train, settings, loss, optimiser, scheduler, generator
+            model, trained, train, settings, loss, optimiser, scheduler, generator, group
         )
-        scores = validate(model, val, loss)
+        scores = group.agree(validate(model, val, loss))
         improved = stopping.update(scores["val_auroc"], scores["val_loss"])
         yield {"lr": rate, "train_loss": train_loss, **scores, "improved": int(improved)}
         if stopping.stop:
             return
+
+
+def kept(improved: list[float]) -> int:
+    """Index of the epoch whose weights stay: the last with improved = 1."""
+    return max(i for i, better in enumerate(improved) if better)
 
 
 def freeze_all_but(model: Classifier, parts: Phase) -> dict[str, nn.Module]:
@@ -138,7 +152,9 @@ def freeze_all_but(model: Classifier, parts: Phase) -> dict[str, nn.Module]:
     return {name: model.get_submodule(name).requires_grad_(True) for name in parts}
 
 
-def _train_epoch(model, trained, train, settings, loss, optimiser, scheduler, generator) -> float:
+def _train_epoch(
+    model, trained, train, settings, loss, optimiser, scheduler, generator, group
+) -> float:
     # What is frozen stays in evaluation mode, or batch norm would go on averaging new films.
     model.eval()
     model.dropout.train()
@@ -148,11 +164,11 @@ def _train_epoch(model, trained, train, settings, loss, optimiser, scheduler, ge
     for index in epoch_batches(len(train.labels), settings.batch_size, generator):
         films = standardise(train.images[index])
         films = augment(films, generator) if settings.augment else films
-        value = loss(
-            model(films.contiguous(memory_format=torch.channels_last)), train.labels[index]
-        )
+        films = films[group.share(len(index))].contiguous(memory_format=torch.channels_last)
+        value = loss(group.gather(model(films)), train.labels[index])
         optimiser.zero_grad()
         value.backward()
+        group.sum_gradients(model)
         optimiser.step()
         scheduler.step()
         total += value.detach() * len(index)

@@ -1,0 +1,201 @@
+"""Several processes on gloo: the same training as in one, and one voice.
+
+This file is also the script that torchrun starts: each process writes what it ended with.
+"""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import yaml
+
+from stages.lib import data, distributed, parameters, tables, training
+from stages.lib.model import Classifier, read
+from stages.scratch import scratch
+
+ROOT = Path(__file__).parents[1]
+TORCHRUN = (Path(sys.executable).parent / "torchrun", "--standalone", "--nproc-per-node")
+
+
+def start(environment: dict, *words: object) -> subprocess.CompletedProcess:
+    """A command in the repository's root."""
+    return subprocess.run(
+        [str(word) for word in words],
+        cwd=ROOT,
+        env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def succeed(environment: dict, *words: object) -> subprocess.CompletedProcess:
+    ended = start(environment, *words)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended
+
+
+# ------------------------------------------------------------------------------ the same training
+
+
+class InDoubles(Classifier):
+    """Rounding grows by the step: in floats, two orders of summation soon have nothing but the
+    figures' size in common, and a wrong weight of the loss could hide behind that."""
+
+    def embed(self, films: torch.Tensor) -> torch.Tensor:
+        return super().embed(films.double())
+
+
+def trained(folder: Path) -> tuple[list[dict], dict[str, torch.Tensor]]:
+    """Rows and weights of a training with all that knows of the batch: augmentation, dropout, two
+    phases of which the first leaves batch norm alone, early stopping, and shares of 49, 50 and 50,
+    then of 0, 1 and 1 films in three processes. folder: holds the 300 films."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    films = [
+        training.Films.to(torch.device("cpu"), data.read(folder, name)) for name in ("train", "val")
+    ]
+    defaults = parameters.load(ROOT / "params.yaml").defaults
+    settings = defaults.model_copy(update={"epochs": 5, "patience": 2, "batch_size": 149})
+    weights = training.class_weights
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "EPOCH", 1)
+        patch.setattr(training, "class_weights", lambda labels: weights(labels).double())
+        model = InDoubles(4, 3, dropout=0.2).double()
+        plan = training.phases("headfirst", 3, 0.02, 0.3, 0.6)
+        rows = list(training.fit(model, *films, settings, plan, seed=0))
+    return rows, model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory, splits) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    data.write(folder, data.About("PneumoniaMNIST", "phantom", ("healthy", "ill")), splits)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(films) -> tuple[list[dict], dict]:
+    return trained(films)
+
+
+@pytest.fixture(scope="module")
+def together(films, environment) -> list[tuple[list[dict], dict]]:
+    """The same in three processes: what each of them ended with."""
+    succeed(environment, *TORCHRUN, 3, __file__, films)
+    return [torch.load(films / f"{rank}.pt") for rank in range(3)]
+
+
+def test_every_epoch_is_that_of_one_process(alone, together):
+    (rows, _), (shared, _) = alone, together[0]
+    assert len(rows) < 10, "early stopping must have ended a phase, or this shows nothing of it"
+    assert [row["improved"] for row in rows] == [row["improved"] for row in shared]
+    for row, other in zip(rows, shared, strict=True):
+        assert other == pytest.approx(row, abs=1e-6)
+
+
+def test_weights_and_running_averages_are_those_of_one_process(alone, together):
+    (_, weights), (_, shared) = alone, together[0]
+    assert weights.keys() == shared.keys()
+    for key, value in weights.items():
+        assert torch.allclose(value, shared[key], rtol=1e-9, atol=1e-9), key
+
+
+def test_all_processes_end_with_the_very_same(together):
+    for rows, weights in together[1:]:
+        assert rows == together[0][0]
+        assert all(torch.equal(value, together[0][1][key]) for key, value in weights.items())
+
+
+@pytest.mark.parametrize(("n", "size"), [(128, 2), (129, 2), (2, 3), (3, 8), (512, 7)])
+def test_shares_cover_a_batch_once_and_evenly(n, size):
+    shares = [range(n)[distributed.Group(rank, size).share(n)] for rank in range(size)]
+    assert [i for share in shares for i in share] == list(range(n))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_one_process_alone_is_left_as_it_is():
+    group, model = distributed.group(), Classifier()
+    outputs = torch.ones(3, 2)
+    group.synchronise(model)
+    assert not any("forward" in vars(module) for module in model.modules())
+    assert group.gather(outputs) is outputs and group.agree(outputs) is outputs
+
+
+# ------------------------------------------------------------------------------------- the stage
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory, films, shrunken):
+    """The words of the command that trains `pneumonia`, with so many processes, into a folder."""
+    root = tmp_path_factory.mktemp("stage")
+    scratch(root / "scratch.safetensors")
+
+    def words(name: str, processes: int, run: str = "pneumonia") -> tuple[Path, list]:
+        folder = root / name
+        folder.mkdir()
+        params = folder / "params.yaml"
+        params.write_text(yaml.safe_dump(shrunken | {"processes": processes}))
+        inputs = ["--films", films, "--init", root / "scratch.safetensors"]
+        outputs = [
+            *("--weights", folder / "model.safetensors", "--drawn", folder / "drawn.json"),
+            *("--history", folder / "history.csv", "--architecture", folder / "architecture.txt"),
+        ]
+        return folder, ["-m", "stages.train", run, "--params", params, *inputs, *outputs]
+
+    return words
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".yaml"}
+
+
+def test_the_parameter_torchrun_and_one_process_give_the_same(stage, environment):
+    """One script, started in three ways."""
+    one, alone = stage("one", 1)
+    two, spread = stage("two", 2)
+    run, bare = stage("torchrun", 1)
+    starts = ([sys.executable, *alone], [sys.executable, *spread], [*TORCHRUN, 2, *bare])
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda words: succeed(environment, *words), starts))
+    for said in (process.stdout for process in ended):
+        assert said.count("18,218 weights") == said.count("kept epoch") == 1
+    assert results(two) == results(run)
+    assert results(one).keys() == results(two).keys()
+    for name in ("drawn.json", "architecture.txt"):
+        assert results(one)[name] == results(two)[name]
+    assert read(one / "model.safetensors")[1] == read(two / "model.safetensors")[1]
+    losses = [tables.read_csv(folder / "history.csv")["train_loss"][0] for folder in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], abs=0.02)  # floats: see above
+
+
+def test_a_mistake_is_named_in_one_line_once(stage, environment):
+    _, words = stage("mistake", 2, run="nobody")
+    ended = start(environment, sys.executable, *words)
+    assert ended.returncode == 1 and ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("train: run: 'nobody' is unknown; accepted: ")
+
+
+def test_what_the_first_process_alone_meets_ends_all(stage, environment):
+    """It writes; the others wait for it."""
+    folder, words = stage("nowhere", 2)
+    (folder / "file").touch()
+    words[words.index("--history") + 1] = folder / "file" / "history.csv"
+    ended = start(environment, sys.executable, *words)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    line = ended.stderr.splitlines()[-1]
+    assert line.startswith("train: ") and line.endswith(str(folder / "file"))
+
+
+def worker(folder: Path) -> None:
+    dist.init_process_group("gloo")
+    torch.save(trained(folder), folder / f"{dist.get_rank()}.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    worker(Path(sys.argv[1]))
