@@ -5,63 +5,36 @@ group that differs in nothing but the parameter `seed`.
 """
 
 import json
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
-
-from stages.lib import command
+from stages.lib import command, experiments
 from stages.lib.errors import UserError
 
 SCORES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
 
 
 def seeds() -> None:
-    found = experiments()
+    found = experiments.recorded()
     groups = defaultdict(dict)
     for experiment in found:
-        others = {key: v for key, v in experiment["params"].items() if key != "seed"}
-        groups[json.dumps(others, sort_keys=True)][experiment["params"]["seed"]] = experiment
+        others = {key: v for key, v in experiment.params.items() if key != "seed"}
+        groups[json.dumps(others, sort_keys=True)][experiment.params["seed"]] = experiment
     if not found:
         raise UserError("no experiment has finished; run dvc exp run -S seed=1 first")
     group = max(groups.values(), key=len)
     print(f"| run | test films | {' | '.join(SCORES.values())} | majority class | seeds |")
     print("|---" * (len(SCORES) + 4) + "|")
-    for path in next(iter(group.values()))["metrics"]:
+    for path in next(iter(group.values())).metrics:
         # A stage that did not run in an experiment has no scores there.
-        reports = (experiment["metrics"].get(path, {}) for experiment in group.values())
-        scores = [report.get("data") or {} for report in reports]
+        scores = [experiment.metrics.get(path, {}) for experiment in group.values()]
         if all("majority_accuracy" in s and "auroc" in s for s in scores):
-            cells = " | ".join(spread([s[score] for s in scores]) for score in SCORES)
+            cells = " | ".join(experiments.spread([s[score] for s in scores]) for score in SCORES)
             run, tested = Path(path).stem, f"{scores[0]['n']:,} of {scores[0]['data']}"
             majority = f"{scores[0]['majority_accuracy']:.3f}"
             print(f"| `{run}` | {tested} | {cells} | {majority} | {len(scores)} |")
     if len(found) > len(group):
         print(f"\n{len(found) - len(group)} experiments with other parameters are not in it.")
-
-
-def spread(values: list[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
-
-
-def experiments() -> list[dict]:
-    """Parameters and metrics of the current commit and of each of its experiments."""
-    shown = subprocess.run(
-        ["dvc", "exp", "show", "--json"], capture_output=True, text=True, check=True
-    )
-    commits = [c for c in json.loads(shown.stdout) if c["rev"] != "workspace"]
-    states = commits + [s for c in commits for e in c.get("experiments") or [] for s in e["revs"]]
-    return [
-        {
-            "params": state["data"]["params"]["params.yaml"]["data"],
-            "metrics": state["data"]["metrics"],
-        }
-        for state in states
-        if state.get("data") and state["data"].get("metrics")
-    ]
 
 
 if __name__ == "__main__":

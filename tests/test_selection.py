@@ -1,0 +1,46 @@
+"""Which configuration is called best, and when a difference is more than the noise of training."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from stages.lib import selection
+
+
+def entry(name: str, val_auroc: float, val_loss: float, auroc: float = 0.5) -> dict:
+    return {"name": name, "val_auroc": val_auroc, "val_loss": val_loss, "auroc": auroc}
+
+
+def order(*scored: dict, min_delta: float = 0.002) -> list[str]:
+    return [entry["name"] for entry in selection.best_first(list(scored), min_delta)]
+
+
+def test_equal_validation_scores_go_by_the_loss():
+    assert order(
+        entry("highest", 0.9970, 0.12), entry("calm", 0.9955, 0.07), entry("behind", 0.9940, 0.01)
+    ) == ["calm", "highest", "behind"]
+
+
+def test_without_a_tolerance_the_score_alone_decides():
+    scored = entry("a", 0.9970, 0.12), entry("b", 0.9969, 0.01), entry("c", 0.9, 0.0)
+    assert order(*scored, min_delta=0.0) == ["a", "b", "c"]
+
+
+def test_the_test_score_plays_no_part():
+    assert order(entry("a", 0.9, 0.3, auroc=0.1), entry("b", 0.8, 0.1, auroc=1.0)) == ["a", "b"]
+
+
+def test_paired_interval_is_students():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.94, 0.004, 5), rng.normal(0.93, 0.004, 5)
+    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
+    found = selection.paired_by_seed(list(a), list(b))
+    assert found["difference"] == pytest.approx(a.mean() - b.mean())
+    assert found["ci95"] == pytest.approx([expected.low, expected.high])
+
+
+def test_interval_of_a_mean_is_students():
+    values = [0.93, 0.94, 0.92, 0.95, 0.93]
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    found = selection.over_seeds(values)
+    assert (found["mean"], found["ci95"]) == (pytest.approx(0.934), pytest.approx([low, high]))
