@@ -1,0 +1,135 @@
+"""The ONNX file gives PyTorch's answers, knows what it is, and is written whole or not at all."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import small_run
+import torch
+
+from stages import export
+from stages.lib import model, trained
+from stages.lib.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, shrunken, splits) -> Path:
+    return small_run.build(tmp_path_factory.mktemp("workspace"), shrunken, splits, False)
+
+
+@pytest.fixture(scope="module")
+def exported(workspace) -> Path:
+    """Written by the command, as a user runs it."""
+    ended = small_run.call(workspace, "stages.export", "--run", "pneumonia", "--out", "x/net.onnx")
+    assert ended.returncode == 0 and ended.stderr == "", ended.stderr
+    assert ended.stdout.startswith("export: x/net.onnx, equal to PyTorch within 1e-05 on 150 films")
+    assert "PHANTOM" in ended.stdout and "not for diagnosis" in ended.stdout
+    assert [path.name for path in (workspace / "x").iterdir()] == ["net.onnx"]
+    return workspace / "x/net.onnx"
+
+
+@pytest.fixture
+def options(workspace, monkeypatch):
+    """The command's options in this process, from the workspace."""
+
+    def given(*words: object):
+        monkeypatch.chdir(workspace)
+        monkeypatch.setattr("sys.argv", ["export", *map(str, words)])
+        return export.arguments()
+
+    return given
+
+
+def films_of(kind: str, splits) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return {
+        "test films": np.array(splits["test"].images),
+        "one film": np.array(splits["test"].images[:1]),
+        "noise": rng.integers(0, 256, (33, 28, 28), np.uint8),
+        "black, white": np.stack([np.full((28, 28), v, np.uint8) for v in (0, 255)]),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["test films", "one film", "noise", "black, white"])
+def test_the_file_gives_pytorchs_answers(kind, exported, workspace, splits):
+    films = films_of(kind, splits)
+    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    both, calibrated = session.run(["probability", "calibrated"], {"films": films})
+    classifier = model.load_classifier(workspace / "models/pneumonia/model.safetensors")
+    raw = model.probabilities(classifier, torch.from_numpy(films))
+    settled = json.loads((workspace / "metrics/pneumonia.json").read_text())
+    expected = trained.scores.calibrated(raw, *settled["calibration"])
+    assert both.shape == (len(films), 2) and calibrated.shape == (len(films),)
+    assert np.abs(both[:, 1] - raw).max() < 1e-5 and np.abs(both.sum(axis=1) - 1).max() < 1e-5
+    assert np.abs(calibrated - expected).max() < 1e-5
+
+
+def test_calibration_of_a_network_without_doubts_is_finite(workspace, options, splits):
+    """Where single precision makes a probability 0 or 1, its logit has to stay finite."""
+    run = trained.load(options(), trained.parameters.load(workspace / "params.yaml"))
+    with torch.no_grad():
+        run.classifier.head.weight.mul_(1000)
+    films = torch.from_numpy(splits["test"].images[:50])
+    both, calibrated = export.Exported(run).eval()(films)
+    assert {0.0, 1.0} <= set(both.flatten().tolist())
+    expected = run.calibrated(model.probabilities(run.classifier, films))
+    assert np.abs(calibrated.detach().numpy() - expected).max() < 1e-5
+
+
+def test_the_file_takes_films_as_they_are(exported):
+    (films,) = onnxruntime.InferenceSession(exported).get_inputs()
+    assert (films.name, films.type) == ("films", "tensor(uint8)")
+    assert isinstance(films.shape[0], str) and films.shape[1:] == [28, 28]
+
+
+def test_the_file_knows_what_it_is(exported, workspace):
+    known = onnxruntime.InferenceSession(exported).get_modelmeta().custom_metadata_map
+    settled = json.loads((workspace / "metrics/pneumonia.json").read_text())
+    assert known["data"] == "PneumoniaMNIST PHANTOM"
+    assert "not for diagnosis" in known["notice"] and "nothing about patients" in known["notice"]
+    assert "cropped at the centre" in known["preparation"] and json.loads(known["side"]) == 28
+    assert json.loads(known["classes"]) == ["healthy", "pneumonia"]
+    assert json.loads(known["threshold"]) == settled["at_val_threshold"]["threshold"]
+    assert json.loads(known["calibration"]) == settled["calibration"]
+    assert 0 < json.loads(known["calibrated_threshold"]) < 1
+
+
+def test_the_file_tells_nothing_of_the_machine(exported):
+    content = exported.read_bytes()
+    assert str(Path(model.__file__).parents[2]).encode() not in content
+    assert b"site-packages" not in content and str(exported.parent).encode() not in content
+    onnx.checker.check_model(onnx.load(exported), full_check=True)
+
+
+def test_a_file_that_differs_is_not_put_in_place(options, workspace, monkeypatch, tmp_path):
+    """A converter that errs, here by a wrong calibration, must not leave its file."""
+    right = export.Exported.__init__
+
+    def wrong(self, run):
+        right(self, run)
+        self.intercept += 0.1
+
+    monkeypatch.setattr(export.Exported, "__init__", wrong)
+    out = tmp_path / "net.onnx"
+    out.write_text("the one before")
+    with pytest.raises(UserError, match=r"would differ from PyTorch by 0\.0"):
+        export.export(options("--out", out))
+    assert out.read_text() == "the one before"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(options, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match=r"onnxscript, which is missing.*--extra onnx"):
+        export.export(options())
+
+
+def test_a_run_that_is_not_trained_names_the_command_that_trains_it(options):
+    with pytest.raises(UserError, match="dvc repro evaluate@frozen"):
+        export.export(options("--run", "frozen"))
+    with pytest.raises(UserError, match="'best' is unknown; accepted: pneumonia"):
+        export.export(options("--run", "best"))
