@@ -1,0 +1,115 @@
+"""A headless Chromium, spoken to over two pipes in its DevTools protocol; nothing else to install.
+
+https://chromedevtools.github.io/devtools-protocol/
+"""
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+# A page at test calls nobody, and neither does the browser itself.
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+]
+SECONDS = 60  # that an answer may take
+
+
+class Page:
+    """One tab, and the events that it has sent so far."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self.commands, self.answers = commands, answers
+        self.buffer, self.number, self.session, self.events = b"", 0, None, []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = attached["sessionId"]
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params) -> dict:
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": params}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.commands, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self.receive()
+            if answer.get("id") == self.number:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                return answer["result"]
+            self.events.append(answer)
+
+    def receive(self) -> dict:
+        while b"\0" not in self.buffer:
+            assert select.select([self.answers], [], [], SECONDS)[0], "Chromium does not answer"
+            received = os.read(self.answers, 2**20)
+            assert received, "Chromium has ended"
+            self.buffer += received
+        message, self.buffer = self.buffer.split(b"\0", 1)
+        return json.loads(message)
+
+    def size(self, width: int, height: int = 800) -> None:
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+
+    def open(self, path: Path) -> None:
+        self.call("Page.navigate", url=path.resolve().as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self.receive())
+
+    def run(self, script: str):
+        """The value of a JavaScript expression, promises awaited."""
+        answer = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def pdf(self) -> bytes:
+        return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
+
+    def sent(self, *methods: str) -> list[dict]:
+        """What has been sent of some kinds of event."""
+        return [event["params"] for event in self.events if event.get("method") in methods]
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Page]:
+    """Start Chromium with a profile of its own in an empty folder, and end it in any case."""
+    (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()
+    shell = f'exec "$0" "$@" 3<&{in_read} 4>&{out_write}'  # the pipes that DevTools speaks on
+    process = subprocess.Popen(
+        ["bash", "-c", shell, PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
+        pass_fds=(in_read, out_write),
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(in_read)
+    os.close(out_write)
+    try:
+        yield Page(in_write, out_read)
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+        os.close(in_write)
+        os.close(out_read)
