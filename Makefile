@@ -1,22 +1,38 @@
 # make repro                    install once, run the graph, print the headline figures
 # make repro SOURCE=medmnist    the same on the public films
 # make repro JOBS=1             one stage after another, with DVC's own output
+# make sweep                    experiments declared in sweep/grid.yaml; QUEUE=2 runs two at once
+# make bench                    benchmarks/README.md: QUICK=--quick tries it, GRAPH=--graph adds 8 min
 # make test                     linter and test suite
 
 PYTHON ?= python3
 JOBS ?= 2
+QUEUE ?= 1
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
-.PHONY: repro test install lock clean
+.PHONY: repro sweep source bench test install lock clean
 
-repro: install
-	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "DVC needs a Git repository: git init && git add . && git commit -m start, then make repro again"; exit 1; }
-	@case "$(SOURCE)" in ""|phantom|medmnist) ;; *) echo "SOURCE=$(SOURCE): accepted: phantom, medmnist"; exit 1;; esac
-	@$(if $(SOURCE),sed 's/^source: [a-z]*/source: $(SOURCE)/' params.yaml >params.new && mv params.new params.yaml)
-	@python -m stages.check --params params.yaml
+repro: install source
 	@python -m stages.parallel $(JOBS)
 	dvc repro
 	@python -m stages.summary --metrics metrics
+
+sweep: install source
+	@python -m stages.sweep $(QUEUE) --params params.yaml --grid sweep/grid.yaml \
+		--summary sweep/sweep.json --table sweep/sweep.md --plot sweep/sweep.png
+
+source: install
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "DVC needs a Git repository: git init && git add . && git commit -m start, then make $(MAKECMDGOALS) again"; exit 1; }
+	@case "$(SOURCE)" in ""|phantom|medmnist) ;; *) echo "SOURCE=$(SOURCE): accepted: phantom, medmnist"; exit 1;; esac
+	@$(if $(SOURCE),sed 's/^source: [a-z]*/source: $(SOURCE)/' params.yaml >params.new && mv params.new params.yaml)
+	@python -m stages.check --params params.yaml
+
+bench: install
+	python -m benchmarks.throughput $(QUICK)
+	python -m benchmarks.time_to_quality $(QUICK)
+	python -m benchmarks.orchestration $(QUICK) $(GRAPH)
+	python -m benchmarks.growth $(QUICK)
+	python -m benchmarks.report
 
 test: install
 	ruff check .
@@ -35,7 +51,7 @@ install: .venv/installed
 	@touch $@
 
 lock:  # renew the pinned set within the bounds of pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --group dev --no-header pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --all-extras --group dev --no-header pyproject.toml -o requirements.txt
 
 clean:
 	rm -rf .venv data models dvc_plots

@@ -9,7 +9,6 @@ import pytest
 import torch
 import yaml
 
-from stages.binarize import binary_split
 from stages.lib import data, parameters, phantom
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +38,7 @@ def splits() -> dict[str, data.Split]:
     """A small PneumoniaMNIST phantom with binary labels and masks."""
     sizes = {"train": 300, "val": 150, "test": 200}
     arrays = phantom.archive("pneumoniamnist", sizes, seed=0)
-    return {name: binary_split(arrays, name) for name in data.SPLITS}
+    return {name: data.split_of(arrays, name) for name in data.SPLITS}
 
 
 @pytest.fixture(scope="session")

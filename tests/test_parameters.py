@@ -82,6 +82,8 @@ def test_the_repositorys_file_is_valid():
         ("augment", "yes", "valid boolean"),
         ("schedule", "cosine", "'onecycle' or 'constant'"),
         ("source", "ftp", "'phantom' or 'medmnist'"),
+        ("pixels", 32, "28, 64, 128 or 224"),
+        ("pixels", "64", "28, 64, 128 or 224"),
         ("seed", -1, "greater than or equal to 0"),
         ("threads", 0, "greater than or equal to 1"),
         ("defaults.lr", 2.0, "less than or equal to 1"),
@@ -91,6 +93,7 @@ def test_the_repositorys_file_is_valid():
         ("runs.pneumonia.settings", "default", "'defaults.'"),
         ("evaluation.bootstrap", 10, "greater than or equal to 100"),
         ("datasets.chestmnist.md5", "xyz", "pattern"),
+        ("datasets.chestmnist.files.pixels_64.md5", "xyz", "pattern"),
         ("datasets.chestmnist.phantom.train", 3, "greater than or equal to 10"),
     ],
 )
@@ -191,17 +194,68 @@ def test_settings_of_a_run_are_those_it_names_overruled_by_its_own(load):
     assert own.model_dump() == values["defaults"] | {"lr": 0.5, "epochs": 3, "patience": 2}
 
 
+def test_no_parameter_has_a_name_that_dvc_overlooks():
+    """DVC's run cache leaves out keys of these names, as if they were those of dvc.lock: with
+    another value, the result of the first value would come back."""
+
+    def names(block) -> set[str]:
+        blocks = block.values() if isinstance(block, dict) else block
+        if not isinstance(block, dict | list):
+            return set()
+        return set(block if isinstance(block, dict) else ()).union(*map(names, blocks))
+
+    assert not {"size", "nfiles"} & names(VALUES)
+
+
 @pytest.mark.parametrize("dataset", VALUES["datasets"])
 def test_datasets_are_those_that_medmnist_declares(dataset):
     declared, info = VALUES["datasets"][dataset], INFO[dataset]
-    assert declared["url"] == info["url"] and declared["md5"] == info["MD5"]
+    for size, suffix in ((28, ""), (64, "_64"), (128, "_128"), (224, "_224")):
+        file = parameters.load(ROOT / "params.yaml").datasets[dataset].file(size)
+        assert (file.url, file.md5) == (info[f"url{suffix}"], info[f"MD5{suffix}"])
     assert declared["title"] == info["python_class"]
     labels = 1 if "binary-class" in info["task"] and "multi" not in info["task"] else None
     assert declared["findings"] == (labels or len(info["label"]))
 
 
+def test_a_file_of_ones_own_takes_the_place_of_every_size(load, mistake):
+    values = changed("datasets.chestmnist.url", "../films.npz")
+    line = mistake(yaml.safe_dump(values))
+    assert "datasets.chestmnist.url and datasets.chestmnist.md5 go together" in line
+    values["datasets"]["chestmnist"]["md5"] = "0" * 32
+    for size in (28, 224):
+        own = load(yaml.safe_dump(values)).datasets["chestmnist"].file(size)
+        assert (own.url, own.md5, own.bytes) == ("../films.npz", "0" * 32, None)
+
+
 def test_findings_of_the_phantom_are_chestmnists_in_its_order():
     assert list(phantom.FINDINGS) == list(INFO["chestmnist"]["label"].values())
+
+
+# --------------------------------------------------------------------------------------- the sweep
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ("{lr: 5}", "configurations.b: lr = 5: Input should be less than or equal to 1"),
+        ("{learning_rate: 0.1}", "configurations.b: learning_rate is not a parameter; accepted"),
+        ("3", "configurations.b = 3: Input should be a valid dictionary"),
+    ],
+)
+def test_a_mistake_in_the_grid_is_named(load, tmp_path, changes, said):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(f"best: 1\nseeds: 2\nconfigurations:\n  a: {{}}\n  b: {changes}\n")
+    with pytest.raises(UserError) as error:
+        parameters.load_grid(grid, load(yaml.safe_dump(VALUES)))
+    assert f"grid.yaml: {said}" in str(error.value)
+
+
+def test_the_declared_grid_begins_with_the_plain_one(load):
+    grid = parameters.load_grid(ROOT / "sweep/grid.yaml", load(yaml.safe_dump(VALUES)))
+    name, changes = next(iter(grid.configurations.items()))
+    assert (name, changes["schedule"], changes["augment"]) == ("plain", "constant", False)
+    assert len(grid.configurations) >= 12
 
 
 # ------------------------------------------------------------------------------------- the scripts

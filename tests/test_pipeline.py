@@ -15,8 +15,8 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 FIELDS = ("deps", "outs", "metrics", "plots")
 RUNNING = r"(?m)^Running stage '(.+)'"
-RESULTS = ("metrics/", "plots/")  # what Git keeps of the outputs, beside dvc.lock
-FOLLOWERS = {"compare", "efficiency"}  # stages over all runs
+RESULTS = ("metrics/", "plots/", "report/")  # what Git keeps of the outputs, beside dvc.lock
+FOLLOWERS = {"compare", "efficiency", "report"}  # stages over all runs
 
 
 # --------------------------------------------------------------------------- dvc.yaml, as written
@@ -237,6 +237,56 @@ def test_seeds_tabulates_the_experiments(workspace, repro):
     for run in workspace.params()["runs"]:
         row = rf"^\| `{run}` \| 40 of \w+ PHANTOM \|.* 1 \|$"
         assert re.search(row, table, re.MULTILINE), table
+
+
+SWEEP = (
+    *("python", "-m", "stages.sweep", "1", "--params", "params.yaml"),
+    *("--grid", "sweep/grid.yaml", "--summary", "sweep/sweep.json"),
+    *("--table", "sweep/sweep.md", "--plot", "sweep/sweep.png"),
+)
+GRID = """
+best: 1
+seeds: 2
+configurations:
+  plain: {schedule: constant, augment: false}
+  narrow: {width: 5}
+"""
+
+
+def test_a_sweep_survives_a_failure_and_then_runs_only_what_is_missing(workspace, repro):
+    """The training of width 5 is made to fail, and mended for the second call."""
+    train = workspace.read("stages/train.py")
+    broken = train.replace("    device = ", "    assert settings.width != 5\n    device = ", 1)
+    assert broken != train
+    (workspace.folder / "stages/train.py").write_text(broken)
+    (workspace.folder / "sweep/grid.yaml").write_text(GRID)
+    workspace.commit()
+    ended = workspace.run(*SWEEP)
+    assert ended.returncode == 1 and ended.stderr.endswith("above: narrow-seed-0\n")
+    assert "Traceback" not in ended.stderr.splitlines()[-1]
+    names = set(workspace.succeed("dvc", "exp", "list", "--name-only").split())
+    assert names == {"plain-seed-0", "plain-seed-1"}
+    table = workspace.read("sweep/sweep.md")
+    assert (
+        "| plain | schedule constant, augment False | 18,218 |" in table and "narrow" not in table
+    )
+
+    grid = GRID.replace("width: 5", "width: 4")
+    (workspace.folder / "sweep/grid.yaml").write_text(grid)
+    workspace.succeed(*SWEEP)
+    names = set(workspace.succeed("dvc", "exp", "list", "--name-only").split())
+    assert {"plain-seed-0", "plain-seed-1", "narrow-seed-0"} <= names
+    report = json.loads(workspace.read("sweep/sweep.json"))
+    assert {row["name"] for row in report["configurations"]} == {"plain", "narrow"}
+    for row in report["configurations"]:
+        low, high = row["ci95"]["auroc"]
+        assert low <= row["auroc"] <= high and row["train_seconds"] > 0
+    assert report["reference"] == "plain" and len(report["seeds"][0]["auroc"]) == 2
+    times = [row["train_seconds"] for row in report["configurations"]]
+    workspace.succeed(*SWEEP)
+    again = json.loads(workspace.read("sweep/sweep.json"))["configurations"]
+    assert [row["train_seconds"] for row in again] == times  # nothing was trained again
+    assert workspace.succeed("git", "status", "--porcelain", "params.yaml") == ""
 
 
 def test_unknown_parameter_ends_in_one_line(workspace, repro):

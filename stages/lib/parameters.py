@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,7 +12,12 @@ from stages.lib.errors import UserError
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Labels = Count | Literal["all"]
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]  # part of an experiment's name
+MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Strategy = Literal["unfrozen", "frozen", "headfirst", "gradual"]
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Block(BaseModel):
@@ -29,6 +34,7 @@ class Settings(Block):
     min_delta: float = Field(ge=0, lt=1)
     batch_size: int = Field(ge=2, le=65536)
     weight_decay: float = Field(ge=0, le=1)
+    class_weights: bool
     augment: bool
     width: int = Field(ge=2, le=256)
     blocks: int = Field(ge=1, le=4)
@@ -118,22 +124,46 @@ class Phantom(Block):
         return self.model_dump(exclude={"seed"})
 
 
+class File(Block):
+    url: str  # or a path
+    md5: MD5
+    bytes: Count | None = None  # where it is known
+
+
+class Files(Block):
+    """The same films at every size that MedMNIST has them in."""
+
+    pixels_28: File
+    pixels_64: File
+    pixels_128: File
+    pixels_224: File
+
+
 class Dataset(Block):
     title: str
     positive: str
     findings: Count
-    url: str
-    md5: str = Field(pattern=r"^[0-9a-f]{32}$")
-    bytes: Count
+    url: str | None
+    md5: MD5 | None
+    files: Files
     phantom: Phantom
+
+    def file(self, pixels: int) -> File:
+        """The user's own file, whatever the size, or else MedMNIST's with films of this side."""
+        if self.url and self.md5:
+            return File(url=self.url, md5=self.md5)
+        return getattr(self.files, f"pixels_{pixels}")
 
 
 class Params(Settings):
     """The whole of `params.yaml`; its top-level settings are the PneumoniaMNIST classifier's."""
 
     source: Literal["phantom", "medmnist"]
+    pixels: Literal[28, 64, 128, 224]  # not `size`, which DVC's run cache overlooks
     seed: Seed
     threads: int = Field(ge=1, le=256)
+    processes: int = Field(ge=1, le=256)
+    timing: bool
     defaults: Settings
     runs: dict[str, Run]
     autoencoder: Autoencoder
@@ -143,6 +173,16 @@ class Params(Settings):
     gradcam: GradCAM
     latent: Latent
     datasets: dict[str, Dataset]
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "Params":
+        for name, dataset in self.datasets.items():
+            if bool(dataset.url) != bool(dataset.md5):
+                raise UserError(
+                    f"datasets.{name}.url and datasets.{name}.md5 go together; accepted: both, of a"
+                    " file of your own, or null for both"
+                )
+        return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> "Params":
@@ -173,6 +213,14 @@ class Params(Settings):
         return Settings(**shared | self.runs[run].overrides())
 
 
+class Grid(Block):
+    """A sweep over configurations of the PneumoniaMNIST classifier; the first is the reference."""
+
+    best: Count
+    seeds: int = Field(ge=2)
+    configurations: dict[Name, dict] = Field(min_length=2)
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's numbers, as DVC reads them: PyYAML alone takes 1e-3 for a text."""
 
@@ -187,14 +235,34 @@ def load(path: str | Path) -> Params:
 
     Raises UserError, in one line, for the first unknown key, wrong type or value out of range.
     """
+    return _checked(Params, _read(path), f"{path}: ")
+
+
+def load_grid(path: str | Path, params: Params) -> Grid:
+    """Read and check the declaration of a sweep; the same errors."""
+    grid = _checked(Grid, _read(path), f"{path}: ")
+    for name, changes in grid.configurations.items():
+        changed(params, changes, f"{path}: configurations.{name}: ")
+    return grid
+
+
+def changed(params: Params, changes: dict, where: str = "") -> Params:
+    """The parameters with other top-level values, checked; `where` begins the error's line."""
+    return _checked(Params, params.model_dump(exclude_unset=True) | changes, where)
+
+
+def _read(path: str | Path):
     try:
-        values = yaml.load(Path(path).read_text(), _Loader)
+        return yaml.load(Path(path).read_text(), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _checked(model: type[Model], values, where: str) -> Model:
     try:
-        return Params.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(_first_mistake(path, error)) from None
+        raise UserError(where + _first_mistake(model, error)) from None
 
 
 def entry(entries: dict, key: str, kind: str):
@@ -208,18 +276,18 @@ def _one_of(key: str, value: str, accepted: list[str]) -> None:
         raise UserError(f"{key}: {value!r} is unknown; accepted: {', '.join(accepted)}")
 
 
-def _first_mistake(path: str | Path, error: ValidationError) -> str:
+def _first_mistake(model: type[BaseModel], error: ValidationError) -> str:
     mistake = error.errors()[0]
     place = _place(mistake)
     if mistake["type"] == "extra_forbidden":
-        known = ", ".join(_fields_at(place[:-1]))
-        return f"{path}: {'.'.join(place)} is not a parameter; accepted here: {known}"
+        known = ", ".join(_fields_at(model, place[:-1]))
+        return f"{'.'.join(place)} is not a parameter; accepted here: {known}"
     if isinstance(mistake.get("ctx", {}).get("error"), UserError):
-        return f"{path}: {mistake['ctx']['error']}"
+        return str(mistake["ctx"]["error"])
     if mistake["type"] == "missing":
-        return f"{path}: {'.'.join(place)} is missing; it must be given"
+        return f"{'.'.join(place)} is missing; it must be given"
     reasons = " or ".join(e["msg"] for e in error.errors() if _place(e) == place)
-    return f"{path}: {'.'.join(place) or 'the file'} = {mistake['input']!r}: {reasons}"
+    return f"{'.'.join(place) or 'the file'} = {mistake['input']!r}: {reasons}"
 
 
 def _place(mistake: dict) -> list[str]:
@@ -228,9 +296,8 @@ def _place(mistake: dict) -> list[str]:
     return [part for part in parts if not re.match(r"literal\[|constrained-", part)]
 
 
-def _fields_at(place: list[str]) -> list[str]:
-    """Names of the fields that the model has at a place such as ["datasets", "chestmnist"]."""
-    model = Params
+def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    """Names of the fields that a model has at a place such as ["datasets", "chestmnist"]."""
     for part in place:
         is_block = isinstance(model, type) and issubclass(model, Block)
         model = model.model_fields[part].annotation if is_block else model.__args__[-1]
