@@ -12,7 +12,9 @@ from stages.lib.parameters import Params, entry
 def binarize(dataset: str, params: Params, archive: Path, out: Path, metrics: Path, plot: Path):
     declared, held = entry(params.datasets, dataset, "dataset"), npz.keys(archive)
     origin = str(npz.read(archive, "origin")) if "origin" in held else "films"
-    about = data.About(declared.title, origin, ("healthy", declared.positive))
+    side = npz.shape_of(archive, "train_images")[-1]
+    title = declared.title if side == 28 else f"{declared.title} ({side} pixels)"
+    about = data.About(title, origin, ("healthy", declared.positive))
     splits = {name: binary_split(archive, name, f"{name}_masks" in held) for name in data.SPLITS}
     data.write(out, about, splits)
     counts = {name: class_counts(split.labels) for name, split in splits.items()}

@@ -167,6 +167,11 @@ def test_lock_is_current(tmp_path, environment):
     assert ended.returncode == 0, ended.stderr
 
 
+def test_readme_shows_the_sweep_as_it_stands():
+    table = (ROOT / "sweep/sweep.md").read_text().strip()
+    assert table in (ROOT / "README.md").read_text(), "copy sweep/sweep.md into README.md"
+
+
 def test_repro_runs_the_whole_graph(workspace, repro):
     assert repro == every_stage(workspace)
     lock = yaml.safe_load(workspace.read("dvc.lock"))["stages"]

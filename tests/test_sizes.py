@@ -73,7 +73,9 @@ def test_the_graph_runs_on_larger_films(graph):
     for name, n in (("train", 60), ("val", 40), ("test", 40)):
         split = data.read(graph / "films", name)
         assert split.images.shape == split.masks.shape == (n, 64, 64)
-    assert 0 <= read(graph / "scores.json")["auroc"] <= 1
+    scores = read(graph / "scores.json")
+    assert 0 <= scores["auroc"] <= 1
+    assert scores["data"] == "PneumoniaMNIST (64 pixels) PHANTOM"
     assert read(graph / "latent.json")["n"] == 40
 
 
