@@ -1,0 +1,145 @@
+"""The benchmark at its smallest scale: every part runs and is reported; no ratio is asserted."""
+
+import platform
+import re
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import growth, harness, orchestration, report, throughput, time_to_quality
+from stages.lib import tables
+
+ROOT = Path(__file__).parents[1]
+LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+
+
+def run(part, folder: Path, monkeypatch) -> dict:
+    """`python -m benchmarks.<part> --quick --out folder`, in this process."""
+    monkeypatch.setattr("sys.argv", ["benchmark", "--quick", "--out", str(folder)])
+    harness.command(part.measure, part.markdown)
+    return tables.read_json(folder / f"{part.__name__.split('.')[1]}.json")
+
+
+def marked(folder: Path) -> Path:
+    readme = folder / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    return readme
+
+
+# ----------------------------------------------------------------------------------- every part
+
+
+def test_throughput(tmp_path, monkeypatch):
+    here = SimpleNamespace(map=map)
+    monkeypatch.setattr(throughput, "pool", lambda: nullcontext(here))
+    monkeypatch.setattr(throughput, "STARTED", {})
+    monkeypatch.setattr(harness, "cores", lambda: 1)
+    result = run(throughput, tmp_path, monkeypatch)
+    assert result["films"] == "PneumoniaMNIST PHANTOM"
+    assert result["ratios"].keys() == throughput.RATIOS.keys()
+    rates = [entry["films_per_second"]["median"] for entry in result["variants"].values()]
+    assert min(rates) > 0
+
+
+def test_operations_are_counted_with_their_gradients():
+    """Forward: a multiplication and an addition per weight and place; backward twice as many, but
+    nothing for the gradient of the films."""
+    places = {1: 28**2, 2: 14**2, 3: 7**2}
+    maps = {1: (1, 8), 2: (8, 16), 3: (16, 32)}
+    first = 2 * 9 * maps[1][0] * maps[1][1] * places[1]
+    convolutions = sum(2 * 9 * (a + b) * b * places[k] for k, (a, b) in maps.items())
+    head = 2 * 32 * 2
+    assert throughput.flop_per_film() == 3 * (convolutions + head) - first
+
+
+def test_time_to_quality(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "cores", lambda: 1)
+    monkeypatch.setitem(time_to_quality.RECIPE, "epochs", 2)
+    result = run(time_to_quality, tmp_path, monkeypatch)
+    assert len(result["runs"][0]["epochs"]) == 2
+    assert 11.1e6 < result["resnet"]["weights"] < 11.2e6
+
+
+def test_quality_is_reached_where_it_stays():
+    epochs = [{"seconds": i, "auroc": score} for i, score in enumerate((0.9, 0.7, 0.8, 0.9))]
+    found = time_to_quality.until({"auroc": 0.8}, epochs)
+    assert (found["reached_epoch"], found["reached_seconds"]) == (3, 2)
+    assert time_to_quality.until({"auroc": 0.95}, epochs)["reached_seconds"] is None
+    assert time_to_quality.until({"auroc": 0.5}, epochs)["reached_epoch"] == 1
+
+
+def test_orchestration(tmp_path, monkeypatch):
+    monkeypatch.setattr(orchestration, "scripts", lambda copy: {"stages.scratch": 1})
+    result = run(orchestration, tmp_path, monkeypatch)
+    assert result["start_up_seconds"] > 0 and result["share"] is None
+
+
+def grow(folder: Path, monkeypatch) -> dict:
+    here = SimpleNamespace(apply=lambda function, arguments: function(*arguments))
+    monkeypatch.setattr(growth, "fresh", lambda: nullcontext(here))
+    monkeypatch.setattr(growth, "FEW", 200)
+    return run(growth, folder, monkeypatch)
+
+
+@LINUX
+def test_growth(tmp_path, monkeypatch):
+    result = grow(tmp_path, monkeypatch)
+    assert [point["films"] for point in result["over_films"]] == [200, 400]
+
+
+def test_growth_is_an_exponent():
+    points = [{"n": n, "seconds": {"median": 3 * n**1.5}} for n in (1, 10, 100)]
+    assert growth.slope(points, "n", "seconds") == pytest.approx(1.5)
+
+
+# --------------------------------------------------------------------------- harness and report
+
+
+def test_variants_take_turns_and_each_round_begins_with_another():
+    called = []
+    variants = {name: lambda n=name: called.append(n) or len(called) for name in "abc"}
+    measured = harness.alternate(variants, rounds=2)
+    assert "".join(called) == "abc" + "bca" + "cab"
+    assert measured == {"a": [6, 8], "b": [4, 9], "c": [5, 7]}
+
+
+def test_a_ratio_is_of_the_same_round():
+    assert harness.ratio([2, 30], [1, 10])["values"] == [2, 3]
+
+
+@LINUX
+def test_report_replaces_what_stands_between_the_marks(tmp_path, monkeypatch):
+    goals = [
+        harness.goal("fast", 2.5, 2, at_least=True),
+        harness.goal("small", 2.5, 2, at_least=False),
+        harness.goal("long", None, 2, at_least=False),
+    ]
+    tables.write_json(tmp_path / "growth.json", grow(tmp_path, monkeypatch) | {"goals": goals})
+    readme = marked(tmp_path)
+    report.report(tmp_path, readme)
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert "| fast | ≥ 2 | 2.5 | reached |" in text
+    assert "| small | ≤ 2 | 2.5 | **not reached** |" in text
+    assert "| long | ≤ 2 |  | not measured |" in text
+    assert "## Growth" in text
+    report.report(tmp_path, readme)
+    assert readme.read_text() == text
+
+
+def test_readme_is_what_the_record_gives(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text((ROOT / "benchmarks/README.md").read_text())
+    report.report(harness.RESULTS, readme)
+    assert readme.read_text() == (ROOT / "benchmarks/README.md").read_text(), (
+        "run python -m benchmarks.report"
+    )
+
+
+def test_the_record_names_no_machine_and_no_path():
+    for path in harness.RESULTS.glob("*.json"):
+        text = path.read_text()
+        assert not re.search(r'"/\w|/home|/tmp', text) and platform.node() not in text, path
+        assert not tables.read_json(path)["quick"]
