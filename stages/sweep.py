@@ -186,9 +186,15 @@ def markdown(report: dict) -> str:
     for row in report["seeds"]:
         cells = [spread(row[score]) for score in SCORES]
         apart = distances.get(row["name"])
-        cells += [tables.signed(apart[s]) if apart else "" for s in ("auroc", "accuracy")]
+        cells += [lead(apart[s]) if apart else "" for s in ("auroc", "accuracy")]
         lines.append(f"| {row['name']} | {len(row['seeds'])} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def lead(difference: dict) -> str:
+    """A difference over the seeds; one whose interval holds 0 is called what it is."""
+    low, high = difference["ci95"]
+    return tables.signed(difference) + (", noise" if low <= 0 <= high else "")
 
 
 def chosen_in_words(report: dict) -> str:
