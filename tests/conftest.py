@@ -9,23 +9,10 @@ import pytest
 import torch
 import yaml
 
+from benchmarks import orchestration
 from stages.lib import data, parameters, phantom
 
 ROOT = Path(__file__).parents[1]
-SMALL = {
-    "epochs": 2,
-    "patience": 2,
-    "bootstrap": 100,
-    "perplexity": 5.0,
-    "neighbours": 5,
-    "seeds": 1,
-    "films": 200,
-    "labels": 40,
-    "val_labels": 30,
-    "train": 60,
-    "val": 40,
-    "test": 40,
-}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,23 +38,7 @@ def settings() -> Callable[..., parameters.Settings]:
 @pytest.fixture(scope="session")
 def shrunken() -> dict:
     """params.yaml with every number that costs time made small, wherever it stands."""
-    return _shrink(yaml.safe_load((ROOT / "params.yaml").read_text()))
-
-
-def _shrink(block: dict) -> dict:
-    small = {}
-    for key, value in block.items():
-        if isinstance(value, dict):
-            small[key] = _shrink(value)
-        elif key == "labels" and isinstance(value, list):
-            small[key] = [_less(key, value[0])]
-        else:
-            small[key] = _less(key, value)
-    return small
-
-
-def _less(key: str, value):
-    return min(value, SMALL[key]) if key in SMALL and isinstance(value, int | float) else value
+    return orchestration.shrink(yaml.safe_load((ROOT / "params.yaml").read_text()))
 
 
 @pytest.fixture(scope="session")
