@@ -64,7 +64,7 @@ def build(settings: Settings, init: Path, side: int) -> model.Classifier:
 
 
 def architecture_of(settings: Settings) -> dict:
-    return settings.model_dump(include={"width", "blocks", "dropout"})
+    return settings.model_dump(include=set(model.ARCHITECTURE))
 
 
 def describe(network: model.Classifier, side: int, path: Path) -> None:

@@ -2,13 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from stages.lib import augmentation
 from stages.lib.model import standardise
 
-RANGES = ("ROTATION", "SCALE", "SHIFT", "GAMMA", "CONTRAST", "BRIGHTNESS")
+STEPS = tuple(augmentation.STEPS)
+RANGES = ("ROTATION", "SCALE", "SHIFT", "GAMMA", "CONTRAST", "BRIGHTNESS", "SHARPNESS")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -32,15 +35,37 @@ def only(monkeypatch):
 
 
 def test_shape_and_range(films):
-    augmented = augmentation.augment(films, seeded())
+    augmented = augmentation.augment(films, STEPS, seeded())
     assert augmented.shape == films.shape and augmented.dtype == films.dtype
-    furthest = math.exp(augmentation.CONTRAST) + augmentation.BRIGHTNESS
-    assert augmented.abs().max() <= furthest
     assert augmented.isfinite().all()
+    furthest = math.exp(augmentation.CONTRAST) + augmentation.BRIGHTNESS
+    assert augmentation.augment(films, ["move", "expose"], seeded()).abs().max() <= furthest
+
+
+def test_steps_are_taken_in_their_order_and_none_changes_nothing(films):
+    assert augmentation.augment(films, [], seeded()) is films
+    generator = seeded()
+    moved = augmentation.move(films, generator)
+    both = augmentation.expose(moved, generator)
+    assert torch.equal(augmentation.augment(films, ["move", "expose"], seeded()), both)
+
+
+def test_sharpening_is_the_blurred_film_at_one_end_and_adds_as_much_at_the_other(
+    films, monkeypatch
+):
+    """Against SciPy's binomial filter, which is torch's only up to rounding."""
+    blurred = ndimage.convolve(
+        films[:, 0].numpy(), np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1])[None] / 256, mode="nearest"
+    )
+    for amount, expected in ((-1.0, blurred), (1.0, 2 * films[:, 0].numpy() - blurred)):
+        monkeypatch.setattr(augmentation, "_uniform", lambda n, *_, a=amount: torch.full((n,), a))
+        found = augmentation.sharpen(films, seeded())[:, 0].numpy()
+        assert found[:, 2:-2, 2:-2] == pytest.approx(expected[:, 2:-2, 2:-2], abs=1e-5)
+        assert np.abs(found - expected).max() < 0.2  # two passes repeat the border twice
 
 
 def test_it_stays_the_same_chest(films):
-    augmented = augmentation.augment(films, seeded())
+    augmented = augmentation.augment(films, STEPS, seeded())
     pairs = zip(films.flatten(1), augmented.flatten(1), strict=True)
     alike = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
     assert alike.median() > 0.7 and alike.max() < 0.9999
@@ -48,23 +73,23 @@ def test_it_stays_the_same_chest(films):
 
 def test_films_given_stay_as_they_are(films):
     before = films.clone()
-    augmentation.augment(films, seeded())
+    augmentation.augment(films, STEPS, seeded())
     assert torch.equal(films, before)
 
 
 def test_same_generator_same_films(films):
-    one, two, other = (augmentation.augment(films, seeded(seed)) for seed in (0, 0, 1))
+    one, two, other = (augmentation.augment(films, STEPS, seeded(seed)) for seed in (0, 0, 1))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
 
 
 def test_a_generator_goes_on(films):
     generator = seeded()
-    one, two = (augmentation.augment(films, generator) for _ in range(2))
+    one, two = (augmentation.augment(films, STEPS, generator) for _ in range(2))
     assert not torch.equal(one, two)
 
 
-@pytest.mark.parametrize("change", [augmentation.move, augmentation.expose])
+@pytest.mark.parametrize("change", augmentation.STEPS.values())
 def test_each_film_is_changed_by_itself(films, change):
     twins = films[:1].repeat(8, 1, 1, 1)
     changed = change(twins, seeded()).flatten(1)
@@ -73,14 +98,14 @@ def test_each_film_is_changed_by_itself(films, change):
 
 def test_ranges_of_nothing_change_nothing(films, only):
     only()
-    augmented = augmentation.augment(films, seeded())
+    augmented = augmentation.augment(films, STEPS, seeded())
     assert augmented.numpy() == pytest.approx(films.numpy(), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", RANGES)
 def test_every_range_changes_something(films, only, name):
     only(**{name: getattr(augmentation, name)})
-    assert (augmentation.augment(films, seeded()) - films).abs().mean() > 0.01
+    assert (augmentation.augment(films, STEPS, seeded()) - films).abs().mean() > 0.01
 
 
 def test_border_repeats_where_a_film_is_shifted(only):
@@ -105,13 +130,13 @@ def test_shift_has_its_reach(only):
 def test_the_generator_lives_on_the_cpu_whatever_the_device(films):
     """On `meta`, which has shapes only, nothing could be drawn: the numbers come from elsewhere."""
     generator = seeded()
-    assert augmentation.augment(films.to("meta"), generator).device.type == "meta"
+    assert augmentation.augment(films.to("meta"), STEPS, generator).device.type == "meta"
     expected = seeded()
-    augmentation.augment(films, expected)
+    augmentation.augment(films, STEPS, expected)
     assert torch.equal(generator.get_state(), expected.get_state())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_augments_alike(films):
-    on_gpu = augmentation.augment(films.cuda(), seeded()).cpu().numpy()
-    assert on_gpu == pytest.approx(augmentation.augment(films, seeded()).numpy(), abs=1e-3)
+    on_gpu = augmentation.augment(films.cuda(), STEPS, seeded()).cpu().numpy()
+    assert on_gpu == pytest.approx(augmentation.augment(films, STEPS, seeded()).numpy(), abs=1e-3)

@@ -1,4 +1,4 @@
-"""Binary labels, films in mapped files, drawing labels, batches."""
+"""Binary labels, films in mapped files, drawing labels."""
 
 import json
 import re
@@ -157,34 +157,3 @@ def test_numbers_that_are_refused_come_with_those_that_are_not(size, positive, f
 def test_films_of_one_class_are_refused(n):
     line = refused(np.ones(50, np.uint8), n)
     assert line.startswith("runs.a.labels") and "50 films are of one class" in line
-
-
-# ------------------------------------------------------------------------------------------ batches
-
-
-@pytest.mark.parametrize(
-    ("n", "size", "lengths"),
-    [
-        (10, 4, [4, 4, 2]),
-        (8, 4, [4, 4]),
-        (9, 4, [4, 5]),  # a last film by itself joins the batch before
-        (129, 128, [129]),
-        (3, 128, [3]),
-        (1, 128, [1]),
-        (5, 2, [2, 3]),
-    ],
-)
-def test_batches_hold_every_film_once(n, size, lengths):
-    found = list(data.batches(n, size, torch.Generator().manual_seed(0)))
-    assert [len(batch) for batch in found] == lengths
-    assert sorted(torch.cat(found).tolist()) == list(range(n))
-
-
-def test_batches_are_shuffled_anew_each_epoch_and_alike_for_a_seed():
-    def epochs(seed):
-        generator = torch.Generator().manual_seed(seed)
-        return [torch.cat(list(data.batches(50, 8, generator))).tolist() for _ in range(2)]
-
-    first, second = epochs(0)
-    assert first != second != list(range(50)) and first != list(range(50))
-    assert epochs(0) == [first, second] and epochs(1)[0] != first

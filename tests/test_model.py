@@ -189,7 +189,7 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(weights, name
 # ----------------------------------------------------------------------------------------- files
 
 
-ABOUT = {"run": "a", "data": "T", "width": 8, "blocks": 3, "dropout": 0.0}
+ABOUT = {"run": "a", "data": "T", "width": 8, "blocks": 3, "dropout": 0.0, "contrast": "global"}
 
 
 def test_what_is_saved_is_read(used, images, tmp_path):
@@ -205,10 +205,11 @@ def test_what_is_saved_is_read(used, images, tmp_path):
 
 
 def test_another_architecture_is_rebuilt_from_its_file(tmp_path):
-    network = Classifier(4, 2, 0.3)
-    model.save(tmp_path / "m.safetensors", network, {"width": 4, "blocks": 2, "dropout": 0.3})
+    network = Classifier(4, 2, 0.3, "local")
+    about = {"width": 4, "blocks": 2, "dropout": 0.3, "contrast": "local"}
+    model.save(tmp_path / "m.safetensors", network, about)
     loaded = model.load_classifier(tmp_path / "m.safetensors")
-    assert loaded.dropout.p == 0.3
+    assert loaded.dropout.p == 0.3 and loaded.contrast == "local"
     assert not differing(network.state_dict(), loaded.state_dict())
 
 
@@ -224,3 +225,42 @@ def test_same_weights_same_bytes(used, tmp_path):
 def test_the_empty_start_is_read_as_no_weights(tmp_path):
     save_file({}, tmp_path / "scratch.safetensors")
     assert model.read(tmp_path / "scratch.safetensors") == ({}, {})
+
+
+# ---------------------------------------------------------------------------------- local contrast
+
+
+def test_local_contrast_is_that_of_each_pixels_window():
+    """Pixel by pixel; at the border the window ends with the film."""
+    films = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    film, half = films[0, 0].numpy(), model.WINDOW // 2
+
+    def means(values: np.ndarray) -> np.ndarray:
+        low, high = lambda i: max(0, i - half), lambda i: i + half + 1
+        return np.array(
+            [
+                [values[low(r) : high(r), low(c) : high(c)].mean() for c in range(28)]
+                for r in range(28)
+            ]
+        )
+
+    detail = film - means(film)
+    expected = detail / (np.sqrt(means(detail**2)) + model.FLOOR)
+    assert model.local_contrast(films)[0, 0].numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_local_contrast_overlooks_exposure_but_not_the_chest(images):
+    films = model.standardise(images)
+    darker = model.local_contrast(0.8 * films - 0.1)
+    alike = torch.corrcoef(torch.stack([darker.flatten(), model.local_contrast(films).flatten()]))
+    assert alike[0, 1] > 0.99
+    assert model.local_contrast(torch.full((1, 1, 28, 28), 0.7)).abs().max() < 1e-4
+
+
+def test_local_contrast_adds_no_weight_and_changes_what_the_network_says(images):
+    network = Classifier(contrast="local").eval()
+    assert model.n_parameters(network) == 18_218
+    films, plain = model.standardise(images[:4]), Classifier().eval()
+    plain.load_state_dict(network.state_dict())
+    assert torch.equal(network(films), plain(model.local_contrast(films)))
+    assert not torch.allclose(network(films), plain(films))

@@ -79,7 +79,7 @@ def test_the_repositorys_file_is_valid():
         ("batch_size", 1, "greater than or equal to 2"),
         ("dropout", 1.0, "less than 1"),
         ("blocks", 5, "less than or equal to 4"),
-        ("augment", "yes", "valid boolean"),
+        ("augment", "yes", "valid list"),
         ("schedule", "cosine", "'onecycle' or 'constant'"),
         ("source", "ftp", "'phantom' or 'medmnist'"),
         ("pixels", 32, "28, 64, 128 or 224"),
@@ -101,6 +101,12 @@ def test_a_bad_value_is_named_with_what_is_accepted(mistake, key, value, accepte
     line = mistake(yaml.safe_dump(changed(key, value)))
     assert f"params.yaml: {key} = {value!r}: " in line
     assert accepted in line
+
+
+def test_an_unknown_step_of_augmentation_is_named_with_its_place(mistake):
+    line = mistake(yaml.safe_dump(changed("augment", ["move", "flip"])))
+    assert "params.yaml: augment.1 = 'flip': " in line
+    assert "'move', 'sharpen' or 'expose'" in line
 
 
 @pytest.mark.parametrize(
@@ -254,7 +260,7 @@ def test_a_mistake_in_the_grid_is_named(load, tmp_path, changes, said):
 def test_the_declared_grid_begins_with_the_plain_one(load):
     grid = parameters.load_grid(ROOT / "sweep/grid.yaml", load(yaml.safe_dump(VALUES)))
     name, changes = next(iter(grid.configurations.items()))
-    assert (name, changes["schedule"], changes["augment"]) == ("plain", "constant", False)
+    assert (name, changes["schedule"], changes["augment"]) == ("plain", "constant", [])
     assert len(grid.configurations) >= 12
 
 

@@ -253,7 +253,7 @@ GRID = """
 best: 1
 seeds: 2
 configurations:
-  plain: {schedule: constant, augment: false}
+  plain: {schedule: constant, augment: []}
   narrow: {width: 5}
 """
 
@@ -272,9 +272,7 @@ def test_a_sweep_survives_a_failure_and_then_runs_only_what_is_missing(workspace
     names = set(workspace.succeed("dvc", "exp", "list", "--name-only").split())
     assert names == {"plain-seed-0", "plain-seed-1"}
     table = workspace.read("sweep/sweep.md")
-    assert (
-        "| plain | schedule constant, augment False | 18,218 |" in table and "narrow" not in table
-    )
+    assert "| plain | schedule constant, augment [] | 18,218 |" in table and "narrow" not in table
 
     grid = GRID.replace("width: 5", "width: 4")
     (workspace.folder / "sweep/grid.yaml").write_text(grid)

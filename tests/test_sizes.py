@@ -142,7 +142,7 @@ def test_augmentation_moves_films_alike_at_every_side():
         axis = (torch.arange(side) + 0.5) * 2 / side - 1
         disc = ((axis[:, None] - 0.3) ** 2 + (axis + 0.2) ** 2 < 0.3).float()
         films = (disc * 2 - 1).expand(16, 1, side, side)
-        moved = augment(films, torch.Generator().manual_seed(0))
+        moved = augment(films, ["move", "expose"], torch.Generator().manual_seed(0))
         moved = moved - moved.amin((2, 3), keepdim=True)
         return torch.stack(
             [(moved * a).sum((1, 2, 3)) / moved.sum((1, 2, 3)) for a in (axis, axis[:, None])]
@@ -160,7 +160,7 @@ def test_scores_do_not_depend_on_the_blocks(splits, monkeypatch, shrunken, tmp_p
     few = {name: splits[name][np.arange(60)] for name in ("train", "val")}
     data.write(tmp_path / "films", about, few | {"test": test[order]})
     torch.manual_seed(0)
-    shape = {"width": 8, "blocks": 3, "dropout": 0.0}
+    shape = {"width": 8, "blocks": 3, "dropout": 0.0, "contrast": "global"}
     model.save(tmp_path / "weights", model.Classifier(**shape), shape)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(shrunken))
     params, reports = parameters.load(tmp_path / "params.yaml"), []

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stages.lib import data, training
-from stages.lib.model import Classifier, probabilities
+from stages.lib.model import Classifier, probabilities, standardise
 from stages.lib.resampling import auroc
 
 CPU = torch.device("cpu")
@@ -189,6 +189,29 @@ def test_ten_times_the_epochs_are_no_worse_with_onecycle(fit):
     assert best[40] >= best[4] - 0.01
 
 
+def test_the_last_weights_stay_where_they_are_asked_for(fit, films):
+    """Whatever validation says, and to the end."""
+    model, rows = fit(epochs=6, patience=1, schedule="constant", lr=0.03, keep="last")
+    rows = list(rows)
+    assert [row["improved"] for row in rows] == [1] * 6
+    assert max(row["val_auroc"] for row in rows) > rows[-1]["val_auroc"], "or this shows nothing"
+    weights = training.class_weights(films["train"].labels)
+    scores = training.validate(model, films["val"], nn.CrossEntropyLoss(weights))
+    assert scores == {key: rows[-1][key] for key in scores}
+
+
+def test_validation_is_balanced_with_and_without_class_weights(fit, films):
+    """Or the sweep would rank trainings by two different losses."""
+    model, rows = fit(epochs=1, class_weights=False)
+    row = next(rows)
+    logits = model(standardise(films["val"].images)).detach()
+    labels, weights = films["val"].labels, training.class_weights(films["train"].labels)
+    balanced = nn.functional.cross_entropy(logits, labels, weight=weights).item()
+    bare = nn.functional.cross_entropy(logits, labels).item()
+    assert bare != pytest.approx(balanced, rel=0.01), "or this shows nothing"
+    assert row["val_loss"] == pytest.approx(balanced, rel=1e-4)
+
+
 # ------------------------------------------------------------------------------- the loop itself
 
 
@@ -245,7 +268,7 @@ def test_the_loss_of_an_epoch_is_a_mean_over_all_it_saw(fit, films, monkeypatch)
     for epoch in (1, 1000):
         monkeypatch.setattr(training, "EPOCH", epoch)
         tiny = [{"head": 1e-9}]  # the network stays what it was, and so does its loss
-        _, rows = fit(plan=tiny, epochs=1, augment=False, schedule="constant")
+        _, rows = fit(plan=tiny, epochs=1, augment=[], schedule="constant")
         losses[epoch] = next(iter(rows))["train_loss"]
     assert losses[1000] == pytest.approx(losses[1], rel=1e-3)
 
@@ -285,3 +308,34 @@ def test_films_of_a_mapped_split_are_copied(splits, tmp_path):
     mapped.images.zero_()
     assert np.array_equal(data.read(tmp_path, "val").images, splits["val"].images)
     assert mapped.labels.dtype == torch.int64
+
+
+# --------------------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "lengths"),
+    [
+        (10, 4, [4, 4, 2]),
+        (8, 4, [4, 4]),
+        (9, 4, [4, 5]),  # a last film by itself joins the batch before
+        (129, 128, [129]),
+        (3, 128, [3]),
+        (1, 128, [1]),
+        (5, 2, [2, 3]),
+    ],
+)
+def test_batches_hold_every_film_once(n, size, lengths):
+    found = list(training.batches(n, size, torch.Generator().manual_seed(0)))
+    assert [len(batch) for batch in found] == lengths
+    assert sorted(torch.cat(found).tolist()) == list(range(n))
+
+
+def test_batches_are_shuffled_anew_each_epoch_and_alike_for_a_seed():
+    def epochs(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.cat(list(training.batches(50, 8, generator))).tolist() for _ in range(2)]
+
+    first, second = epochs(0)
+    assert first != second != list(range(50)) and first != list(range(50))
+    assert epochs(0) == [first, second] and epochs(1)[0] != first

@@ -10,10 +10,10 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.lib.data import batches, blocks
+from stages.lib.data import blocks
 from stages.lib.errors import UserError
 from stages.lib.model import Encoder, in_batches, read, standardise
-from stages.lib.training import EarlyStopping
+from stages.lib.training import EarlyStopping, batches
 
 
 class UpBlock(nn.Sequential):
@@ -68,7 +68,9 @@ def fit(model: Autoencoder, train: Tensor, val: Tensor, settings, seed: int) -> 
     """
     model.to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), weight_decay=settings.weight_decay, fused=True
+    )
     steps = settings.epochs * len(list(batches(len(train), settings.batch_size, generator)))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.lr, total_steps=steps)
     stopping = EarlyStopping(model, settings.patience, min_delta=0.0)

@@ -1,16 +1,18 @@
-"""Films and labels in memory-mapped arrays: reading, drawing labelled subsets, batches."""
+"""Films and labels in memory-mapped arrays: reading, drawing labelled subsets."""
 
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from stages.lib.errors import UserError
+
+if TYPE_CHECKING:  # a stage that works on arrays alone need not wait for torch
+    from torch import Tensor
 
 SPLITS = ("train", "val", "test")
 BLOCK_PIXELS = 1 << 22  # 5,349 films of 28 x 28 pixels, 83 of 224 x 224
@@ -137,19 +139,9 @@ def draw(labels: np.ndarray, n: int | str, seed: int, key: str) -> np.ndarray:
     return np.sort(np.concatenate(drawn))
 
 
-def blocks(images: np.ndarray | Tensor) -> Iterator[slice]:
+def blocks(images: "np.ndarray | Tensor") -> Iterator[slice]:
     """Slices that cover (N, H, W) images in order, of about BLOCK_PIXELS each: what is computed
     with whole films at a time needs as much memory for many and large ones as for few."""
     step = max(1, BLOCK_PIXELS // math.prod(images.shape[1:]))
     for start in range(0, len(images), step):
         yield slice(start, start + step)
-
-
-def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Shuffled indices of one epoch, in batches; a last one of a single film, with which batch
-    norm cannot work, joins the batch before it."""
-    order = torch.randperm(n, generator=generator)
-    chunks = list(order.split(size))
-    if len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks[-2:] = [torch.cat(chunks[-2:])]
-    yield from chunks

@@ -35,10 +35,12 @@ class Settings(Block):
     batch_size: int = Field(ge=2, le=65536)
     weight_decay: float = Field(ge=0, le=1)
     class_weights: bool
-    augment: bool
+    augment: list[Literal["move", "sharpen", "expose"]]
+    keep: Literal["best", "last"]
     width: int = Field(ge=2, le=256)
     blocks: int = Field(ge=1, le=4)
     dropout: float = Field(ge=0, lt=1)
+    contrast: Literal["global", "local"]
 
 
 class Run(Block):

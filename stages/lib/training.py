@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stages.lib import distributed
 from stages.lib.augmentation import augment
-from stages.lib.data import Split, batches
+from stages.lib.data import Split
 from stages.lib.errors import UserError
 from stages.lib.model import Classifier, in_batches, standardise
 from stages.lib.resampling import auroc, decisions
@@ -94,10 +94,10 @@ def fit(
     model: Classifier, train: Films, val: Films, settings, plan: list[Phase], seed: int
 ) -> Iterator[dict]:
     """Train phase after phase, yielding a row after each epoch; once exhausted, the model holds the
-    weights with the best validation AUROC.
+    weights with the best validation AUROC, or the last ones.
 
     settings: anything with the fields of `parameters.Settings`; epochs and patience count per
-    phase, and each phase starts from the best weights so far.
+    phase, and each phase starts from the weights that stay of the one before.
     In a process group, every process is given the same and computes its share of each batch.
     A row: phase, epoch, lr, train_loss, val_loss, val_auroc, val_balanced_accuracy, and improved;
     the last row with improved = 1 describes the weights that stay.
@@ -106,36 +106,41 @@ def fit(
     group.synchronise(model)
     model.to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
-    loss = nn.CrossEntropyLoss(class_weights(train.labels) if settings.class_weights else None)
+    balanced = nn.CrossEntropyLoss(class_weights(train.labels))
     stopping = EarlyStopping(model, settings.patience, settings.min_delta)
     epoch = 0
     for number, phase in enumerate(plan, start=1):
         stopping.waited = 0
         for row in _train_phase(
-            model, phase, train, val, settings, loss, generator, stopping, group
+            model, phase, train, val, settings, balanced, generator, stopping, group
         ):
             epoch += 1
             yield {"phase": number, "epoch": epoch, **row}
-        stopping.restore()
+        if settings.keep == "best":
+            stopping.restore()
     model.requires_grad_(True)
 
 
 def _train_phase(
-    model, phase, train, val, settings, loss, generator, stopping, group
+    model, phase, train, val, settings, balanced, generator, stopping, group
 ) -> Iterator[dict]:
     trained = freeze_all_but(model, phase)
     optimiser = torch.optim.AdamW(
         [{"params": part.parameters(), "lr": phase[name]} for name, part in trained.items()],
         weight_decay=settings.weight_decay,
+        fused=True,
     )
     scheduler = _scheduler(optimiser, settings, len(train.labels))
+    # Validation is balanced in any case, or trainings with and without could not be compared.
+    loss = balanced if settings.class_weights else nn.CrossEntropyLoss()
+    keep_last = settings.keep == "last"
     for _ in range(settings.epochs):
         rate = scheduler.get_last_lr()[0]
         train_loss = _train_epoch(
             model, trained, train, settings, loss, optimiser, scheduler, generator, group
         )
-        scores = group.agree(validate(model, val, loss))
-        improved = stopping.update(scores["val_auroc"], scores["val_loss"])
+        scores = group.agree(validate(model, val, balanced))
+        improved = keep_last or stopping.update(scores["val_auroc"], scores["val_loss"])
         yield {"lr": rate, "train_loss": train_loss, **scores, "improved": int(improved)}
         if stopping.stop:
             return
@@ -163,7 +168,7 @@ def _train_epoch(
     total = torch.zeros((), device=train.images.device)
     for index in epoch_batches(len(train.labels), settings.batch_size, generator):
         films = standardise(train.images[index])
-        films = augment(films, generator) if settings.augment else films
+        films = augment(films, settings.augment, generator)
         films = films[group.share(len(index))].contiguous(memory_format=torch.channels_last)
         value = loss(group.gather(model(films)), train.labels[index])
         optimiser.zero_grad()
@@ -184,6 +189,16 @@ def passes(n: int) -> int:
 def epoch_batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     for _ in range(passes(n)):
         yield from batches(n, size, generator)
+
+
+def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Shuffled indices of one pass, in batches; a last one of a single film, with which batch
+    norm cannot work, joins the batch before it."""
+    order = torch.randperm(n, generator=generator)
+    chunks = list(order.split(size))
+    if len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks[-2:] = [torch.cat(chunks[-2:])]
+    yield from chunks
 
 
 def _scheduler(optimiser, settings, n: int):
