@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from stages.lib import command, experiments, page, tables, verdicts
+from stages.lib import command, experiments, page, tables, verdicts, wording
 from stages.lib.parameters import Params, entry
 
 PART = re.compile(r"[│├└─ ]*(\w+): (\d)-\d+ +\[1, ([\d, ]+)\] +(--|[\d,]+)")  # of torchinfo's table
@@ -92,7 +92,7 @@ def rendered(template: Path, given: dict) -> str:
         "spread": experiments.spread,
     }
     words = environment.from_string(template.read_text(encoding="utf-8"))
-    text = words.render(given, say=verdicts)
+    text = words.render(given, say=verdicts, word=wording)
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
@@ -177,7 +177,7 @@ def answers(params: Params, figures: dict) -> dict[str, str]:
         "gradcam": verdicts.maps_trusted(figures["maps"][subject]),
         "sweep": verdicts.best_configuration(figures["sweep"]),
         "accuracy": verdicts.is_accuracy_enough(report),
-        "weights": verdicts.kept(figures["histories"][subject], figures["settings"]["min_delta"]),
+        "weights": verdicts.kept(figures["histories"][subject], figures["settings"]),
         "autoencoder": verdicts.reconstructs(figures["autoencoder"]),
         "few_labels": several(helped(params, figures, q) for q in asked["autoencoder"]),
         "frozen": several(verdicts.frozen_shows(run, scores, asked["transfer"]) for run in frozen),

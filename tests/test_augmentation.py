@@ -11,7 +11,17 @@ from stages.lib import augmentation
 from stages.lib.model import standardise
 
 STEPS = tuple(augmentation.STEPS)
-RANGES = ("ROTATION", "SCALE", "SHIFT", "GAMMA", "CONTRAST", "BRIGHTNESS", "SHARPNESS")
+RANGES = (
+    "ROTATION",
+    "SCALE",
+    "SHIFT",
+    "GAMMA",
+    "CONTRAST",
+    "BRIGHTNESS",
+    "SHARPNESS",
+    "FRAME",
+    "STRETCH",
+)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -65,10 +75,11 @@ def test_sharpening_is_the_blurred_film_at_one_end_and_adds_as_much_at_the_other
 
 
 def test_it_stays_the_same_chest(films):
-    augmented = augmentation.augment(films, STEPS, seeded())
-    pairs = zip(films.flatten(1), augmented.flatten(1), strict=True)
-    alike = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
-    assert alike.median() > 0.7 and alike.max() < 0.9999
+    for steps, least in ((["move", "expose"], 0.7), (["reframe", "sharpen", "expose"], 0.6)):
+        augmented = augmentation.augment(films, steps, seeded())
+        pairs = zip(films.flatten(1), augmented.flatten(1), strict=True)
+        alike = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
+        assert alike.median() > least and alike.max() < 0.9999
 
 
 def test_films_given_stay_as_they_are(films):
@@ -113,6 +124,19 @@ def test_border_repeats_where_a_film_is_shifted(only):
     only(SHIFT=augmentation.SHIFT, ROTATION=augmentation.ROTATION, SCALE=augmentation.SCALE)
     white = torch.ones(5, 1, 28, 28)
     assert augmentation.move(white, seeded()).numpy() == pytest.approx(white.numpy(), abs=1e-5)
+
+
+def test_reframing_stretches(only):
+    """A disc becomes an ellipse, wider or higher by up to STRETCH, and its size stays."""
+    only(STRETCH=augmentation.STRETCH)
+    place = (torch.arange(64.0) - 31.5) / 32
+    disc = ((place[:, None] ** 2 + place**2) < 0.25).float().expand(200, 1, 64, 64)
+    shown = augmentation.reframe(disc, seeded())[:, 0]
+    spread = [(shown * axis**2).sum((1, 2)) for axis in (place, place[:, None])]
+    stretched = (spread[0] / spread[1]).sqrt().log()
+    assert 0.8 * augmentation.STRETCH < stretched.abs().max() < augmentation.STRETCH + 0.02
+    assert stretched.min() < 0 < stretched.max()
+    assert shown.sum((1, 2)).numpy() == pytest.approx(disc[0].sum().item(), rel=0.03)
 
 
 def test_shift_has_its_reach(only):

@@ -80,7 +80,7 @@ def test_the_repositorys_file_is_valid():
         ("dropout", 1.0, "less than 1"),
         ("blocks", 5, "less than or equal to 4"),
         ("augment", "yes", "valid list"),
-        ("schedule", "cosine", "'onecycle' or 'constant'"),
+        ("schedule", "cosine", "'onecycle', 'constant' or 'plateau'"),
         ("source", "ftp", "'phantom' or 'medmnist'"),
         ("pixels", 32, "28, 64, 128 or 224"),
         ("pixels", "64", "28, 64, 128 or 224"),
@@ -106,7 +106,7 @@ def test_a_bad_value_is_named_with_what_is_accepted(mistake, key, value, accepte
 def test_an_unknown_step_of_augmentation_is_named_with_its_place(mistake):
     line = mistake(yaml.safe_dump(changed("augment", ["move", "flip"])))
     assert "params.yaml: augment.1 = 'flip': " in line
-    assert "'move', 'sharpen' or 'expose'" in line
+    assert "'move', 'reframe', 'sharpen' or 'expose'" in line
 
 
 @pytest.mark.parametrize(

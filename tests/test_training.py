@@ -200,6 +200,53 @@ def test_the_last_weights_stay_where_they_are_asked_for(fit, films):
     assert scores == {key: rows[-1][key] for key in scores}
 
 
+def test_the_plateau_rises_falls_and_stays():
+    rates = [training.plateau(i / 1000) for i in range(1001)]
+    assert rates[0] == pytest.approx(0.04) and max(rates) == rates[150] == pytest.approx(1)
+    assert rates[:151] == sorted(rates[:151]) and rates[150:] == sorted(rates[150:], reverse=True)
+    assert rates[650:] == pytest.approx([0.3] * 351)
+    assert rates[400] == pytest.approx(0.65)  # half way down
+
+
+def test_the_average_is_of_the_tail_and_takes_the_last_weights_in():
+    part = nn.Linear(1, 1, bias=False)
+    average = training.Average({"part": part}, steps=20)
+    for step in range(1, 21):
+        part.weight.data.fill_(step)
+        average.step()
+    assert average.mean[0].item() == pytest.approx((14 + 20) / 2)
+
+
+def test_averaged_weights_have_batch_norm_averages_of_their_own(fit, films):
+    model, rows = fit(keep="average", augment=[], epochs=4, schedule="plateau")
+    rows = list(rows)
+    weights = training.class_weights(films["train"].labels)
+    scores = training.validate(model, films["val"], nn.CrossEntropyLoss(weights))
+    assert scores == {key: rows[-1][key] for key in scores}, "the last row describes what stays"
+    first = model.encoder[0]
+    seen = first.conv1(standardise(films["train"].images)).detach()
+    expected = seen.mean((0, 2, 3)).numpy(), seen.var((0, 2, 3)).numpy()
+    assert first.norm1.running_mean.numpy() == pytest.approx(expected[0], abs=1e-4)
+    assert first.norm1.running_var.numpy() == pytest.approx(expected[1], rel=1e-3)
+    assert first.norm1.momentum == nn.BatchNorm2d(1).momentum
+
+
+def test_averaging_leaves_what_is_frozen(fit):
+    model, rows = fit(strategy="frozen", keep="average", schedule="plateau")
+    before = state(model)
+    list(rows)
+    assert changed(before, state(model)) == {"head"}
+
+
+def test_smoothed_labels_keep_the_network_from_certainty(fit, films):
+    sure = []
+    for smoothing in (0.0, 0.4):
+        model, rows = fit(epochs=10, patience=10, label_smoothing=smoothing, keep="last")
+        list(rows)
+        sure.append(probabilities(model.eval(), films["train"].images).max())
+    assert sure[1] < sure[0] and sure[1] < 0.95
+
+
 def test_validation_is_balanced_with_and_without_class_weights(fit, films):
     """Or the sweep would rank trainings by two different losses."""
     model, rows = fit(epochs=1, class_weights=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.lib import data, verdicts
+from stages.lib import data, verdicts, wording
 
 
 def scores(**given) -> dict:
@@ -46,12 +46,12 @@ NONE = question(0.01, -0.03, 0.05, 0.6)
     ],
 )
 def test_a_figure_has_a_true_minus_and_a_rounded_zero_none(value, text, with_sign):
-    assert verdicts.number(value) == text
-    assert verdicts.signed(value) == with_sign
+    assert wording.number(value) == text
+    assert wording.signed(value) == with_sign
 
 
 def test_runs_are_listed_as_in_speech():
-    assert [verdicts.runs(names) for names in ("a", "ab", "abc")] == [
+    assert [wording.runs(names) for names in ("a", "ab", "abc")] == [
         "`a`",
         "`a` and `b`",
         "`a`, `b` and `c`",
@@ -331,10 +331,20 @@ def history(aurocs: list[float], losses: list[float], improved: list[int], phase
 
 def test_the_kept_epoch_is_the_last_improvement_and_ties_are_explained():
     highest = history([0.90, 0.95, 0.93], [0.5, 0.4, 0.3], [1, 1, 0])
-    assert verdicts.kept(highest, 0.002).endswith("epoch 2 of 3: AUROC 0.9500, the highest.")
+    best = {"keep": "best", "min_delta": 0.002}
+    assert verdicts.kept(highest, best).endswith("epoch 2 of 3: AUROC 0.9500, the highest.")
     tie = history([0.90, 0.951, 0.950], [0.5, 0.4, 0.3], [1, 1, 1])
-    told = verdicts.kept(tie, 0.002)
+    told = verdicts.kept(tie, best)
     assert "epoch 3 of 3: AUROC 0.9500. Epoch 2 had 0.9510" in told and "loss is lower" in told
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"), [("last", "those of the last epoch"), ("average", "the mean of those")]
+)
+def test_weights_that_validation_does_not_choose_are_called_so(keep, words):
+    ran = history([0.95, 0.94], [0.4, 0.5], [1, 1])
+    told = verdicts.kept(ran, {"keep": keep, "min_delta": 0.002})
+    assert "Validation chooses none" in told and words in told and "0.9400" in told
 
 
 def test_patience_or_the_number_of_epochs_ended_a_training():

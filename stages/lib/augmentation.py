@@ -14,6 +14,8 @@ from torch.nn import functional as F
 ROTATION = math.radians(10)  # to either side
 SCALE = 0.12  # relative, to either side
 SHIFT = 0.12  # of half the side length, to every side
+FRAME = 0.2  # reframe: scale, relative, and shift, of half the side length, to either side
+STRETCH = 0.15  # reframe: of width against height, relative, to either side
 GAMMA = 0.35  # of the exponent's logarithm
 CONTRAST = 0.25  # of the gain's logarithm
 BRIGHTNESS = 0.15  # in units of [-1, 1]
@@ -36,9 +38,29 @@ def move(films: Tensor, generator: torch.Generator) -> Tensor:
     n = len(films)
     angle = _uniform(n, ROTATION, generator)
     scale = torch.exp(_uniform(n, SCALE, generator))
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     x, y = _uniform(n, SHIFT, generator), _uniform(n, SHIFT, generator)
-    matrix = torch.stack([cos, -sin, x, sin, cos, y], dim=1).view(n, 2, 3).to(films.device)
+    return _transform(films, angle, scale, scale, x, y)
+
+
+def reframe(films: Tensor, generator: torch.Generator) -> Tensor:
+    """`move` with wider ranges, and stretched: as if others had cropped and resized the film.
+
+    MedMNIST cuts the centre out of films whose shape goes with the diagnosis, so that in training
+    the frame tells what the chest should.
+    """
+    n = len(films)
+    angle = _uniform(n, ROTATION, generator)
+    scale = torch.exp(_uniform(n, FRAME, generator))
+    stretch = torch.exp(_uniform(n, STRETCH / 2, generator))
+    x, y = _uniform(n, FRAME, generator), _uniform(n, FRAME, generator)
+    return _transform(films, angle, scale * stretch, scale / stretch, x, y)
+
+
+def _transform(films, angle, width, height, x, y) -> Tensor:
+    """What an affine map shows of each film: all arguments (N,); x and y in half sides."""
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    rows = [cos * width, -sin * height, x, sin * width, cos * height, y]
+    matrix = torch.stack(rows, dim=1).view(-1, 2, 3).to(films.device)
     grid = F.affine_grid(matrix, list(films.shape), align_corners=False)
     return F.grid_sample(films, grid, padding_mode="border", align_corners=False)
 
@@ -56,16 +78,17 @@ def expose(films: Tensor, generator: torch.Generator) -> Tensor:
 def sharpen(films: Tensor, generator: torch.Generator) -> Tensor:
     """Blur or sharpen each film: focal spots, detectors and resizing differ in how sharp they are.
     The blur is binomial, over 5 x 5 pixels."""
-    row = torch.tensor([1.0, 2.0, 1.0], device=films.device) / 4
-    kernel = torch.outer(row, row).view(1, 1, 3, 3)
-    blurred = films
-    for _ in range(2):
-        blurred = F.conv2d(F.pad(blurred, (1, 1, 1, 1), mode="replicate"), kernel)
-    amount = _uniform(len(films), SHARPNESS, generator).view(-1, 1, 1, 1).to(films.device)
-    return films + amount * (films - blurred)
+    n, side = len(films), films.shape[-1]
+    place = torch.arange(side)
+    once = torch.zeros(side, side)
+    for step, weight in ((-1, 0.25), (0, 0.5), (1, 0.25)):
+        once[place, (place + step).clamp(0, side - 1)] += weight
+    blur = (once @ once).to(films)
+    amount = _uniform(n, SHARPNESS, generator).view(-1, 1, 1, 1).to(films.device)
+    return films + amount * (films - blur @ films @ blur.T)
 
 
-STEPS = {"move": move, "sharpen": sharpen, "expose": expose}
+STEPS = {"move": move, "reframe": reframe, "sharpen": sharpen, "expose": expose}
 
 
 def _uniform(n: int, reach: float, generator: torch.Generator) -> Tensor:

@@ -10,7 +10,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stages.lib.errors import UserError
 
@@ -76,13 +75,12 @@ class Classifier(nn.Module):
 def local_contrast(films: Tensor) -> Tensor:
     """Each pixel less the mean of the window around it, over the window's standard deviation
     (Jarrett et al. 2009, sec. 2.1): exposure and slow gradients drop out. No weights.
-    (N, 1, H, W) films in [-1, 1] -> the same shape, about [-3, 3]."""
-
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False)
-
-    detail = films - mean(films)
-    return detail / (mean(detail.square()).sqrt() + FLOOR)
+    (N, 1, H, H) films in [-1, 1] -> the same shape, about [-3, 3]."""
+    place = torch.arange(films.shape[-1], device=films.device)
+    near = ((place[:, None] - place).abs() <= WINDOW // 2).to(films.dtype)
+    mean_of = near / near.sum(dim=1, keepdim=True)  # a window ends with the film
+    detail = films - mean_of @ films @ mean_of.T
+    return detail / ((mean_of @ detail.square() @ mean_of.T).sqrt() + FLOOR)
 
 
 def n_parameters(model: nn.Module) -> int:

@@ -28,15 +28,16 @@ class Settings(Block):
     """Hyper-parameters of one training; the remarks in `params.yaml` say what each one does."""
 
     lr: float = Field(gt=0, le=1)
-    schedule: Literal["onecycle", "constant"]
+    schedule: Literal["onecycle", "constant", "plateau"]
     epochs: Count
     patience: Count
     min_delta: float = Field(ge=0, lt=1)
     batch_size: int = Field(ge=2, le=65536)
     weight_decay: float = Field(ge=0, le=1)
     class_weights: bool
-    augment: list[Literal["move", "sharpen", "expose"]]
-    keep: Literal["best", "last"]
+    augment: list[Literal["move", "reframe", "sharpen", "expose"]]
+    label_smoothing: float = Field(ge=0, lt=1)
+    keep: Literal["best", "last", "average"]
     width: int = Field(ge=2, le=256)
     blocks: int = Field(ge=1, le=4)
     dropout: float = Field(ge=0, lt=1)

@@ -1,5 +1,6 @@
 """Training: strategies of freezing, early stopping, and the loop itself."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,12 +11,18 @@ from torch import Tensor, nn
 from stages.lib import distributed
 from stages.lib.augmentation import augment
 from stages.lib.data import Split
+from stages.lib.distributed import Group
 from stages.lib.errors import UserError
-from stages.lib.model import Classifier, in_batches, standardise
+from stages.lib.model import Classifier, batch_size, in_batches, standardise
 from stages.lib.resampling import auroc, decisions
 
 Phase = dict[str, float]  # part of the network that is trained -> its learning rate
 EPOCH = 1000  # films that an epoch has at least
+WARM_UP = 0.15  # share of a training in which the rate of `plateau` rises
+TAIL = 0.35  # share at its end in which that rate stays, and over which `average` goes
+TAIL_RATE = 0.3  # of the highest rate
+EVERY = 6  # steps of the tail between two weights that `average` takes in
+SETTLING = 4096  # films over which batch norm then takes its averages anew
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def fit(
     model: Classifier, train: Films, val: Films, settings, plan: list[Phase], seed: int
 ) -> Iterator[dict]:
     """Train phase after phase, yielding a row after each epoch; once exhausted, the model holds the
-    weights with the best validation AUROC, or the last ones.
+    weights with the best validation AUROC, the last ones, or their average (see `Average`).
 
     settings: anything with the fields of `parameters.Settings`; epochs and patience count per
     phase, and each phase starts from the weights that stay of the one before.
@@ -130,20 +137,81 @@ def _train_phase(
         weight_decay=settings.weight_decay,
         fused=True,
     )
-    scheduler = _scheduler(optimiser, settings, len(train.labels))
+    per_epoch = len(list(epoch_batches(len(train.labels), settings.batch_size, torch.Generator())))
+    scheduler = _scheduler(optimiser, settings, settings.epochs * per_epoch)
+    average = Average(trained, settings.epochs * per_epoch) if settings.keep == "average" else None
     # Validation is balanced in any case, or trainings with and without could not be compared.
-    loss = balanced if settings.class_weights else nn.CrossEntropyLoss()
-    keep_last = settings.keep == "last"
-    for _ in range(settings.epochs):
+    weight = balanced.weight if settings.class_weights else None
+    loss = nn.CrossEntropyLoss(weight, label_smoothing=settings.label_smoothing)
+    for epoch in range(settings.epochs):
         rate = scheduler.get_last_lr()[0]
-        train_loss = _train_epoch(
-            model, trained, train, settings, loss, optimiser, scheduler, generator, group
-        )
+        total = torch.zeros((), device=train.images.device)
+        set_mode(model, trained)
+        for index in epoch_batches(len(train.labels), settings.batch_size, generator):
+            films = prepare(train.images[index], settings, generator, group)
+            value = loss(group.gather(model(films)), train.labels[index])
+            optimiser.zero_grad()
+            value.backward()
+            group.sum_gradients(model)
+            optimiser.step()
+            scheduler.step()
+            if average:
+                average.step()
+            total += value.detach() * len(index)
+        if average and epoch == settings.epochs - 1:
+            average.settle(model, train.images, settings, generator, group)
         scores = group.agree(validate(model, val, balanced))
-        improved = keep_last or stopping.update(scores["val_auroc"], scores["val_loss"])
+        improved = settings.keep != "best" or stopping.update(
+            scores["val_auroc"], scores["val_loss"]
+        )
+        train_loss = total.item() / (len(train.labels) * passes(len(train.labels)))
         yield {"lr": rate, "train_loss": train_loss, **scores, "improved": int(improved)}
         if stopping.stop:
             return
+
+
+def prepare(images: Tensor, settings, generator: torch.Generator, group: Group) -> Tensor:
+    """A batch (n, H, W) uint8 -> what this process's network is given of it: (own, 1, H, W)."""
+    films = augment(standardise(images), settings.augment, generator)
+    return films[group.share(len(images))].contiguous(memory_format=torch.channels_last)
+
+
+class Average:
+    """Mean of the weights in the tail of a training (SWA, Izmailov et al. 2018): of those that a
+    rate too high to settle leads through, the middle, which lies flatter than any."""
+
+    def __init__(self, trained: dict[str, nn.Module], steps: int) -> None:
+        self.trained = trained
+        self.weights = [p for part in trained.values() for p in part.parameters()]
+        self.mean = [torch.zeros_like(p) for p in self.weights]
+        self.left, self.tail, self.n = steps, round(steps * TAIL), 0
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take the present weights in, if it is their turn; always the last ones."""
+        self.left -= 1
+        if self.left <= self.tail and self.left % EVERY == 0:
+            self.n += 1
+            for mean, weight in zip(self.mean, self.weights):
+                mean.lerp_(weight, 1 / self.n)
+
+    @torch.no_grad()
+    def settle(self, model: Classifier, images: Tensor, settings, generator, group: Group) -> None:
+        """Put the mean into the model, with batch-norm averages that belong to it."""
+        for mean, weight in zip(self.mean, self.weights):
+            weight.copy_(mean)
+        norms = [m for part in self.trained.values() for m in part.modules()]
+        norms = [norm for norm in norms if isinstance(norm, nn.BatchNorm2d)]
+        momentum = [norm.momentum for norm in norms]
+        set_mode(model, self.trained)
+        chosen = torch.randperm(len(images), generator=generator)[:SETTLING]
+        n_batches = -(-len(chosen) // batch_size(images, 512))
+        for k, index in enumerate(chosen.tensor_split(n_batches), start=1):
+            for norm in norms:
+                norm.momentum = 1 / k
+            model(prepare(images[index], settings, generator, group))
+        for norm, usual in zip(norms, momentum):
+            norm.momentum = usual
 
 
 def kept(improved: list[float]) -> int:
@@ -157,27 +225,12 @@ def freeze_all_but(model: Classifier, parts: Phase) -> dict[str, nn.Module]:
     return {name: model.get_submodule(name).requires_grad_(True) for name in parts}
 
 
-def _train_epoch(
-    model, trained, train, settings, loss, optimiser, scheduler, generator, group
-) -> float:
-    # What is frozen stays in evaluation mode, or batch norm would go on averaging new films.
+def set_mode(model: Classifier, trained: dict[str, nn.Module]) -> None:
+    """What is frozen stays in evaluation mode, or batch norm would go on averaging new films."""
     model.eval()
     model.dropout.train()
     for part in trained.values():
         part.train()
-    total = torch.zeros((), device=train.images.device)
-    for index in epoch_batches(len(train.labels), settings.batch_size, generator):
-        films = standardise(train.images[index])
-        films = augment(films, settings.augment, generator)
-        films = films[group.share(len(index))].contiguous(memory_format=torch.channels_last)
-        value = loss(group.gather(model(films)), train.labels[index])
-        optimiser.zero_grad()
-        value.backward()
-        group.sum_gradients(model)
-        optimiser.step()
-        scheduler.step()
-        total += value.detach() * len(index)
-    return total.item() / (len(train.labels) * passes(len(train.labels)))
 
 
 def passes(n: int) -> int:
@@ -201,15 +254,23 @@ def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     yield from chunks
 
 
-def _scheduler(optimiser, settings, n: int):
+def _scheduler(optimiser, settings, steps: int):
+    rates = torch.optim.lr_scheduler
     if settings.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
-    steps_per_epoch = len(list(epoch_batches(n, settings.batch_size, torch.Generator())))
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        [group["lr"] for group in optimiser.param_groups],
-        total_steps=settings.epochs * steps_per_epoch,
-    )
+        return rates.ConstantLR(optimiser, factor=1.0)
+    if settings.schedule == "plateau":
+        return rates.LambdaLR(optimiser, lambda step: plateau(step / steps))
+    highest = [group["lr"] for group in optimiser.param_groups]
+    return rates.OneCycleLR(optimiser, highest, total_steps=steps)
+
+
+def plateau(done: float) -> float:
+    """Share of the highest rate after a share of the training: up in a line, down in half a cosine,
+    and then level."""
+    if done < WARM_UP:
+        return 0.04 + 0.96 * done / WARM_UP
+    fall = min(1.0, (done - WARM_UP) / (1 - TAIL - WARM_UP))
+    return TAIL_RATE + (1 - TAIL_RATE) * (1 + math.cos(math.pi * fall)) / 2
 
 
 def validate(model: Classifier, val: Films, loss: nn.Module) -> dict[str, float]:

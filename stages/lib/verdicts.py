@@ -5,8 +5,9 @@ is decided here, so that both sides of every border can be tested. An interval i
 figure that is not defined is None, as in the metrics files.
 """
 
-from collections.abc import Iterable
 from math import comb
+
+from stages.lib.wording import between, number, percent, runs, scored, signed, with_interval
 
 ALPHA = 0.05  # p-values below it, after correction, count as a difference
 LOWER_IS_BETTER = {"mse"}
@@ -19,48 +20,6 @@ PUBLISHED = {
     "AutoKeras": (0.947, 0.878),
     "Google AutoML Vision": (0.991, 0.946),
 }
-
-# ------------------------------------------------------------------------------ figures as words
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A figure with a real minus sign; a rounded zero has none."""
-    if value is None:
-        return "not defined"
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """A difference: its sign is always shown, but a rounded zero has none."""
-    text = number(value, digits)
-    return f"+{text}" if value is not None and float(f"{value:.{digits}f}") > 0 else text
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    return "not defined" if share is None else f"{number(100 * share, digits)} %"
-
-
-def between(interval: list, digits: int = 3, show=number) -> str:
-    return f"[{show(interval[0], digits)}, {show(interval[1], digits)}]"
-
-
-def with_interval(value: float | None, interval: list, digits: int = 3) -> str:
-    return (
-        "not defined" if value is None else f"{number(value, digits)} {between(interval, digits)}"
-    )
-
-
-def scored(report: dict, key: str) -> str:
-    """A score of a metrics file with its interval."""
-    return with_interval(report[key], report["ci95"][key])
-
-
-def runs(names: Iterable[str]) -> str:
-    """`a`, `b` and `c`."""
-    quoted = [f"`{name}`" for name in names]
-    return " and ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
-
 
 # --------------------------------------------------------------------------------------- borders
 
@@ -421,8 +380,21 @@ def epoch_kept(history: dict[str, list]) -> str:
     return f"{history['epoch'][kept_epoch(history)]:.0f} of {len(history['epoch'])}"
 
 
-def kept(history: dict[str, list], min_delta: float) -> str:
+UNCHOSEN = {
+    "last": "those of the last epoch",
+    "average": "the mean of those that the last third of the training went through",
+}
+
+
+def kept(history: dict[str, list], settings: dict) -> str:
+    """Which weights stay; settings: the `keep` and `min_delta` of the run."""
     i = kept_epoch(history)
+    if settings["keep"] in UNCHOSEN:
+        return (
+            f"Validation chooses none here (`keep = {settings['keep']}`): they are"
+            f" {UNCHOSEN[settings['keep']]}, with a validation AUROC of"
+            f" {number(history['val_auroc'][i], 4)}."
+        )
     scores, losses, epochs = (history[key] for key in ("val_auroc", "val_loss", "epoch"))
     highest = scores.index(max(scores))
     told = (
@@ -434,7 +406,7 @@ def kept(history: dict[str, list], min_delta: float) -> str:
     loss = ", and its loss is lower" if losses[i] < losses[highest] else ""
     return (
         f"{told}. Epoch {epochs[highest]:.0f} had {number(scores[highest], 4)}; so close"
-        f" (min_delta {min_delta}) counts as equal{loss}."
+        f" (min_delta {settings['min_delta']}) counts as equal{loss}."
     )
 
 
