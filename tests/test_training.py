@@ -238,13 +238,30 @@ def test_averaging_leaves_what_is_frozen(fit):
     assert changed(before, state(model)) == {"head"}
 
 
-def test_smoothed_labels_keep_the_network_from_certainty(fit, films):
-    sure = []
-    for smoothing in (0.0, 0.4):
-        model, rows = fit(epochs=10, patience=10, label_smoothing=smoothing, keep="last")
-        list(rows)
-        sure.append(probabilities(model.eval(), films["train"].images).max())
-    assert sure[1] < sure[0] and sure[1] < 0.95
+def test_the_loss_is_torchs_but_for_the_weight_of_what_is_smoothed():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(50, 2, generator=generator, requires_grad=True)
+    labels = torch.randint(0, 2, (50,), generator=generator)
+    even, uneven = torch.ones(2), torch.tensor([1.9, 0.7])
+    pairs = [(uneven, 0.0), (even, 0.1)]
+    for weight, smoothing in pairs:
+        torchs = nn.functional.cross_entropy(logits, labels, weight, label_smoothing=smoothing)
+        ours = training.smoothed_loss(logits, labels, weight, smoothing)
+        assert ours.item() == pytest.approx(torchs.item(), rel=1e-6)
+    # Uneven weights: as if each film were repeated as often as its class weighs.
+    repeated = torch.tensor([19, 7])[labels]
+    films = logits.repeat_interleave(repeated, dim=0), labels.repeat_interleave(repeated)
+    ours = training.smoothed_loss(logits, labels, uneven, 0.1).item()
+    many = nn.functional.cross_entropy(*films, label_smoothing=0.1).item()
+    assert ours == pytest.approx(many, rel=1e-5)
+
+
+def test_smoothing_reaches_the_training_but_not_the_validation(fit, films):
+    sharp, smoothed = (fit(epochs=1, label_smoothing=s) for s in (0.0, 0.4))
+    rows = [next(rows) for _, rows in (sharp, smoothed)]
+    assert rows[0]["train_loss"] != rows[1]["train_loss"] and not same(sharp[0], smoothed[0])
+    loss = nn.CrossEntropyLoss(training.class_weights(films["train"].labels))
+    assert training.validate(smoothed[0], films["val"], loss)["val_loss"] == rows[1]["val_loss"]
 
 
 def test_validation_is_balanced_with_and_without_class_weights(fit, films):

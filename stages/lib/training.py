@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stages.lib import distributed
 from stages.lib.augmentation import augment
@@ -61,6 +62,16 @@ def phases(strategy: str, blocks: int, lr: float, factor: float, decay: float) -
 def class_weights(labels: Tensor) -> Tensor:
     """(2,) weights by inverse class frequency, n / (2 n_c): both classes weigh the same in sum."""
     return len(labels) / (2 * torch.bincount(labels, minlength=2).float())
+
+
+def smoothed_loss(logits: Tensor, labels: Tensor, weight: Tensor, smoothing: float) -> Tensor:
+    """Mean cross-entropy of (N, 2) logits with labels of which the share `smoothing` is spread over
+    both classes (Szegedy et al. 2016, sec. 7); a film weighs as its class does, `weight` (2,).
+    Torch's own `label_smoothing` weighs what is spread as the class that it goes to: the rarer
+    class would be spread more, and decisions at .5 would lean to it."""
+    logs, weights = logits.log_softmax(dim=1), weight[labels]
+    spread = -(weights * logs.mean(dim=1)).sum() / weights.sum()
+    return (1 - smoothing) * F.nll_loss(logs, labels, weight) + smoothing * spread
 
 
 class EarlyStopping:
@@ -141,15 +152,15 @@ def _train_phase(
     scheduler = _scheduler(optimiser, settings, settings.epochs * per_epoch)
     average = Average(trained, settings.epochs * per_epoch) if settings.keep == "average" else None
     # Validation is balanced in any case, or trainings with and without could not be compared.
-    weight = balanced.weight if settings.class_weights else None
-    loss = nn.CrossEntropyLoss(weight, label_smoothing=settings.label_smoothing)
+    weight = balanced.weight if settings.class_weights else torch.ones_like(balanced.weight)
     for epoch in range(settings.epochs):
         rate = scheduler.get_last_lr()[0]
         total = torch.zeros((), device=train.images.device)
         set_mode(model, trained)
         for index in epoch_batches(len(train.labels), settings.batch_size, generator):
             films = prepare(train.images[index], settings, generator, group)
-            value = loss(group.gather(model(films)), train.labels[index])
+            logits = group.gather(model(films))
+            value = smoothed_loss(logits, train.labels[index], weight, settings.label_smoothing)
             optimiser.zero_grad()
             value.backward()
             group.sum_gradients(model)
