@@ -5,11 +5,10 @@ of the working tree: once by `dvc repro`, then again and again by `stages.parall
 hash in dvc.lock must be the same each time. Not a part of `make bench`: twenty runs take an hour.
 """
 
-import argparse
-import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,12 +16,14 @@ from pathlib import Path
 import yaml
 
 from benchmarks import harness
-from benchmarks.orchestration import Copy, shrink
+from benchmarks.orchestration import JOBS, Copy, shrink
 
+RUNS = 20
 LOCKED = r"(?i)unable to acquire lock|is busy, it is being blocked"  # as DVC puts it
 
 
-def measure(runs: int, jobs: int) -> dict:
+def measure(quick: bool) -> dict:
+    n = 1 if quick else RUNS
     with tempfile.TemporaryDirectory() as name:
         copy = Copy(Path(name) / "start")
         copy.write("params.yaml", shrink(copy.read("params.yaml")))
@@ -30,27 +31,28 @@ def measure(runs: int, jobs: int) -> dict:
         expected = serial["outputs"]
         say("serial", serial, expected)
         if serial["failed"] or not expected:
-            raise SystemExit(serial["said"])
+            sys.exit(serial["said"])
         several = []
-        for number in range(1, runs + 1):
+        for number in range(1, n + 1):
             folder = Path(name) / f"run-{number}"
-            run = once(copy, folder, "python", "-m", "stages.parallel", str(jobs))
+            run = once(copy, folder, "python", "-m", "stages.parallel", str(JOBS))
             several.append(run)
-            say(f"{number}/{runs}", run, expected)
+            say(f"{number}/{n}", run, expected)
             shutil.rmtree(folder)
+    differing = [unlike(run["outputs"], expected) for run in several]
+    equal = sum(not run["failed"] and not paths for run, paths in zip(several, differing))
+    text = f"runs from nothing, {JOBS} stages at once, that gave what the serial one did, of {n}"
     return {
-        "machine": harness.machine(),
-        "jobs": jobs,
-        "runs": runs,
+        "jobs": JOBS,
+        "runs": n,
         "outputs": len(expected),
+        "equal": equal,
         "failures": sum(run["failed"] for run in several),
         "lock_errors": sum(run["lock_errors"] for run in several),
-        "runs_that_differ": sum(bool(unlike(run["outputs"], expected)) for run in several),
-        "differing_outputs": sorted(
-            {p for run in several for p in unlike(run["outputs"], expected)}
-        ),
+        "differing_outputs": sorted({path for paths in differing for path in paths}),
         "serial_seconds": serial["seconds"],
         "parallel_seconds": harness.summary([run["seconds"] for run in several]),
+        "goals": [harness.goal(text, equal, n, at_least=True)],
     }
 
 
@@ -95,8 +97,17 @@ def say(name: str, run: dict, expected: dict[str, str]) -> None:
         print(run["said"][-2000:], flush=True)
 
 
+def markdown(result: dict) -> list[str]:
+    return [
+        f"{result['runs']} runs of the shrunken graph from nothing, {result['jobs']} stages at"
+        f" once, beside one serial run: {result['equal']} gave the serial run's hashes in all"
+        f" {result['outputs']} outputs; {result['failures']} failed, with {result['lock_errors']}"
+        f" errors of DVC's locks. Serial {result['serial_seconds']:.0f} s, at once"
+        f" {harness.spread(result['parallel_seconds'])} s (median [lowest, highest]; other work ran"
+        " beside them, so no ratio is given).",
+        "",
+    ]
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="benchmarks.parallel_runs", description=__doc__)
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--jobs", type=int, default=2)
-    print(json.dumps(measure(**vars(parser.parse_args())), indent=2))
+    harness.command(measure, markdown)

@@ -1,4 +1,5 @@
-"""Write the tables of benchmarks/README.md from what the parts have put on record as JSON."""
+"""Write the tables of benchmarks/README.md, and the goals into README.md, from what the parts have
+put on record as JSON."""
 
 import argparse
 from importlib import import_module
@@ -10,13 +11,20 @@ from stages.lib import tables
 BEGIN, END = "<!-- written by benchmarks/report.py: begin -->", "<!-- end -->"
 
 
-def report(results: Path, readme: Path) -> None:
-    """Replace what stands between the two marks; every results/<part>.json is a section."""
+def report(results: Path, readme: Path, front: Path) -> None:
+    """Every results/<part>.json is a section of `readme`; the goals stand there and in `front`."""
     parts = {path.stem: tables.read_json(path) for path in sorted(results.glob("*.json"))}
-    before, rest = readme.read_text().split(BEGIN)
+    reached = goals(parts)
+    replace(readme, [*reached, *sections(parts)])
+    replace(front, reached)
+
+
+def replace(file: Path, lines: list[str]) -> None:
+    """Put the lines in the place of what stands between the two marks."""
+    before, rest = file.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    text = "\n".join(["", "", *goals(parts), *sections(parts)])
-    readme.write_text(f"{before}{BEGIN}{text}{END}{after}")
+    text = "\n".join(["", "", *lines])
+    file.write_text(f"{before}{BEGIN}{text}{END}{after}")
 
 
 def goals(parts: dict[str, dict]) -> list[str]:
@@ -51,4 +59,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="benchmarks.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=harness.RESULTS)
     parser.add_argument("--readme", type=Path, default=Path(__file__).parent / "README.md")
+    parser.add_argument("--front", type=Path, default=harness.ROOT / "README.md")
     report(**vars(parser.parse_args()))

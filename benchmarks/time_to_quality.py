@@ -45,6 +45,7 @@ def measure(quick: bool) -> dict:
     all_reached = None not in reached
     resnet = harness.summary([n_steps * step for step in seconds])
     factor = resnet["median"] / harness.summary(recipe)["median"]
+    quality = resnet["median"] / harness.summary(reached)["median"] if all_reached else None
     return {
         "films": about.caption(),
         "n_test": len(splits["test"].labels),
@@ -62,6 +63,7 @@ def measure(quick: bool) -> dict:
             "step_seconds": harness.summary(seconds),
             "seconds": resnet,
         },
+        "resnet_to_quality": quality,
         "resnet_to_recipe": factor,
         "goals": [
             harness.goal(
@@ -71,8 +73,8 @@ def measure(quick: bool) -> dict:
                 at_least=False,
             ),
             harness.goal(
-                "the ResNet-18's training time over that of the whole recipe",
-                factor if all_reached else None,
+                "the ResNet-18's training time over the time to quality, median seed",
+                quality,
                 1000,
                 at_least=True,
             ),
@@ -82,8 +84,8 @@ def measure(quick: bool) -> dict:
 
 def follow(splits: dict[str, training.Films], seed: int) -> list[dict]:
     """Train once; after each epoch, the seconds so far and the test scores of the weights that are
-    best on validation so far. One thread; scoring test stops the clock."""
-    torch.set_num_threads(1)
+    best on validation so far. On all cores, as the ResNet; scoring test stops the clock."""
+    torch.set_num_threads(harness.cores())
     start = time.perf_counter()
     chosen = harness.params().settings_of("pneumonia").model_copy(update=RECIPE)
     torch.manual_seed(seed)
@@ -157,18 +159,21 @@ def markdown(result: dict) -> list[str]:
         ]
         for run in result["runs"]
     ]
+    quality = result["resnet_to_quality"]
+    times = "not to be set against" if quality is None else f"{quality:,.0f} times"
     head = ["seed", "seconds to quality", "epoch", "seconds of all epochs", "AUROC", "accuracy"]
     origin = "our own figures" if "PHANTOM" in result["films"] else "the published figures"
     return [
         f"{result['films']}, {result['n_test']} test films; quality: AUROC {wanted['auroc']} and"
-        f" accuracy {wanted['accuracy']} on test ({origin}); one thread;"
+        f" accuracy {wanted['accuracy']} on test ({origin}); {resnet['threads']} threads;"
         f" {result['recipe']['epochs']} epochs, the last two columns after them.",
         "",
         *harness.table(head, rows),
         f"ResNet-18 with {resnet['weights']:,} weights, its own recipe on {resnet['threads']}"
         f" threads: {harness.spread(resnet['step_seconds'], 2)} s per step, {resnet['steps']:,}"
-        f" steps: {resnet['seconds']['median']:,.0f} s, {result['resnet_to_recipe']:,.0f} times the"
-        f" whole recipe's {result['recipe_seconds']['median']:.1f} s.",
+        f" steps: {resnet['seconds']['median']:,.0f} s, {times} the time to quality and"
+        f" {result['resnet_to_recipe']:,.0f} times the whole recipe's"
+        f" {result['recipe_seconds']['median']:.1f} s (medians).",
         "",
     ]
 

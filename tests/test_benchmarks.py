@@ -8,7 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import growth, harness, orchestration, report, throughput, time_to_quality
+from benchmarks import (
+    growth,
+    harness,
+    orchestration,
+    parallel_runs,
+    report,
+    throughput,
+    time_to_quality,
+)
 from stages.lib import tables
 
 ROOT = Path(__file__).parents[1]
@@ -22,8 +30,8 @@ def run(part, folder: Path, monkeypatch) -> dict:
     return tables.read_json(folder / f"{part.__name__.split('.')[1]}.json")
 
 
-def marked(folder: Path) -> Path:
-    readme = folder / "README.md"
+def marked(folder: Path, name: str = "README.md") -> Path:
+    readme = folder / name
     readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     return readme
 
@@ -76,6 +84,19 @@ def test_orchestration(tmp_path, monkeypatch):
     assert result["start_up_seconds"] > 0 and result["share"] is None
 
 
+def test_outputs_of_two_runs_are_compared_by_path_and_hash(tmp_path):
+    lock = tmp_path / "dvc.lock"
+    lock.write_text(
+        "stages: {a: {outs: [{path: x, md5: 1f}]},"
+        " b: {outs: [{path: y, md5: 2f}, {path: z, md5: 3f}]}}"
+    )
+    found = parallel_runs.hashes(lock)
+    assert found == {"x": "1f", "y": "2f", "z": "3f"}
+    assert not parallel_runs.unlike(found, dict(found))
+    assert parallel_runs.unlike(found, {"x": "1f", "y": "0f"}) == ["y", "z"]
+    assert parallel_runs.hashes(tmp_path / "none") == {}
+
+
 def grow(folder: Path, monkeypatch) -> dict:
     here = SimpleNamespace(apply=lambda function, arguments: function(*arguments))
     monkeypatch.setattr(growth, "fresh", lambda: nullcontext(here))
@@ -117,25 +138,28 @@ def test_report_replaces_what_stands_between_the_marks(tmp_path, monkeypatch):
         harness.goal("long", None, 2, at_least=False),
     ]
     tables.write_json(tmp_path / "growth.json", grow(tmp_path, monkeypatch) | {"goals": goals})
-    readme = marked(tmp_path)
-    report.report(tmp_path, readme)
+    readme, front = marked(tmp_path), marked(tmp_path, "front.md")
+    report.report(tmp_path, readme, front)
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| fast | ≥ 2 | 2.5 | reached |" in text
     assert "| small | ≤ 2 | 2.5 | **not reached** |" in text
     assert "| long | ≤ 2 |  | not measured |" in text
     assert "## Growth" in text
-    report.report(tmp_path, readme)
+    assert "| fast | ≥ 2 | 2.5 | reached |" in front.read_text()
+    assert "## Growth" not in front.read_text()
+    report.report(tmp_path, readme, front)
     assert readme.read_text() == text
 
 
-def test_readme_is_what_the_record_gives(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text((ROOT / "benchmarks/README.md").read_text())
-    report.report(harness.RESULTS, readme)
-    assert readme.read_text() == (ROOT / "benchmarks/README.md").read_text(), (
-        "run python -m benchmarks.report"
-    )
+def test_readmes_are_what_the_record_gives(tmp_path):
+    committed = [ROOT / "benchmarks/README.md", ROOT / "README.md"]
+    written = [tmp_path / "README.md", tmp_path / "front.md"]
+    for source, copy in zip(committed, written):
+        copy.write_text(source.read_text())
+    report.report(harness.RESULTS, *written)
+    for source, copy in zip(committed, written):
+        assert copy.read_text() == source.read_text(), "run python -m benchmarks.report"
 
 
 def test_the_record_names_no_machine_and_no_path():
