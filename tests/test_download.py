@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -458,6 +459,21 @@ def test_pickled_objects_are_never_loaded(tmp_path):
     for key in ("train_labels", "extra"):
         line = verdict(tmp_path / "a.npz", films(**{key: OBJECTS}))
         assert line == f"{key} holds pickled objects; accepted: plain numbers"
+
+
+def test_an_archive_is_the_same_file_whatever_pythons_release(tmp_path):
+    """Python 3.11.4 began to mark members written for ZIP64 as of version 4.5, not 2.0."""
+    archive.write(tmp_path / "a.npz", {"val_images": np.arange(12, dtype=np.uint8)})
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        assert [info.extract_version for info in file.infolist()] == [20]
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["val_images"].tolist() == list(range(12))
+
+
+def test_arrays_beyond_a_gigabyte_are_written_for_zip64(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "ZIP64_FROM", 10)
+    archive.write(tmp_path / "a.npz", {"val_images": np.arange(12, dtype=np.uint8)})
+    assert archive.read(tmp_path / "a.npz", "val_images").tolist() == list(range(12))
 
 
 def test_zip_bomb_is_not_unpacked(tmp_path):

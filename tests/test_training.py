@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from stages.lib import data, training
+from stages.lib.errors import UserError
 from stages.lib.model import Classifier, probabilities, standardise
 from stages.lib.resampling import auroc
 
@@ -198,6 +199,13 @@ def test_the_last_weights_stay_where_they_are_asked_for(fit, films):
     weights = training.class_weights(films["train"].labels)
     scores = training.validate(model, films["val"], nn.CrossEntropyLoss(weights))
     assert scores == {key: rows[-1][key] for key in scores}
+
+
+@pytest.mark.parametrize("keep", ["best", "last", "average"])
+def test_a_training_that_diverges_says_so_instead_of_keeping_anything(fit, keep):
+    plan = [dict.fromkeys(("head", "encoder.0", "encoder.1", "encoder.2"), 1e30)]
+    with pytest.raises(UserError, match=r"training diverged.*lower lr"):
+        list(fit(plan=plan, schedule="constant", keep=keep)[1])
 
 
 def test_the_plateau_rises_falls_and_stays():

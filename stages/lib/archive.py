@@ -14,6 +14,7 @@ import numpy as np
 from stages.lib.errors import UserError
 
 SPLITS = ("train", "val", "test")
+ZIP64_FROM = 2**30  # bytes of an array; a member of a ZIP file ends at 2^31 without it
 FILMS = 500_000  # at most, or an archive is taken for a zip bomb; ChestMNIST has 112,120
 BYTES_PER_PIXEL = 4  # of an image, its mask and its labels, generously
 BLOCK_BYTES = 1 << 22  # of an array that are in memory at a time
@@ -80,8 +81,13 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        # As np.savez_compressed, which asks for ZIP64 always, and Python's releases differ in how
+        # they mark that: with it only where it is needed, all of them write the same bytes.
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, array in arrays.items():
+                large = array.nbytes > ZIP64_FROM
+                with file.open(f"{name}.npy", "w", force_zip64=large) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
         os.replace(part, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -18,6 +18,7 @@ from stages.lib.model import Classifier, batch_size, in_batches, standardise
 from stages.lib.resampling import auroc, decisions
 
 Phase = dict[str, float]  # part of the network that is trained -> its learning rate
+DIVERGED = "training diverged: the weights have no score; try a lower lr"
 EPOCH = 1000  # films that an epoch has at least
 WARM_UP = 0.15  # share of a training in which the rate of `plateau` rises
 TAIL = 0.35  # share at its end in which that rate stays, and over which `average` goes
@@ -104,7 +105,7 @@ class EarlyStopping:
     def restore(self) -> None:
         """Put the kept weights back; UserError if no epoch ended with a score."""
         if not self.weights:
-            raise UserError("training diverged: no epoch had a score; try a lower lr")
+            raise UserError(DIVERGED)
         self.model.load_state_dict(self.weights)
 
 
@@ -136,6 +137,8 @@ def fit(
             yield {"phase": number, "epoch": epoch, **row}
         if settings.keep == "best":
             stopping.restore()
+        elif not math.isfinite(row["val_loss"]):
+            raise UserError(DIVERGED)
     model.requires_grad_(True)
 
 
@@ -285,13 +288,14 @@ def plateau(done: float) -> float:
 
 
 def validate(model: Classifier, val: Films, loss: nn.Module) -> dict[str, float]:
-    """Loss, AUROC and balanced accuracy on the validation films."""
+    """Loss, AUROC and balanced accuracy on the validation films; of weights that have diverged the
+    AUROC, which NaN scores could have by their order, is NaN."""
     model.eval()
     logits = in_batches(model, val.images)
     labels = val.labels.cpu().numpy()
     positive = (logits[:, 1] - logits[:, 0]).cpu().numpy()
     return {
         "val_loss": loss(logits, val.labels).item(),
-        "val_auroc": float(auroc(labels, positive)[0]),
+        "val_auroc": float(auroc(labels, positive)[0]) if np.isfinite(positive).all() else math.nan,
         "val_balanced_accuracy": float(decisions(labels, positive > 0)["balanced_accuracy"][0]),
     }
