@@ -98,7 +98,7 @@ def train(folder: Path) -> dict:
     loaded = time.perf_counter() - start
     warm_up(films[0], chosen)
     plan = training.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
-    model = Classifier(chosen.width, chosen.blocks, chosen.dropout)
+    model = Classifier(**chosen.architecture)
     start = time.perf_counter()
     for _ in training.fit(model, *films, chosen, plan, seed=0):
         pass
@@ -110,7 +110,7 @@ def train(folder: Path) -> dict:
 def warm_up(films: training.Films, chosen) -> None:
     """The first step prepares convolutions of its shape, and torch's optimiser imports a compiler:
     seconds that do not grow with n, and would make growth look smaller than it is."""
-    model = Classifier(chosen.width, chosen.blocks).to(memory_format=torch.channels_last)
+    model = Classifier(**chosen.architecture).to(memory_format=torch.channels_last)
     logits = model(standardise(films.images[: chosen.batch_size]))
     nn.functional.cross_entropy(logits, films.labels[: chosen.batch_size]).backward()
     torch.optim.AdamW(model.parameters()).step()

@@ -306,7 +306,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def network(chosen) -> Classifier:
-    return Classifier(chosen.width, chosen.blocks, chosen.dropout)
+    return Classifier(**chosen.architecture)
 
 
 def flop_per_film() -> float:

@@ -89,7 +89,7 @@ def follow(splits: dict[str, training.Films], seed: int) -> list[dict]:
     start = time.perf_counter()
     chosen = harness.params().settings_of("pneumonia").model_copy(update=RECIPE)
     torch.manual_seed(seed)
-    model = Classifier(chosen.width, chosen.blocks, chosen.dropout)
+    model = Classifier(**chosen.architecture)
     plan = training.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
     epochs, seconds, scores = [], 0.0, {}
     for row in training.fit(model, splits["train"], splits["val"], chosen, plan, seed):

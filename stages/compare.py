@@ -91,8 +91,7 @@ def similarities(params: Params, space: str, films: Path, weights: Path) -> list
 def embed(weights: Path, images: np.ndarray, params: Params) -> np.ndarray:
     """Latent vectors of any model with the classifier's encoder, the autoencoder included."""
     device, (tensors, about) = runtime.prepare(params.threads), model.read(weights)
-    # The autoencoder's file has neither of a classifier's two further settings.
-    network = model.Classifier(**{key: about[key] for key in model.ARCHITECTURE if key in about})
+    network = model.Classifier(**about["architecture"])
     model.load_encoder(network, tensors)
     return model.embeddings(network.eval().to(device), images, device)
 

@@ -72,7 +72,7 @@ def measure(cell: Cell) -> dict:
     val_n = enough if enough < len(val) else "all"
     val_drawn = data.draw(val.labels, val_n, cell.seed, "efficiency.val_share")
     shared = cell.params.defaults
-    network = model.Classifier(**shared.model_dump(include=set(model.ARCHITECTURE))).to(device)
+    network = model.Classifier(**shared.architecture).to(device)
     model.load_encoder(network, model.read(cell.init)[0])
     settings, steps = schedule(cell, len(drawn))
     films = (training.Films.to(device, s) for s in (train[drawn], val[val_drawn]))

@@ -29,7 +29,7 @@ def pretrain(
     epochs = autoencoder.fit(network, splits["train"], splits["val"], settings, params.seed)
     tables.write_csv(history, progress(epochs, settings.epochs))
     shape = shared.model_dump(include={"width", "blocks"})
-    model.save(weights, network, {"data": about.caption(), **shape})
+    model.save(weights, network, {"data": about.caption(), "architecture": shape})
     known = autoencoder.unit(some(splits["train"], params.seed))
     rebuild = Rebuilder(network, autoencoder.yardsticks(known, settings.code))
     scores = {name: fidelities(rebuild, splits[name], params) for name in ("val", "test")}

@@ -42,7 +42,9 @@ def train(
     epochs = timed(epochs) if params.timing else epochs
     tables.write_csv(history, progress(epochs, len(plan) * settings.epochs, run))
     print(f"train: {run}: {kept(history)}, {caption}")
-    model.save(weights, network, {"run": run, "data": caption, **architecture_of(settings)})
+    model.save(
+        weights, network, {"run": run, "data": caption, "architecture": settings.architecture}
+    )
     drawn.write_text(json.dumps({name: i.tolist() for name, i in index.items()}) + "\n")
 
 
@@ -58,13 +60,9 @@ def draw_labels(splits: dict[str, data.Split], run: str, chosen: Run, seed: int)
 def build(settings: Settings, init: Path, side: int) -> model.Classifier:
     """A new classifier whose encoder is carried over from the start, if that holds one."""
     model.check_side(settings.blocks, side)
-    network = model.Classifier(**architecture_of(settings))
+    network = model.Classifier(**settings.architecture)
     model.load_encoder(network, model.read(init)[0])
     return network
-
-
-def architecture_of(settings: Settings) -> dict:
-    return settings.model_dump(include=set(model.ARCHITECTURE))
 
 
 def describe(network: model.Classifier, side: int, path: Path) -> None:

@@ -189,7 +189,7 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(weights, name
 # ----------------------------------------------------------------------------------------- files
 
 
-ABOUT = {"run": "a", "data": "T", "width": 8, "blocks": 3, "dropout": 0.0, "contrast": "global"}
+ABOUT = {"run": "a", "data": "T", "architecture": {"width": 8, "blocks": 3}}
 
 
 def test_what_is_saved_is_read(used, images, tmp_path):
@@ -207,7 +207,7 @@ def test_what_is_saved_is_read(used, images, tmp_path):
 def test_another_architecture_is_rebuilt_from_its_file(tmp_path):
     network = Classifier(4, 2, 0.3, "local")
     about = {"width": 4, "blocks": 2, "dropout": 0.3, "contrast": "local"}
-    model.save(tmp_path / "m.safetensors", network, about)
+    model.save(tmp_path / "m.safetensors", network, {"architecture": about})
     loaded = model.load_classifier(tmp_path / "m.safetensors")
     assert loaded.dropout.p == 0.3 and loaded.contrast == "local"
     assert not differing(network.state_dict(), loaded.state_dict())
@@ -233,7 +233,7 @@ def test_the_empty_start_is_read_as_no_weights(tmp_path):
 def test_local_contrast_is_that_of_each_pixels_window():
     """Pixel by pixel; at the border the window ends with the film."""
     films = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    film, half = films[0, 0].numpy(), model.WINDOW // 2
+    film, half = films[0, 0].numpy(), 5  # on either side of a pixel
 
     def means(values: np.ndarray) -> np.ndarray:
         low, high = lambda i: max(0, i - half), lambda i: i + half + 1

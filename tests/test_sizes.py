@@ -18,7 +18,7 @@ from stages.evaluate import evaluate
 from stages.gradcam import gradcam
 from stages.latent import latent
 from stages.lib import archive, autoencoder, data, explanation, model, parameters, training
-from stages.lib.augmentation import augment
+from stages.lib.augmentation import augment, sharpen
 from stages.pretrain import pretrain, some
 from stages.scratch import scratch
 from stages.train import train
@@ -151,6 +151,25 @@ def test_augmentation_moves_films_alike_at_every_side():
     assert torch.allclose(centre(28), centre(224), atol=0.02)
 
 
+def at_both_sides(function) -> torch.Tensor:
+    """What a function makes of one smooth film at 28 and at 112 pixels, and there shrunk again."""
+
+    def film(side: int) -> torch.Tensor:
+        place = (torch.arange(side) + 0.5) / side
+        return (torch.sin(9 * place)[:, None] * torch.cos(7 * place)).expand(4, 1, side, side)
+
+    large = torch.nn.functional.avg_pool2d(function(film(112)), 4)
+    return torch.stack([function(film(28)), large]).flatten(1)
+
+
+def test_local_contrast_and_sharpness_are_the_films_not_the_pixels():
+    """A window or a blur of so many pixels would see another part of the chest at every side."""
+    for function in (model.local_contrast, lambda f: sharpen(f, torch.Generator().manual_seed(0))):
+        small, large = at_both_sides(function)
+        assert torch.corrcoef(torch.stack([small, large]))[0, 1] > 0.99
+        assert (small - large).abs().mean() < 0.1 * small.abs().mean()
+
+
 def test_scores_do_not_depend_on_the_blocks(splits, monkeypatch, shrunken, tmp_path):
     """The last block holds healthy films only, or one film."""
     about = data.About("PneumoniaMNIST", "phantom", ("healthy", "pneumonia"))
@@ -160,8 +179,7 @@ def test_scores_do_not_depend_on_the_blocks(splits, monkeypatch, shrunken, tmp_p
     few = {name: splits[name][np.arange(60)] for name in ("train", "val")}
     data.write(tmp_path / "films", about, few | {"test": test[order]})
     torch.manual_seed(0)
-    shape = {"width": 8, "blocks": 3, "dropout": 0.0, "contrast": "global"}
-    model.save(tmp_path / "weights", model.Classifier(**shape), shape)
+    model.save(tmp_path / "weights", model.Classifier(), {"architecture": {}})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(shrunken))
     params, reports = parameters.load(tmp_path / "params.yaml"), []
     for pixels in (data.BLOCK_PIXELS, 10 * 28**2):

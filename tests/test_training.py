@@ -33,7 +33,7 @@ def fit(films, settings):
     def start(strategy="unfrozen", seed=0, plan=None, train=films["train"], **changes):
         chosen = settings(**{"epochs": 2, "patience": 2, "batch_size": 64} | changes)
         torch.manual_seed(seed)
-        model = Classifier(chosen.width, chosen.blocks, chosen.dropout)
+        model = Classifier(**chosen.architecture)
         plan = plan or training.phases(strategy, chosen.blocks, chosen.lr, 0.1, 0.5)
         return model, training.fit(model, train, films["val"], chosen, plan, seed)
 

@@ -77,13 +77,13 @@ def expose(films: Tensor, generator: torch.Generator) -> Tensor:
 
 def sharpen(films: Tensor, generator: torch.Generator) -> Tensor:
     """Blur or sharpen each film: focal spots, detectors and resizing differ in how sharp they are.
-    The blur is binomial, over 5 x 5 pixels."""
+    The blur is binomial: over 5 x 5 pixels of a film of 28, and as wide in a larger one."""
     n, side = len(films), films.shape[-1]
     place = torch.arange(side)
     once = torch.zeros(side, side)
     for step, weight in ((-1, 0.25), (0, 0.5), (1, 0.25)):
         once[place, (place + step).clamp(0, side - 1)] += weight
-    blur = (once @ once).to(films)
+    blur = torch.linalg.matrix_power(once, round(2 * (side / 28) ** 2)).to(films)
     amount = _uniform(n, SHARPNESS, generator).view(-1, 1, 1, 1).to(films.device)
     return films + amount * (films - blur @ films @ blur.T)
 

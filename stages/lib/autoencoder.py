@@ -99,7 +99,7 @@ def load(path: Path, side: int) -> Autoencoder:
     pixels. Raises UserError if it was trained on films that its code does not fit."""
     weights, about = read(path)
     code, flat = weights["squeeze.1.weight"].shape
-    model = Autoencoder(about["width"], about["blocks"], side, code, dropout=0.0)
+    model = Autoencoder(**about["architecture"], side=side, code=code, dropout=0.0)
     if model.squeeze[1].in_features != flat:
         raise UserError(f"{path} was trained on films of another side than {side} pixels")
     model.load_state_dict(weights)

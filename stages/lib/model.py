@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from stages.lib.errors import UserError
 
-ARCHITECTURE = ("width", "blocks", "dropout", "contrast")  # the settings that a Classifier takes
-WINDOW = 11  # pixels, odd: over which local contrast is taken
+WINDOW = 11 / 28  # of the side length: over which local contrast is taken
 FLOOR = 0.1  # of its standard deviation, in units of [-1, 1]: flatter parts are not blown up
 
 
@@ -77,7 +76,7 @@ def local_contrast(films: Tensor) -> Tensor:
     (Jarrett et al. 2009, sec. 2.1): exposure and slow gradients drop out. No weights.
     (N, 1, H, H) films in [-1, 1] -> the same shape, about [-3, 3]."""
     place = torch.arange(films.shape[-1], device=films.device)
-    near = ((place[:, None] - place).abs() <= WINDOW // 2).to(films.dtype)
+    near = ((place[:, None] - place).abs() <= WINDOW * len(place) / 2).to(films.dtype)
     mean_of = near / near.sum(dim=1, keepdim=True)  # a window ends with the film
     detail = films - mean_of @ films @ mean_of.T
     return detail / ((mean_of @ detail.square() @ mean_of.T).sqrt() + FLOOR)
@@ -168,7 +167,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
 def load_classifier(path: Path) -> Classifier:
     """The trained classifier of a run, in evaluation mode."""
     weights, about = read(path)
-    model = Classifier(**{key: about[key] for key in ARCHITECTURE})
+    model = Classifier(**about["architecture"])
     model.load_state_dict(weights)
     return model.eval()
 

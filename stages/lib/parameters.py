@@ -43,6 +43,11 @@ class Settings(Block):
     dropout: float = Field(ge=0, lt=1)
     contrast: Literal["global", "local"]
 
+    @property
+    def architecture(self) -> dict:
+        """The arguments of `model.Classifier`."""
+        return self.model_dump(include={"width", "blocks", "dropout", "contrast"})
+
 
 class Run(Block):
     """One training: its data, start and strategy, and the settings in which it differs."""

@@ -161,7 +161,7 @@ def _train_phase(
         total = torch.zeros((), device=train.images.device)
         set_mode(model, trained)
         for index in epoch_batches(len(train.labels), settings.batch_size, generator):
-            films = prepare(train.images[index], settings, generator, group)
+            films = network_input(train.images[index], settings, generator, group)
             logits = group.gather(model(films))
             value = smoothed_loss(logits, train.labels[index], weight, settings.label_smoothing)
             optimiser.zero_grad()
@@ -184,7 +184,7 @@ def _train_phase(
             return
 
 
-def prepare(images: Tensor, settings, generator: torch.Generator, group: Group) -> Tensor:
+def network_input(images: Tensor, settings, generator: torch.Generator, group: Group) -> Tensor:
     """A batch (n, H, W) uint8 -> what this process's network is given of it: (own, 1, H, W)."""
     films = augment(standardise(images), settings.augment, generator)
     return films[group.share(len(images))].contiguous(memory_format=torch.channels_last)
@@ -223,7 +223,7 @@ class Average:
         for k, index in enumerate(chosen.tensor_split(n_batches), start=1):
             for norm in norms:
                 norm.momentum = 1 / k
-            model(prepare(images[index], settings, generator, group))
+            model(network_input(images[index], settings, generator, group))
         for norm, usual in zip(norms, momentum):
             norm.momentum = usual
 
