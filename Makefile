@@ -1,9 +1,9 @@
 # make repro                    install once, run the graph, print the headline figures
-# make repro SOURCE=medmnist    the same on the public films
+# make repro SOURCE=medmnist    the same on the public images
 # make repro JOBS=1             one stage after another, with DVC's own output
 # make sweep                    experiments declared in sweep/grid.yaml; QUEUE=2 runs two at once
 # make bench                    benchmarks/README.md: QUICK=--quick tries it, GRAPH=--graph adds 8 min
-# make test                     linter and test suite
+# make test                     linter, type checker and test suite
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -13,19 +13,18 @@ export PATH := $(BIN):$(PATH)
 .PHONY: repro sweep source bench test install lock clean
 
 repro: install source
-	@python -m stages.parallel $(JOBS)
+	@chestflow repro --jobs $(JOBS)
 	dvc repro
-	@python -m stages.summary --metrics metrics
+	@chestflow summary
 
 sweep: install source
-	@python -m stages.sweep $(QUEUE) --params params.yaml --grid sweep/grid.yaml \
-		--summary sweep/sweep.json --table sweep/sweep.md --plot sweep/sweep.png
+	@chestflow sweep --queue $(QUEUE)
 
 source: install
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "DVC needs a Git repository: git init && git add . && git commit -m start, then make $(MAKECMDGOALS) again"; exit 1; }
 	@case "$(SOURCE)" in ""|phantom|medmnist) ;; *) echo "SOURCE=$(SOURCE): accepted: phantom, medmnist"; exit 1;; esac
 	@$(if $(SOURCE),sed 's/^source: [a-z]*/source: $(SOURCE)/' params.yaml >params.new && mv params.new params.yaml)
-	@python -m stages.check --params params.yaml
+	@chestflow check
 
 bench: install
 	python -m benchmarks.throughput $(QUICK)
@@ -37,6 +36,7 @@ bench: install
 test: install
 	ruff check .
 	ruff format --check .
+	mypy
 	python -m pytest
 
 install: .venv/installed
@@ -47,11 +47,11 @@ install: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.8,<1"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints requirements.txt -r pyproject.toml --group dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints requirements.txt --editable . --group dev
 	@touch $@
 
 lock:  # renew the pinned set within the bounds of pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --all-extras --group dev --no-header pyproject.toml -o requirements.txt
 
 clean:
-	rm -rf .venv data models dvc_plots
+	rm -rf .venv data models exports dvc_plots

@@ -16,15 +16,20 @@ from statistics import median
 import numpy as np
 import torch
 
+from chestflow.core import tables
+from chestflow.core.errors import UserError
+from chestflow.images import arrays, captions, labelling
+from chestflow.parameters import reading, schema
+from chestflow.sources import fetching
+from chestflow.training import batching
+from stages.configure import settings_of
 from stages.download import invent, sources
-from stages.lib import data, fetching, parameters, tables, training
-from stages.lib.errors import UserError
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "torchvision", "medmnist", "numpy", "dvc")
-TINY = parameters.Phantom(seed=0, train=256, val=64, test=64)  # films of --quick
+TINY = schema.Phantom(seed=0, train=256, val=64, test=64)  # images of --quick
 
 
 def command(measure: Callable[..., dict], markdown: Callable[[dict], list[str]]) -> None:
@@ -127,43 +132,46 @@ def processor() -> str:
     return found[0] if found else platform.processor() or platform.machine()
 
 
-# ------------------------------------------------------------------------------------- the films
+# ------------------------------------------------------------------------------------- the images
 
 
 @contextmanager
-def archive(quick: bool) -> Iterator[tuple[Path, data.About]]:
+def archive(quick: bool) -> Iterator[tuple[Path, captions.About]]:
     """A folder that holds pneumoniamnist.npz as medmnist reads it, while it is needed.
 
     Genuine where MEDMNIST_MIRROR or medmnist's cache has it; elsewhere, and for a trial, a phantom.
     """
-    declared = params().datasets["pneumoniamnist"]
+    declared = reading.dataset(ROOT / "datasets.yaml", "pneumoniamnist")
     with tempfile.TemporaryDirectory() as name:
         path, origin = Path(name) / "pneumoniamnist.npz", "phantom"
         try:
             if quick:
-                raise UserError("a trial takes no genuine films")
+                raise UserError("a trial takes no genuine images")
             file = declared.file(28)
             fetching.fetch(path, sources(file.url)[:-1], file.md5, file.bytes)
-            origin = "films"
+            origin = "images"
         except UserError:
             invent("pneumoniamnist", TINY if quick else declared.phantom, path)
-        yield path.parent, data.About(declared.title, origin, ("healthy", declared.positive))
+        caption = captions.marked(declared.title, origin)
+        yield path.parent, captions.About(caption, ("healthy", declared.positive))
 
 
-def read(folder: Path) -> dict[str, training.Films]:
+def read(folder: Path) -> dict[str, batching.Samples]:
     """The splits of the archive in `folder`, on the processor."""
-    with np.load(folder / "pneumoniamnist.npz", allow_pickle=False) as arrays:
-        splits = {name: split(arrays, name) for name in data.SPLITS}
-    return {name: training.Films.to(CPU, films) for name, films in splits.items()}
+    with np.load(folder / "pneumoniamnist.npz", allow_pickle=False) as file:
+        splits = {name: split(file, name) for name in arrays.SPLITS}
+    return {name: batching.Samples.to(CPU, images) for name, images in splits.items()}
 
 
-def split(arrays: Mapping[str, np.ndarray], name: str) -> data.Split:
+def split(file: Mapping[str, np.ndarray], name: str) -> arrays.Split:
     """One split of an archive, with binary labels."""
-    return data.Split(arrays[f"{name}_images"], data.binary_labels(arrays[f"{name}_labels"]))
+    return arrays.Split(file[f"{name}_images"], labelling.binary_labels(file[f"{name}_labels"]))
 
 
-def params() -> parameters.Params:
-    return parameters.load(ROOT / "params.yaml")
+def settings(run: str = "pneumonia") -> schema.Training:
+    """The settings that a run has in params.yaml."""
+    values = settings_of(reading.params(ROOT / "params.yaml"), run, "pneumonia")
+    return schema.Training.model_validate(values)
 
 
 # ------------------------------------------------------------------------------------- the tables

@@ -1,12 +1,13 @@
 """What the graph costs beyond its work: start-up of every stage, DVC's own time, unchanged runs.
 
-Everything happens in a copy of the repository with Git and DVC of its own, its parameters shrunk so
-that a stage is little more than its start. With --graph the default graph is run from nothing as
-well (about eight minutes), to tell which share of it is start-up.
+Everything happens in a copy of the repository with its own Git and DVC, its parameters shrunk so
+that a stage is little more than its start. With --graph the default graph is also run from nothing
+(about eight minutes), to find the share of start-up in the time of its stages.
 """
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ SMALL = {  # highest value of each key that costs time
     "perplexity": 5.0,
     "neighbours": 5,
     "seeds": 1,
-    "films": 200,
+    "images": 200,
     "labels": 40,
     "val_labels": 30,
     "train": 60,
@@ -35,8 +36,22 @@ SMALL = {  # highest value of each key that costs time
     "test": 40,
 }
 RUN = r"(?m)^Running stage '(.+)'"
+RESULTS = ("dvc.lock", "metrics/", "plots/", "report/")  # in Git
 STAGE = r"python -m (stages\.\w+)"
-SECONDS = r"(?m)^\[\d+/\d+\] \S+: (\d+) s"  # what stages.parallel tells of each stage
+REPRO = f"python -m chestflow repro --jobs {JOBS}"
+SECONDS = r"(?m)^\[\d+/\d+\] \S+: (\d+) s"  # what it prints of each stage
+FORCED = ("repro", "--single-item", "--force", "scratch")  # a stage that does next to nothing
+# As `chestflow repro` runs a stage: in a process forked from one that has DVC loaded.
+FORKED = f"""
+import time
+from chestflow.commands import repro
+with repro.processes(1) as pool:
+    pool.submit(repro.dvc, "version").result()
+    start = time.perf_counter()
+    ended = pool.submit(repro.dvc, *{FORCED}).result()
+    print(time.perf_counter() - start)
+assert ended.code == 0, ended.said
+"""
 
 
 class Copy:
@@ -54,7 +69,7 @@ class Copy:
         tree = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(tree, cwd=harness.ROOT, capture_output=True, text=True, check=True)
         for name in filter(None, listed.stdout.split("\0")):
-            kept = not name.startswith(("dvc.lock", "metrics/", "plots/"))
+            kept = not name.startswith(RESULTS)
             if kept and (harness.ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(harness.ROOT / name, folder / name)
@@ -82,6 +97,15 @@ class Copy:
     def write(self, name: str, content: dict) -> None:
         (self.folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
 
+    def shrink(self) -> None:
+        """Make small what costs time in both parameter files."""
+        for name in ("params.yaml", "datasets.yaml"):
+            self.write(name, shrink(self.read(name)))
+
+    def forked(self) -> float:
+        """Seconds of a stage that does next to nothing, run as `chestflow repro` does."""
+        return float(self.time(f"python -c {shlex.quote(FORKED)}")[1])
+
 
 def measure(quick: bool, graph: bool = False) -> dict:
     with tempfile.TemporaryDirectory() as folder:
@@ -89,8 +113,8 @@ def measure(quick: bool, graph: bool = False) -> dict:
         stages = scripts(copy)
         print(f"  the shrunken graph, {sum(stages.values())} stages ...", flush=True)
         target = " scratch" if quick else ""
-        copy.write("params.yaml", shrink(copy.read("params.yaml")))
-        first = copy.time("dvc repro scratch" if quick else f"python -m stages.parallel {JOBS}")[0]
+        copy.shrink()
+        first = copy.time("dvc repro scratch" if quick else REPRO)[0]
         rounds = 1 if quick else 3
         imports = harness.alternate(
             {script: lambda s=script: copy.time(f"python -m {s} --help")[0] for script in stages},
@@ -100,7 +124,7 @@ def measure(quick: bool, graph: bool = False) -> dict:
         dvc = harness.alternate(
             {
                 "nothing": lambda: copy.time(f"dvc repro{target}")[0],
-                "forced": lambda: copy.time("dvc repro --single-item --force scratch")[0],
+                "forked": copy.forked,
                 "direct": lambda: copy.time(command_of(copy, "scratch"))[0],
             },
             rounds,
@@ -110,25 +134,25 @@ def measure(quick: bool, graph: bool = False) -> dict:
     start_up = {script: harness.summary(values) for script, values in imports.items()}
     # Stages differ in number: each counts as often as the graph starts it.
     starts = [start_up[script]["median"] for script, n in stages.items() for _ in range(n)]
-    overhead = [forced - direct for forced, direct in zip(dvc["forced"], dvc["direct"])]
+    overhead = harness.summary([a - b for a, b in zip(dvc["forked"], dvc["direct"])])
     result = {
         "stages": sum(stages.values()),
         "small_graph_seconds": first,
         "imports": {script: {"stages": stages[script], **start_up[script]} for script in start_up},
-        "dvc_per_stage": harness.summary(overhead),
+        "dvc_per_stage": overhead,
         "nothing_changed": harness.summary(dvc["nothing"]),
-        "start_up_seconds": sum(starts) + len(starts) * harness.summary(overhead)["median"],
+        "start_up_seconds": sum(starts) + len(starts) * overhead["median"],
         "import_mean": mean(starts),
         "lr_changed": changed,
         "graph": default_graph() if graph else None,
     }
     share = result["start_up_seconds"] / result["graph"]["stage_seconds"] if graph else None
-    text = "start-up's share of the default graph"
-    return {**result, "share": share, "goals": [harness.goal(text, share, 0.15, at_least=False)]}
+    text = "start-up's share of stage time, default graph"
+    return {**result, "share": share, "goals": [harness.goal(text, share, 0.2, at_least=False)]}
 
 
 def scripts(copy: Copy) -> dict[str, int]:
-    """The script of each kind of stage, and how many stages of the graph it is started for."""
+    """The script of each kind of stage, and for how many stages of the graph it is started."""
     names = copy.time("dvc stage list --name-only")[1].split()
     declared = copy.read("dvc.yaml")["stages"]
     found: dict[str, int] = {}
@@ -172,7 +196,7 @@ def default_graph() -> dict:
     """The default graph from nothing: its wall time, and the sum over its stages of theirs."""
     print("  the default graph, from nothing ...", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        seconds, said = Copy(Path(folder)).time(f"python -m stages.parallel {JOBS}")
+        seconds, said = Copy(Path(folder)).time(REPRO)
     return {
         "jobs": JOBS,
         "seconds": seconds,

@@ -1,7 +1,7 @@
 """Does the graph, several stages at once, always give what it gives one after another?
 
 The graph is run from nothing, with shrunken parameters and a DVC cache of its own, in fresh copies
-of the working tree: once by `dvc repro`, then again and again by `stages.parallel`. Every output's
+of the working tree: once by `dvc repro`, then again and again by `chestflow repro`. Every output's
 hash in dvc.lock must be the same each time. Not a part of `make bench`: twenty runs take an hour.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks import harness
-from benchmarks.orchestration import JOBS, Copy, shrink
+from benchmarks.orchestration import JOBS, REPRO, Copy
 
 RUNS = 20
 LOCKED = r"(?i)unable to acquire lock|is busy, it is being blocked"  # as DVC puts it
@@ -26,7 +26,7 @@ def measure(quick: bool) -> dict:
     n = 1 if quick else RUNS
     with tempfile.TemporaryDirectory() as name:
         copy = Copy(Path(name) / "start")
-        copy.write("params.yaml", shrink(copy.read("params.yaml")))
+        copy.shrink()
         serial = once(copy, Path(name) / "serial", "dvc", "repro")
         expected = serial["outputs"]
         say("serial", serial, expected)
@@ -35,7 +35,7 @@ def measure(quick: bool) -> dict:
         several = []
         for number in range(1, n + 1):
             folder = Path(name) / f"run-{number}"
-            run = once(copy, folder, "python", "-m", "stages.parallel", str(JOBS))
+            run = once(copy, folder, *REPRO.split())
             several.append(run)
             say(f"{number}/{n}", run, expected)
             shutil.rmtree(folder)

@@ -1,22 +1,19 @@
-"""Write the tables of benchmarks/README.md, and the goals into README.md, from what the parts have
-put on record as JSON."""
+"""Write the tables of benchmarks/README.md from the JSON files that the parts have written."""
 
 import argparse
 from importlib import import_module
 from pathlib import Path
 
 from benchmarks import harness
-from stages.lib import tables
+from chestflow.core import tables
 
 BEGIN, END = "<!-- written by benchmarks/report.py: begin -->", "<!-- end -->"
 
 
-def report(results: Path, readme: Path, front: Path) -> None:
-    """Every results/<part>.json is a section of `readme`; the goals stand there and in `front`."""
+def report(results: Path, readme: Path) -> None:
+    """All goals first; then every results/<part>.json is a section."""
     parts = {path.stem: tables.read_json(path) for path in sorted(results.glob("*.json"))}
-    reached = goals(parts)
-    replace(readme, [*reached, *sections(parts)])
-    replace(front, reached)
+    replace(readme, [*goals(parts), *sections(parts)])
 
 
 def replace(file: Path, lines: list[str]) -> None:
@@ -59,5 +56,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="benchmarks.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=harness.RESULTS)
     parser.add_argument("--readme", type=Path, default=Path(__file__).parent / "README.md")
-    parser.add_argument("--front", type=Path, default=harness.ROOT / "README.md")
     report(**vars(parser.parse_args()))

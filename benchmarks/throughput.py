@@ -1,7 +1,7 @@
-"""Training films per second: this project's loop, the notebook's, and what bounds both.
+"""Training images per second: this project's loop, the notebook's, and what bounds both.
 
 Everything trains the same network with the same optimiser at the same batch size, one epoch per
-turn; what differs is how films reach it. Turns run in worker processes that live on between them.
+turn; what differs is how images reach it. Turns run in worker processes that live on between them.
 """
 
 import math
@@ -20,8 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from benchmarks import harness
-from stages.lib import augmentation, training
-from stages.lib.model import Classifier, standardise
+from chestflow import augmentation
+from chestflow.network.inference import standardise
+from chestflow.network.model import Classifier
+from chestflow.training import batching, loop, objectives, strategies
 
 FOREVER = 10_000  # epochs: more than any number of rounds
 SIDE = 1024  # of the square matrices whose product shows what a core can do
@@ -85,23 +87,23 @@ def measure(quick: bool) -> dict:
             rounds,
             warm=False,  # each loop has had a turn of its own before its first
         )
-    flop = flop_per_film()
+    flop = flop_per_image()
     rates = {key: [turn["rate"] for turn in turns] for key, turns in measured.items()}
     rates["products"] = [rate / flop for rate in rates["products"]]
     ratios = {name: harness.ratio(rates[a], rates[b]) for name, (a, b) in RATIOS.items()}
     return {
-        "films": about.caption(),
+        "images": about.caption,
         "batch_size": settings(False).batch_size,
         "rounds": rounds,
-        "flop_per_film": flop,
+        "flop_per_image": flop,
         "gflop_per_second": harness.summary([rate * flop / 1e9 for rate in rates["products"]]),
         "variants": {
             key: {
                 "about": variant.about,
                 "processes": variant.processes,
                 "threads": variant.threads,
-                "films_per_second": harness.summary(rates[key]),
-                "cpu_ms_per_film": harness.summary([turn["cpu_ms"] for turn in measured[key]]),
+                "images_per_second": harness.summary(rates[key]),
+                "cpu_ms_per_image": harness.summary([turn["cpu_ms"] for turn in measured[key]]),
             }
             for key, variant in chosen.items()
         },
@@ -115,33 +117,37 @@ def goals(ratios: dict[str, float]) -> list[dict]:
         harness.goal(text, ratios[name], wanted, at_least=True)
         for text, name, wanted in (
             (
-                "one process: films/s over the notebook loop's, augmentation off",
+                "one process: images/s over the notebook loop's, augmentation off",
                 "plain_to_notebook",
                 2,
             ),
             (
-                "one process: films/s over the notebook loop's, both augment",
+                "one process: images/s over the notebook loop's, both augment",
                 "augmented_to_notebook_augmented",
                 2,
             ),
             (
-                "two runs at once: films/s over one notebook loop's on one core, augmentation off",
+                "two runs at once: images/s over one notebook loop's on one core, augmentation off",
                 "plain_twice_to_notebook",
                 3,
             ),
             (
-                "two runs at once: films/s over one notebook loop's on one core, both augment",
+                "two runs at once: images/s over one notebook loop's on one core, both augment",
                 "augmented_twice_to_notebook_augmented",
                 3,
             ),
             (
-                "two runs at once: films/s over one notebook loop's on all cores",
+                "two runs at once: images/s over one notebook loop's on all cores",
                 "plain_twice_to_notebook_threads",
                 3,
             ),
-            ("films/s over those of a resident batch, augmentation off", "plain_to_resident", 0.95),
             (
-                "films/s over those of a resident batch, both augment",
+                "images/s over those of a resident batch, augmentation off",
+                "plain_to_resident",
+                0.95,
+            ),
+            (
+                "images/s over those of a resident batch, both augment",
                 "augmented_to_resident_augmented",
                 0.95,
             ),
@@ -196,21 +202,21 @@ def keep_memory() -> None:
 
 
 def start(loop: str, folder: Path) -> tuple[float, Iterator]:
-    """The work of one turn (films, or operations) and the loop itself."""
+    """The work of one turn (images, or operations) and the loop itself."""
     if loop == "products":
         return 2 * SIDE**3 * PRODUCTS, products()
     kind, augmented = loop.split("_")[0], loop.endswith("augmented")
-    films = harness.read(folder)
-    n = len(films["train"].labels)
+    images = harness.read(folder)
+    n = len(images["train"].labels)
     if kind == "notebook":
         return n, notebook(folder, augmented)
     if kind == "resident":
-        return n, resident(films["train"], augmented)
-    return n * training.passes(n), ours(films, augmented)
+        return n, resident(images["train"], augmented)
+    return n * batching.passes(n), ours(images, augmented)
 
 
 def settings(augmented: bool):
-    chosen = harness.params().settings_of("pneumonia")
+    chosen = harness.settings()
     steps = chosen.augment if augmented else []
     return chosen.model_copy(update={"augment": steps, "epochs": FOREVER, "patience": FOREVER})
 
@@ -218,19 +224,19 @@ def settings(augmented: bool):
 # ------------------------------------------------------------------------------------------- loops
 
 
-def ours(films: dict[str, training.Films], augmented: bool) -> Iterator:
-    """This project's loop; it validates after each epoch, here on so few films that it is free."""
+def ours(images: dict[str, batching.Samples], augmented: bool) -> Iterator:
+    """This project's loop; it validates after each epoch, here on so few images that it is free."""
     chosen = settings(augmented)
-    plan = training.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
-    few = training.Films(films["val"].images[:64], films["val"].labels[:64])
-    return training.fit(network(chosen), films["train"], few, chosen, plan, seed=0)
+    plan = strategies.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
+    few = batching.Samples(images["val"].images[:64], images["val"].labels[:64])
+    return loop.fit(network(chosen), images["train"], few, chosen, plan, seed=0)
 
 
 def notebook(folder: Path, augmented: bool) -> Iterator:
     """The loop of MedMNIST's own introduction, as it stands in countless notebooks."""
     chosen = settings(augmented)
     dataset = PneumoniaMNIST(split="train", transform=transform(augmented), root=str(folder))
-    # medmnist insists on the published number of films; a trial has fewer.
+    # medmnist insists on the published number of images; a trial has fewer.
     dataset.info = dataset.info | {"n_samples": {"train": len(dataset.labels)}}
     loader = DataLoader(dataset, chosen.batch_size, shuffle=True)
     model, criterion = network(chosen), nn.CrossEntropyLoss()
@@ -258,13 +264,13 @@ def transform(augmented: bool) -> transforms.Compose:
     return transforms.Compose([*first, transforms.ToTensor(), transforms.Normalize([0.5], [0.5])])
 
 
-def resident(films: training.Films, augmented: bool) -> Iterator:
+def resident(images: batching.Samples, augmented: bool) -> Iterator:
     """The arithmetic of this project's loop on one batch that lies ready: no data path at all."""
     chosen = settings(augmented)
     model = network(chosen).to(memory_format=torch.channels_last).train()
-    n, size = len(films.labels), min(chosen.batch_size, len(films.labels))
-    batch, labels = standardise(films.images[:size]), films.labels[:size]
-    criterion = nn.CrossEntropyLoss(training.class_weights(films.labels))
+    n, size = len(images.labels), min(chosen.batch_size, len(images.labels))
+    batch, labels = standardise(images.images[:size]), images.labels[:size]
+    criterion = nn.CrossEntropyLoss(objectives.class_weights(images.labels))
     optimiser = torch.optim.AdamW(
         model.parameters(), chosen.lr, weight_decay=chosen.weight_decay, fused=True
     )
@@ -309,13 +315,13 @@ def network(chosen) -> Classifier:
     return Classifier(**chosen.architecture)
 
 
-def flop_per_film() -> float:
+def flop_per_image() -> float:
     """Counted operations of forward and backward; a multiplication with its addition is two."""
     chosen = settings(False)
-    model, films = network(chosen), torch.zeros(chosen.batch_size, 1, 28, 28)
+    model, images = network(chosen), torch.zeros(chosen.batch_size, 1, 28, 28)
     with FlopCounterMode(display=False) as counter:
-        model(films).sum().backward()
-    return counter.get_total_flops() / len(films)
+        model(images).sum().backward()
+    return counter.get_total_flops() / len(images)
 
 
 # ------------------------------------------------------------------------------------------ tables
@@ -323,13 +329,13 @@ def flop_per_film() -> float:
 
 def markdown(result: dict) -> list[str]:
     shown = result["variants"]
-    limit = shown["products"]["films_per_second"]["median"]
+    limit = shown["products"]["images_per_second"]["median"]
     rows = [
         [
             entry["about"],
             f"{entry['processes']} x {entry['threads']}",
-            harness.spread(entry["films_per_second"]),
-            "" if key == "products" else f"{entry['cpu_ms_per_film']['median']:.3f}",
+            harness.spread(entry["images_per_second"]),
+            "" if key == "products" else f"{entry['cpu_ms_per_image']['median']:.3f}",
         ]
         for key, entry in shown.items()
     ]
@@ -341,15 +347,15 @@ def markdown(result: dict) -> list[str]:
         for name, (a, b) in RATIOS.items()
     ]
     return [
-        f"{result['films']}, batches of {result['batch_size']}, {result['rounds']} rounds:"
+        f"{result['images']}, batches of {result['batch_size']}, {result['rounds']} rounds:"
         " median [lowest, highest].",
         "",
-        *harness.table(["loop", "processes x threads", "films/s", "CPU ms per film"], rows),
+        *harness.table(["loop", "processes x threads", "images/s", "CPU ms per image"], rows),
         f"The machine's limit: {harness.spread(result['gflop_per_second'], 1)} GFLOP/s of one core"
-        f" in matrix products, {result['flop_per_film'] / 1e6:.2f} MFLOP counted per film"
-        f" (forward and backward): {limit:,.0f} films/s.",
+        f" in matrix products, {result['flop_per_image'] / 1e6:.2f} MFLOP counted per image"
+        f" (forward and backward): {limit:,.0f} images/s.",
         "",
-        *harness.table(["films/s, round by round", "ratio"], ratios),
+        *harness.table(["images/s, round by round", "ratio"], ratios),
     ]
 
 

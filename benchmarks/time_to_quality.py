@@ -1,9 +1,9 @@
 """Seconds of training until a run is as good as the published ResNet-18, beside that network's own.
 
-The clock runs while `training.fit` does: training, validation, the choice of the best weights. The
+The clock runs while `loop.fit` does: training, validation, the choice of the best weights. The
 quality is reached at the first epoch from which on the weights chosen on validation pass both
-figures on test, to the end of the recipe. Test films choose nothing: the recipe ends by itself, and
-its whole time is told as well.
+figures on test, to the end of the recipe. Test images choose nothing: the recipe ends by itself,
+and its whole time is reported as well.
 """
 
 import time
@@ -13,14 +13,16 @@ from torch import nn
 from torchvision.models import resnet18
 
 from benchmarks import harness
-from stages.lib import resampling, training
-from stages.lib.model import Classifier, probabilities, standardise
+from chestflow.measures import resampling
+from chestflow.network.inference import probabilities, standardise
+from chestflow.network.model import Classifier
+from chestflow.training import batching, loop, strategies
 
 # The default settings, shorter: of 3, 4, 6 and 8 epochs the fewest with which each of the seeds 100
 # to 102 came within `min_delta` of its validation AUROC after 20; test was not looked at.
 RECIPE = {"epochs": 8, "patience": 8}
 QUALITY = {  # on test; what the ResNet-18 reaches at 28 pixels (Yang et al. 2023)
-    "films": {"auroc": 0.944, "accuracy": 0.854},
+    "images": {"auroc": 0.944, "accuracy": 0.854},
     "phantom": {"auroc": 0.94, "accuracy": 0.85},  # of our own making: nothing is published
 }
 RESNET = {"epochs": 100, "batch_size": 128, "lr": 0.001}  # MedMNIST's own recipe, with Adam
@@ -31,7 +33,7 @@ def measure(quick: bool) -> dict:
     seeds = range(1 if quick else 5)
     with harness.archive(quick) as (folder, about):
         splits = harness.read(folder)
-    wanted = QUALITY[about.origin]
+    wanted = QUALITY["phantom" if about.is_phantom else "images"]
     baseline = ResNet(splits["train"], 8 if quick else RESNET["batch_size"])
     runs, seconds = [], []
     for seed in seeds:
@@ -47,7 +49,7 @@ def measure(quick: bool) -> dict:
     factor = resnet["median"] / harness.summary(recipe)["median"]
     quality = resnet["median"] / harness.summary(reached)["median"] if all_reached else None
     return {
-        "films": about.caption(),
+        "images": about.caption,
         "n_test": len(splits["test"].labels),
         "wanted": wanted,
         "recipe": RECIPE,
@@ -82,17 +84,17 @@ def measure(quick: bool) -> dict:
     }
 
 
-def follow(splits: dict[str, training.Films], seed: int) -> list[dict]:
+def follow(splits: dict[str, batching.Samples], seed: int) -> list[dict]:
     """Train once; after each epoch, the seconds so far and the test scores of the weights that are
     best on validation so far. On all cores, as the ResNet; scoring test stops the clock."""
     torch.set_num_threads(harness.cores())
     start = time.perf_counter()
-    chosen = harness.params().settings_of("pneumonia").model_copy(update=RECIPE)
+    chosen = harness.settings().model_copy(update=RECIPE)
     torch.manual_seed(seed)
     model = Classifier(**chosen.architecture)
-    plan = training.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
+    plan = strategies.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
     epochs, seconds, scores = [], 0.0, {}
-    for row in training.fit(model, splits["train"], splits["val"], chosen, plan, seed):
+    for row in loop.fit(model, splits["train"], splits["val"], chosen, plan, seed):
         seconds += time.perf_counter() - start
         scores = score(model, splits["test"]) if row["improved"] else scores
         epochs.append({"seconds": seconds, "val_auroc": row["val_auroc"], **scores})
@@ -100,7 +102,7 @@ def follow(splits: dict[str, training.Films], seed: int) -> list[dict]:
     return epochs
 
 
-def score(model: Classifier, test: training.Films) -> dict[str, float]:
+def score(model: Classifier, test: batching.Samples) -> dict[str, float]:
     labels, positive = test.labels.numpy(), probabilities(model.eval(), test.images)
     return {
         "auroc": float(resampling.auroc(labels, positive)[0]),
@@ -122,14 +124,17 @@ def until(wanted: dict[str, float], epochs: list[dict]) -> dict:
 
 class ResNet:
     """MedMNIST's ResNet-18 for 28 pixels in training: a first convolution of 3 x 3 without stride
-    and no pooling behind it, so that so small a film is not shrunk at once. On all cores."""
+    and no pooling behind it, so that so small an image is not shrunk at once. On all cores."""
 
-    def __init__(self, films: training.Films, batch_size: int) -> None:
+    def __init__(self, images: batching.Samples, batch_size: int) -> None:
         self.model = resnet18(num_classes=2)
         self.model.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)
         self.model.maxpool = nn.Identity()
         self.weights = sum(p.numel() for p in self.model.parameters())
-        self.films, self.labels = standardise(films.images[:batch_size]), films.labels[:batch_size]
+        self.images, self.labels = (
+            standardise(images.images[:batch_size]),
+            images.labels[:batch_size],
+        )
         self.optimiser = torch.optim.Adam(self.model.parameters(), RESNET["lr"])
         self.step()  # warms up
 
@@ -138,7 +143,7 @@ class ResNet:
         torch.set_num_threads(harness.cores())
         start = time.perf_counter()
         self.optimiser.zero_grad()
-        nn.functional.cross_entropy(self.model(self.films), self.labels).backward()
+        nn.functional.cross_entropy(self.model(self.images), self.labels).backward()
         self.optimiser.step()
         return time.perf_counter() - start
 
@@ -162,9 +167,9 @@ def markdown(result: dict) -> list[str]:
     quality = result["resnet_to_quality"]
     times = "not to be set against" if quality is None else f"{quality:,.0f} times"
     head = ["seed", "seconds to quality", "epoch", "seconds of all epochs", "AUROC", "accuracy"]
-    origin = "our own figures" if "PHANTOM" in result["films"] else "the published figures"
+    origin = "our own figures" if "PHANTOM" in result["images"] else "the published figures"
     return [
-        f"{result['films']}, {result['n_test']} test films; quality: AUROC {wanted['auroc']} and"
+        f"{result['images']}, {result['n_test']} test images; quality: AUROC {wanted['auroc']} and"
         f" accuracy {wanted['accuracy']} on test ({origin}); {resnet['threads']} threads;"
         f" {result['recipe']['epochs']} epochs, the last two columns after them.",
         "",

@@ -1,46 +1,45 @@
-"""Stage: any finding makes a film positive; films and labels become arrays to map into memory."""
+"""Stage: any finding makes an image positive; write arrays that can be mapped into memory."""
 
 from pathlib import Path
 
 import numpy as np
 
-from stages.lib import archive as npz
-from stages.lib import command, data, figures, tables
-from stages.lib.parameters import Params, entry
+from chestflow.core import tables
+from chestflow.images import arrays, captions
+from chestflow.images.labelling import binary_labels
+from chestflow.parameters import reading, stage
+from chestflow.sources import archive as npz
 
 
-def binarize(dataset: str, params: Params, archive: Path, out: Path, metrics: Path, plot: Path):
-    declared, held = entry(params.datasets, dataset, "dataset"), npz.keys(archive)
-    origin = str(npz.read(archive, "origin")) if "origin" in held else "films"
-    side = npz.shape_of(archive, "train_images")[-1]
-    title = declared.title if side == 28 else f"{declared.title} ({side} pixels)"
-    about = data.About(title, origin, ("healthy", declared.positive))
-    splits = {name: binary_split(archive, name, f"{name}_masks" in held) for name in data.SPLITS}
-    data.write(out, about, splits)
+def binarize(dataset: str, datasets: Path, archive: Path, out: Path, metrics: Path) -> None:
+    declared, held = reading.dataset(datasets, dataset), npz.keys(archive)
+    origin = str(npz.read(archive, "origin")) if "origin" in held else "images"
+    splits = {name: binary_split(archive, name, f"{name}_masks" in held) for name in arrays.SPLITS}
+    arrays.write(out, origin, splits)
+    about = captions.of_folder(out, declared.title, declared.positive)
     counts = {name: class_counts(split.labels) for name, split in splits.items()}
     # Of the three splits, listed, DVC's table shows test alone: its scores stand beside the runs'.
     shown = {key: counts["test"][key] for key in ("n", "prevalence", "majority_accuracy")}
     listed = [{"split": name, **count} for name, count in counts.items()]
-    tables.write_json(metrics, {"data": about.caption(), **shown, "splits": listed})
-    figures.save(figures.class_counts(counts, about), plot)
-    print(f"binarize: {about.caption()}: " + ", ".join(f"{k} {len(v)}" for k, v in splits.items()))
+    tables.write_json(metrics, {**about.record(), **shown, "splits": listed})
+    print(f"binarize: {about.caption}: " + ", ".join(f"{k} {v['n']}" for k, v in counts.items()))
 
 
-def binary_split(archive: Path, name: str, has_masks: bool) -> data.Split:
+def binary_split(archive: Path, name: str, has_masks: bool) -> arrays.SplitInParts:
     """One split of a MedMNIST archive with binary labels, its images in parts that fit into memory;
     of a phantom also with its masks."""
     images, masks = (f"{name}_{field}" for field in ("images", "masks"))
     shape = npz.shape_of(archive, images)
     found = (part > 0 for part in npz.blocks(archive, masks))
-    return data.Split(
-        data.Parts(shape, np.uint8, npz.blocks(archive, images)),
-        data.binary_labels(npz.read(archive, f"{name}_labels")),
-        data.Parts(shape, bool, found) if has_masks else None,
+    return arrays.SplitInParts(
+        arrays.Parts(shape, np.uint8, npz.blocks(archive, images)),
+        binary_labels(npz.read(archive, f"{name}_labels")),
+        arrays.Parts(shape, bool, found) if has_masks else None,
     )
 
 
 def class_counts(labels: np.ndarray) -> dict[str, float]:
-    """How many films of each class, and what always naming the larger one would score."""
+    """How many images of each class, and what always naming the larger one would score."""
     n, positive = len(labels), int(labels.sum())
     return {
         "n": n,
@@ -52,4 +51,4 @@ def class_counts(labels: np.ndarray) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    command.run(binarize)
+    stage.run(binarize)

@@ -1,113 +1,142 @@
-"""Stage: set all runs side by side: scores, paired differences, latent spaces."""
+"""Stage: set all runs side by side: scores, paired differences, curves, latent spaces, labels."""
 
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
 
-from stages.lib import command, comparison, data, figures, model, resampling, runtime, tables
-from stages.lib.errors import UserError
-from stages.lib.parameters import Params
+from chestflow.core import tables
+from chestflow.measures import comparison as measures
+from chestflow.measures import resampling
+from chestflow.parameters import stage
+from chestflow.parameters.schema import Comparison, Evaluation
+from chestflow.wording import change, number, scored
+
+CURVES = ("roc", "precision_recall", "reliability")
 
 
 def compare(
-    params: Params,
-    films: Path,
-    weights: Path,
+    settings: Path,
     scores: Path,
-    separation: Path,
-    predictions: Path,
-    points: Path,
+    results: Path,
+    models: Path,
+    learning: Path,
     metrics: Path,
+    efficiency: Path,
     table: Path,
-    plots: Path,
+    curves: Path,
+    *,
+    seed: int,
+    comparison: Comparison,
+    evaluation: Evaluation,
 ) -> None:
-    """Paths of inputs are patterns that hold `{run}` or `{dataset}`."""
-    runs = params.comparison.runs
-    reports = {run: tables.read_json(command.at(scores, run=run)) for run in runs}
-    predicted = {run: tables.read_csv(command.at(predictions, run=run)) for run in runs}
-    answers = answer(params, predicted)
-    similar = {
-        name: similarities(params, name, films, weights) for name in params.comparison.spaces
-    }
+    declared = tables.read_json(settings)
+    # Folders may still hold files of runs that are no longer declared: they are not read.
+    reports = {run: tables.read_json(scores / f"{run}.json") for run in declared["runs"]}
+    answers = answer(comparison, results, evaluation.bootstrap, seed)
+    similar = [
+        {"space": name, **pair}
+        for name, runs in comparison.spaces.items()
+        for pair in similarities(runs, declared["runs"], results)
+    ]
+    points = label_efficiency(declared["curves"], learning)
     tables.write_json(metrics, summary(reports, answers, similar))
+    tables.write_json(efficiency, {"data": data_of(reports), "curves": points})
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(markdown(reports, answers))
-    figures.save(figures.run_scores(reports), plots / "scores.png")
-    figures.save(figures.differences(answers, figures.captions(reports)), plots / "differences.png")
-    for name, members in params.comparison.spaces.items():
-        about = data.read_about(command.at(films, dataset=dataset_of(params, members)))
-        shown = {run: tables.read_csv(command.at(points, run=run)) for run in members}
-        separations = {run: tables.read_json(command.at(separation, run=run)) for run in members}
-        starts = {run: params.runs[run].init for run in members}
-        figure = figures.latent_spaces(shown, separations, starts, similar[name], about)
-        figures.save(figure, plots / f"latent_{name}.png")
-    print(f"compare: {len(runs)} runs, {len(answers)} questions, {figures.captions(reports)}")
+    write_curves(curves, reports, declared["runs"], results, models)
+    tables.write_csv(curves / "label_efficiency.csv", points)
+    print(f"compare: {len(reports)} runs, {len(answers)} questions, {data_of(reports)}")
 
 
-def dataset_of(params: Params, runs: list[str]) -> str:
-    """The data set that runs have in common; films of two cannot be paired."""
-    datasets = {params.runs[run].dataset for run in runs}
-    if len(datasets) > 1:
-        raise UserError(
-            f"comparison: {' and '.join(runs)} are tested on {' and '.join(sorted(datasets))};"
-            " accepted: runs of one data set"
-        )
-    return datasets.pop()
+def data_of(reports: dict[str, dict]) -> str:
+    return " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
 
 
-def answer(params: Params, predicted: dict[str, dict]) -> list[dict]:
-    """One entry per question: paired differences on the same test films, p-values corrected for
+def answer(asked: Comparison, results: Path, resamples: int, seed: int) -> list[dict]:
+    """One entry per question: paired differences on the same test images, p-values corrected for
     the number of questions."""
-    answers = []
-    for question in params.comparison.questions:
+    answers: list[dict] = []
+    for question in asked.questions:
         pair = [question.run, question.against]
-        dataset_of(params, pair)
-        labels = np.array(predicted[question.run]["actual"])
-        counts = resampling.counts(len(labels), params.evaluation.bootstrap, params.seed)
-        a, b = (np.array(predicted[run]["probability"]) for run in pair)
-        differences = comparison.paired_difference(labels, a, b, counts)
-        answers.append({"run": pair[0], "against": pair[1], "n": len(labels), **differences})
-    for measure in ("auroc", "balanced_accuracy"):
-        corrected = comparison.holm([entry[measure]["p"] for entry in answers])
+        first, second = (tables.read_csv(results / run / "predictions.csv") for run in pair)
+        labels = np.array(first["actual"])
+        a, b = (np.array(predicted["probability"]) for predicted in (first, second))
+        counts = resampling.counts(len(labels), resamples, seed)
+        found = measures.paired_difference(labels, a, b, counts)
+        answers.append({"run": pair[0], "against": pair[1], "n": len(labels), **found})
+    for measure in ("auroc", "balanced_accuracy") if answers else ():
+        corrected = measures.holm([entry[measure]["p"] for entry in answers])
         for entry, p in zip(answers, corrected):
             entry[measure]["p_holm"] = p
     return answers
 
 
-def similarities(params: Params, space: str, films: Path, weights: Path) -> list[dict]:
-    """Linear CKA, on the test films, of every two encoders of a space and of their starts."""
-    runs = params.comparison.spaces[space]
-    test = data.read(command.at(films, dataset=dataset_of(params, runs)), "test")
-    starts = dict.fromkeys(params.runs[run].init for run in runs)
-    names = list(dict.fromkeys([*(start for start in starts if start != "scratch"), *runs]))
-    vectors = {name: embed(command.at(weights, run=name), test.images, params) for name in names}
+def similarities(runs: list[str], declared: dict[str, dict], results: Path) -> list[dict]:
+    """Linear CKA, on the test images, of every two encoders of a space and of their starts."""
+    found = {run: load_file(results / run / "embeddings.safetensors") for run in runs}
+    starts = {
+        declared[run]["init"]: held["start"] for run, held in found.items() if "start" in held
+    }
+    vectors = starts | {run: held["run"] for run, held in found.items()}
     return [
-        {"a": a, "b": b, "cka": comparison.linear_cka(vectors[a], vectors[b])}
-        for a, b in combinations(names, 2)
+        {"a": a, "b": b, "cka": measures.linear_cka(vectors[a], vectors[b])}
+        for a, b in combinations(vectors, 2)
     ]
 
 
-def embed(weights: Path, images: np.ndarray, params: Params) -> np.ndarray:
-    """Latent vectors of any model with the classifier's encoder, the autoencoder included."""
-    device, (tensors, about) = runtime.prepare(params.threads), model.read(weights)
-    network = model.Classifier(**about["architecture"])
-    model.load_encoder(network, tensors)
-    return model.embeddings(network.eval().to(device), images, device)
+def label_efficiency(declared: dict[str, dict], learning: Path) -> list[dict]:
+    """Mean, standard deviation and range over the seeds of each point of each curve."""
+    points = []
+    for name, curve in declared.items():
+        rows = tables.read_json(learning / f"{name}.json")["points"]
+        for labels in dict.fromkeys(row["labels"] for row in rows):
+            values = [row["auroc"] for row in rows if row["labels"] == labels]
+            points.append(
+                {
+                    "dataset": curve["dataset"],
+                    "start": f"{curve['init']}, {curve['strategy']}",
+                    "labels": labels,
+                    "seeds": len(values),
+                    "auroc": float(np.mean(values)),
+                    "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                    "lowest": min(values),
+                    "highest": max(values),
+                }
+            )
+    return points
 
 
-def summary(reports: dict[str, dict], answers: list[dict], similar: dict[str, list]) -> dict:
+def write_curves(
+    out: Path, reports: dict[str, dict], declared: dict[str, dict], results: Path, models: Path
+) -> None:
+    """The curves of all runs in one table per kind, so that DVC draws them in one panel."""
+    for kind in CURVES:
+        sources = {run: results / run / f"{kind}.csv" for run in declared}
+        tables.write_csv(out / f"{kind}.csv", together(sources, reports))
+    sources = {run: models / run / "history.csv" for run in declared}
+    tables.write_csv(out / "training.csv", together(sources, reports))
+
+
+def together(sources: dict[str, Path], reports: dict[str, dict]):
+    for run, path in sources.items():
+        for point, row in enumerate(tables.rows_of(tables.read_csv(path))):
+            yield {"run": run, "data": reports[run]["data"], "point": point, **row}
+
+
+def summary(reports: dict[str, dict], answers: list[dict], similar: list[dict]) -> dict:
     """Everything for the record; DVC's table lists the differences of AUROC."""
     kept = ("data", "n", "auroc", "balanced_accuracy", "accuracy", "majority_accuracy", "ci95")
     return {
-        "data": figures.captions(reports),
+        "data": data_of(reports),
         "auroc_difference": {
             f"{entry['run']}-{entry['against']}": entry["auroc"]["difference"] for entry in answers
         },
         "accuracy_not_above_majority": [r for r in reports if not beats_majority(reports[r])],
         "runs": [{"run": run} | {k: report[k] for k in kept} for run, report in reports.items()],
         "questions": answers,
-        "cka": [{"space": name, **pair} for name, pairs in similar.items() for pair in pairs],
+        "cka": similar,
     }
 
 
@@ -118,15 +147,15 @@ def beats_majority(report: dict) -> bool:
 def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
     """The tables of runs and of questions."""
     lines = [
-        "| run | test films | AUROC | balanced accuracy | accuracy | majority class | verdict |",
+        "| run | test images | AUROC | balanced accuracy | accuracy | majority class | verdict |",
         "|---|---|---|---|---|---|---|",
     ]
     for run, report in reports.items():
         verdict = "above" if beats_majority(report) else "**not above** the majority class"
-        cells = (tables.scored(report, key) for key in ("auroc", "balanced_accuracy", "accuracy"))
+        cells = (scored(report, key) for key in ("auroc", "balanced_accuracy", "accuracy"))
         lines.append(
             f"| {run} | {report['n']:,} of {report['data']} | {' | '.join(cells)}"
-            f" | {report['majority_accuracy']:.3f} | {verdict} |"
+            f" | {number(report['majority_accuracy'])} | {verdict} |"
         )
     lines += [
         "",
@@ -135,18 +164,18 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
     ]
     for entry in answers:
         cells = (
-            f"{tables.signed(entry[key])} | {entry[key]['p_holm']:.3f}"
+            f"{change(entry[key])} | {number(entry[key]['p_holm'])}"
             for key in ("auroc", "balanced_accuracy")
         )
         lines.append(
             f"| {entry['run']} - {entry['against']} | {entry['n']:,} | {' | '.join(cells)} |"
         )
     note = (
-        "Intervals: 95 %, bootstrap over the test films, of one training per run;"
-        " the spread over seeds is not in them."
+        "Intervals: 95 %, bootstrap over the test images, of one training per run;"
+        " they do not include the spread over seeds."
     )
     return "\n".join([*lines, "", note, ""])
 
 
 if __name__ == "__main__":
-    command.run(compare)
+    stage.run(compare)

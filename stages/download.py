@@ -1,4 +1,4 @@
-"""Stage: bring one dataset to its place, from a mirror, a cache or its home, or as a phantom."""
+"""Stage: fetch one data set from a mirror, a cache or its declared address, or draw its phantom."""
 
 import os
 from collections.abc import Iterator
@@ -8,19 +8,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from stages.lib import archive, command, fetching, phantom
-from stages.lib.errors import UserError
-from stages.lib.parameters import File, Params, Phantom, entry
+from chestflow.core.errors import UserError
+from chestflow.parameters import reading, stage
+from chestflow.parameters.schema import File, Phantom
+from chestflow.sources import archive, fetching, phantom
 
 
-def download(dataset: str, params: Params, out: Path) -> None:
-    declared = entry(params.datasets, dataset, "dataset")
-    if params.source == "phantom":
-        invent(dataset, declared.phantom, out, params.pixels)
+def download(dataset: str, datasets: Path, out: Path, *, source: str, pixels: int) -> None:
+    declared = reading.dataset(datasets, dataset)
+    if source == "phantom":
+        invent(dataset, declared.phantom, out, pixels)
     else:
-        obtain(dataset, declared.file(params.pixels), out)
+        obtain(dataset, declared.file(pixels), out)
     try:
-        archive.check(out, declared.findings, params.pixels)
+        archive.check(out, declared.findings, pixels)
     except UserError:
         out.unlink()
         raise
@@ -30,27 +31,27 @@ def invent(dataset: str, declared: Phantom, out: Path, size: int = 28) -> None:
     """Draw a phantom, marked as such inside the archive, where every later stage can read it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent) as folder:
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for split, n in declared.sizes().items():
-            labels, films = phantom.draw(dataset, split, n, declared.seed, size)
+            labels, drawn = phantom.draw(dataset, split, n, declared.seed, size)
             try:
-                images, masks = spool(films, (n, size, size), Path(folder) / split)
+                images, masks = spool(drawn, (n, size, size), Path(folder) / split)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(out)) from error
             parts = {"images": images, "labels": labels, "masks": masks}
             arrays |= {f"{split}_{part}": array for part, array in parts.items()}
         archive.write(out, arrays | {"origin": np.array("phantom")})
-    print(f"download: {out} is a PHANTOM: synthetic films, whose figures say nothing of patients")
+    print(f"download: {out} is a PHANTOM: synthetic images that say nothing about patients")
 
 
-def spool(films: Iterator, shape: tuple[int, int, int], folder: Path) -> list[np.memmap]:
+def spool(images: Iterator, shape: tuple[int, int, int], folder: Path) -> list[np.memmap]:
     """Images and masks, which are drawn together but lie one after the other in an archive, in two
     files mapped into memory: at 224 pixels they are gigabytes."""
     folder.mkdir()
     places = {folder / "images": np.uint8, folder / "masks": np.uint16}
     with ExitStack() as stack:
         files = [stack.enter_context(place.open("wb")) for place in places]
-        for arrays in films:
+        for arrays in images:
             for file, array in zip(files, arrays, strict=True):
                 file.write(np.ascontiguousarray(array).data)
     return [np.memmap(place, dtype, "r", shape=shape) for place, dtype in places.items()]
@@ -80,4 +81,4 @@ def sources(url: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    command.run(download)
+    stage.run(download)

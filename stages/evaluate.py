@@ -1,75 +1,177 @@
-"""Stage: score one run on its test films, once, with the threshold chosen on validation."""
+"""Stage: score a run on its test images, once, explain its decisions with GradCAM, and measure its
+latent space. Writes numbers only: stage `draw` makes figures of them."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.metrics import precision_recall_curve, roc_curve
+from safetensors.numpy import save_file
 
-from stages.lib import command, data, figures, model, runtime, scores, tables, training
-from stages.lib.parameters import Params
+from chestflow.core import tables
+from chestflow.core.history import kept_epoch
+from chestflow.images import arrays, captions
+from chestflow.measures import latent as space
+from chestflow.measures import maps, resampling, scores
+from chestflow.network import checkpoint, device, inference, model
+from chestflow.network import gradcam as cam
+from chestflow.parameters import reading, stage
+from chestflow.parameters.schema import Evaluation, GradCAM, Latent
 
 
 def evaluate(
     run: str,
-    params: Params,
-    films: Path,
-    weights: Path,
-    drawn: Path,
-    history: Path,
+    dataset: str,
+    datasets: Path,
+    images: Path,
+    trained: Path,
+    init: Path,
     metrics: Path,
-    plots: Path,
+    out: Path,
+    *,
+    seed: int,
+    threads: int,
+    evaluation: Evaluation,
+    gradcam: GradCAM,
+    latent: Latent,
 ) -> None:
-    device, about = runtime.prepare(params.threads), data.read_about(films)
-    classifier = model.load_classifier(weights).to(device)
-    test, val = data.read(films, "test"), data.read(films, "val")
-    val = val[np.array(tables.read_json(drawn)["val"])]
-    probability, val_probability = (
-        model.probabilities(classifier, torch.from_numpy(split.images).to(device))
-        for split in (test, val)
-    )
-    threshold = scores.best_threshold(val.labels, val_probability)
-    calibration = scores.calibration(val.labels, val_probability)
-    report = scores.report(
-        test.labels, probability, threshold, calibration, params.evaluation.bootstrap, params.seed
-    )
-    epochs = tables.read_csv(history)
-    trained = training_record(epochs) | {"parameters": model.n_parameters(classifier)}
-    tables.write_json(metrics, {"data": about.caption(), **report, **trained})
-    curves = write_curves(plots, test.labels, probability, threshold)
-    panels = figures.evaluation(report, curves, test.labels, probability, about, run)
-    figures.save(panels, plots / "evaluation.png")
-    figures.save(figures.history(epochs, about, run), plots / "history.png")
-    print(f"evaluate: {run}: {figures.headline(report)}, {about.caption()}")
+    """metrics: a pattern that holds `{kind}`: what is measured."""
+    declared, here = reading.dataset(datasets, dataset), device.prepare(threads)
+    about = captions.of_folder(images, declared.title, declared.positive)
+    network = checkpoint.load_classifier(trained).to(here)
+    splits = labelled(images, trained / "drawn.json")
+    subject = Trained(network, splits, here, evaluation.bootstrap, seed)
+    before = checkpoint.load_start(init)
+    found = {
+        "runs": score(subject, out) | training_record(trained / "history.csv", network),
+        "gradcam": explain(subject, gradcam, out),
+        "latent": embed(subject, before, about, latent, out),
+    }
+    for kind, values in found.items():
+        tables.write_json(stage.at(metrics, kind=kind), about.record() | values)
+    auroc, accuracy = (found["runs"][key] for key in ("auroc", "accuracy"))
+    print(f"evaluate: {run}: AUROC {auroc:.3f}, accuracy {accuracy:.3f}, {about.caption}")
 
 
-def training_record(epochs: dict[str, list]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Trained:
+    """A trained run, and what it is measured with."""
+
+    network: model.Classifier
+    splits: dict[str, arrays.Split]  # train and val: the labelled images that training saw
+    device: torch.device
+    resamples: int
+    seed: int
+
+    def probabilities(self, split: str) -> np.ndarray:
+        images = torch.from_numpy(self.splits[split].images).to(self.device)
+        return inference.probabilities(self.network, images)
+
+    def vectors(self, split: str) -> np.ndarray:
+        return inference.embeddings(self.network, self.splits[split].images, self.device)
+
+
+def labelled(images: Path, drawn: Path) -> dict[str, arrays.Split]:
+    """All test images, and those of train and val whose labels the run has seen."""
+    splits = {name: arrays.read(images, name) for name in arrays.SPLITS}
+    index = {name: np.array(found) for name, found in tables.read_json(drawn).items()}
+    return splits | {name: splits[name][found] for name, found in index.items()}
+
+
+def training_record(history: Path, network: model.Classifier) -> dict[str, float]:
     """Validation scores of the weights that were kept, and, where it was timed, how many seconds
     the training took."""
-    best = training.kept(epochs["improved"])
-    scores = {name: epochs[name][best] for name in ("val_auroc", "val_loss")}
-    return scores | ({"train_seconds": epochs["seconds"][-1]} if "seconds" in epochs else {})
+    epochs = tables.read_csv(history)
+    best = kept_epoch(epochs["improved"])
+    found = {name: epochs[name][best] for name in ("val_auroc", "val_loss")}
+    found |= {"train_seconds": epochs["seconds"][-1]} if "seconds" in epochs else {}
+    return found | {"parameters": model.n_parameters(network)}
 
 
-def write_curves(
-    plots: Path, labels: np.ndarray, probability: np.ndarray, threshold: float
+# ------------------------------------------------------------------------------------- scores
+
+
+def score(run: Trained, out: Path) -> dict:
+    """All scores on test; threshold and calibration are fitted on validation."""
+    labels, probability = run.splits["test"].labels, run.probabilities("test")
+    val_labels, val_probability = run.splits["val"].labels, run.probabilities("val")
+    threshold = scores.best_threshold(val_labels, val_probability)
+    platt = scores.calibration(val_labels, val_probability)
+    for name, rows in scores.curves(labels, probability).items():
+        tables.write_csv(out / f"{name}.csv", rows)
+    return scores.report(labels, probability, threshold, platt, run.resamples, run.seed)
+
+
+# ------------------------------------------------------------------------------------- GradCAM
+
+
+def explain(run: Trained, wanted: GradCAM, out: Path) -> dict:
+    """Scores of the GradCAM maps of all test images; writes a few as examples."""
+    test = run.splits["test"]
+    images = torch.from_numpy(test.images).to(run.device)
+    random = cam.reinitialised(run.network, run.seed)
+
+    def maps_by_block() -> Iterator[tuple]:
+        for block in arrays.blocks(images):
+            networks = run.network, random
+            both = (cam.grad_cams(n, wanted.layer, images[block], target=1) for n in networks)
+            yield *both, None if test.masks is None else test.masks[block]
+
+    probability = run.probabilities("test")
+    shown = maps.examples(test.labels, probability, wanted.images, run.seed)
+    found = [cam.grad_cams(run.network, wanted.layer, images[shown], target) for target in (0, 1)]
+    write_examples(out, test[shown], probability[shown], np.stack(found))
+    return maps.report(maps.score(maps_by_block()), run.resamples, run.seed)
+
+
+def write_examples(out: Path, split: arrays.Split, probability: np.ndarray, found: np.ndarray):
+    """What the figure of GradCAM is drawn from: images and maps (class, image, H, W)."""
+    kept = {"images": split.images, "labels": split.labels, "probability": probability}
+    kept |= {"maps": found} | ({} if split.masks is None else {"masks": split.masks})
+    kept = {name: np.ascontiguousarray(values) for name, values in kept.items()}
+    save_file(kept, out / "examples.safetensors")
+
+
+# -------------------------------------------------------------------------------- latent space
+
+
+def embed(
+    run: Trained, start: model.Classifier | None, about: captions.About, wanted: Latent, out: Path
 ) -> dict:
-    """The points of every curve as tables that DVC can draw and compare; returns them."""
-    false, true, _ = roc_curve(labels, probability)
-    precision, recall, _ = precision_recall_curve(labels, probability)
-    curves = {
-        "roc": [{"false_positive_rate": x, "true_positive_rate": y} for x, y in zip(false, true)],
-        "precision_recall": [{"recall": x, "precision": y} for x, y in zip(recall, precision)],
-        "reliability": scores.reliability(labels, probability),
-        "predictions": [
-            {"film": i, "actual": int(y), "predicted": int(p >= 0.5), "probability": float(p)}
-            for i, (y, p) in enumerate(zip(labels, probability))
-        ],
-    }
-    for name, rows in curves.items():
-        tables.write_csv(plots / f"{name}.csv", rows)
-    return curves
+    """How well the classes separate in the latent space; writes the test images' vectors, those of
+    the start's encoder beside them, and their projections."""
+    train, test = run.splits["train"], run.splits["test"]
+    known, vectors = run.vectors("train"), run.vectors("test")
+    starting = {}
+    if start:
+        starting["start"] = inference.embeddings(start.to(run.device), test.images, run.device)
+    save_file({"run": vectors, **starting}, out / "embeddings.safetensors")
+    counts = resampling.counts(len(test), run.resamples, run.seed)
+    separation = space.separation(
+        (known, train.labels), (vectors, test.labels), wanted.neighbours, counts
+    )
+    explained = write_points(out, vectors, test.labels, about, wanted, run.seed)
+    return {"n": len(test), "variance_explained": explained, **separation}
+
+
+def write_points(
+    out: Path, vectors: np.ndarray, labels: np.ndarray, about: captions.About, latent, seed: int
+) -> list[float]:
+    """PCA and t-SNE of some test images, one line per image; returns the share of the variance that
+    each of the two principal components holds."""
+    shown = np.sort(np.random.default_rng(seed).permutation(len(labels))[: latent.images])
+    components, explained = space.pca(vectors[shown])
+    spread = space.tsne(vectors[shown], latent.perplexity, seed)
+    rows = (
+        {"image": int(i), "class": about.classes[labels[i]]}
+        | {"pca_1": float(p[0]), "pca_2": float(p[1])}
+        | {"tsne_1": float(t[0]), "tsne_2": float(t[1])}
+        for i, p, t in zip(shown, components, spread)
+    )
+    tables.write_csv(out / "latent.csv", rows)
+    return explained.tolist()
 
 
 if __name__ == "__main__":
-    command.run(evaluate)
+    stage.run(evaluate)

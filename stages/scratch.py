@@ -4,13 +4,13 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
-from stages.lib import command
+from chestflow.parameters import stage
 
 
 def scratch(out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({}, out)
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({}, out / "model.safetensors")
 
 
 if __name__ == "__main__":
-    command.run(scratch)
+    stage.run(scratch)

@@ -1,59 +1,61 @@
-"""Stage: train one run's classifier from its start, and keep the weights best on validation."""
+"""Stage: train one run's classifier from its start; keep the weights that validation chooses."""
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from torchinfo import summary
 from tqdm import tqdm
 
-from stages.lib import command, data, distributed, launch, model, runtime, tables, training
-from stages.lib.parameters import Params, Run, Settings, entry
+from chestflow.core import tables
+from chestflow.core.history import kept_epoch
+from chestflow.images import arrays, captions, labelling
+from chestflow.network import checkpoint, device, model
+from chestflow.parameters import reading, stage
+from chestflow.parameters.schema import Settings, Training
+from chestflow.training import launch, loop, strategies
+from chestflow.training.batching import Samples
+from chestflow.training.processes import group
 
 
-def train(
-    run: str,
-    params: Params,
-    films: Path,
-    init: Path,
-    weights: Path,
-    drawn: Path,
-    history: Path,
-    architecture: Path,
-) -> None:
-    chosen, settings = entry(params.runs, run, "run"), params.settings_of(run)
-    splits = {name: data.read(films, name) for name in ("train", "val")}
-    index = draw_labels(splits, run, chosen, params.seed)
-    device = runtime.prepare(params.threads, params.seed)
-    network = build(settings, init, side=splits["train"].images.shape[-1]).to(device)
-    labelled = [training.Films.to(device, splits[name][index[name]]) for name in index]
-    plan = training.phases(
-        chosen.strategy, settings.blocks, settings.lr, chosen.lr_factor, chosen.layer_decay
-    )
-    epochs = training.fit(network, *labelled, settings, plan, params.seed)
-    if distributed.group().rank > 0:
+def train(settings: Path, images: Path, init: Path, out: Path) -> None:
+    """In as many processes as the settings ask for."""
+    processes = reading.training(settings).processes
+    launch.spread("train", processes, train_together, settings, images, init, out)
+
+
+def train_together(settings: Path, images: Path, init: Path, out: Path) -> None:
+    run = reading.training(settings)
+    splits = {name: arrays.read(images, name) for name in ("train", "val")}
+    index, side = draw_labels(splits, run), splits["train"].images.shape[-1]
+    here = device.prepare(run.threads, run.seed)
+    network = build(run, init, side).to(here)
+    shown, watched = (Samples.to(here, splits[name][index[name]]) for name in ("train", "val"))
+    plan = strategies.phases(run.strategy, run.blocks, run.lr, run.lr_factor, run.layer_decay)
+    epochs = loop.fit(network, shown, watched, run, plan, run.seed)
+    if group().rank > 0:
         deque(epochs, maxlen=0)  # of several processes, the first writes and speaks for all
         return
-    describe(network, splits["train"].images.shape[-1], architecture)
-    caption = data.read_about(films).caption()
-    print(f"train: {run}: {model.n_parameters(network):,} weights, {device}, {caption}")
-    epochs = timed(epochs) if params.timing else epochs
-    tables.write_csv(history, progress(epochs, len(plan) * settings.epochs, run))
-    print(f"train: {run}: {kept(history)}, {caption}")
-    model.save(
-        weights, network, {"run": run, "data": caption, "architecture": settings.architecture}
-    )
-    drawn.write_text(json.dumps({name: i.tolist() for name, i in index.items()}) + "\n")
+    about = captions.marked(run.dataset, arrays.origin(images))
+    describe(network, side, out)
+    print(f"train: {run.name}: {model.n_parameters(network):,} parameters, {here}, {about}")
+    epochs, history = timed(epochs) if run.timing else epochs, out / "history.csv"
+    tables.write_csv(history, progress(epochs, len(plan) * run.epochs, run.name))
+    print(f"train: {run.name}: {kept(history)}, {about}")
+    data = {"dataset": run.dataset, "origin": arrays.origin(images), "side": side}
+    checkpoint.save(out, network, {"run": run.name, **data, "architecture": run.architecture})
+    tables.write_json(out / "drawn.json", {name: found.tolist() for name, found in index.items()})
 
 
-def draw_labels(splits: dict[str, data.Split], run: str, chosen: Run, seed: int) -> dict:
-    """Indices of the labelled films that the run may see, by split."""
-    key = f"runs.{run}"
+def draw_labels(splits: dict[str, arrays.Split], run: Training) -> dict[str, np.ndarray]:
+    """Indices of the labelled images that the run may see, by split."""
+    key = f"runs.{run.name}"
+    train, val = splits["train"].labels, splits["val"].labels
     return {
-        "train": data.draw(splits["train"].labels, chosen.labels, seed, f"{key}.labels"),
-        "val": data.draw(splits["val"].labels, chosen.val_labels, seed, f"{key}.val_labels"),
+        "train": labelling.draw(train, run.labels, run.seed, f"{key}.labels"),
+        "val": labelling.draw(val, run.val_labels, run.seed, f"{key}.val_labels"),
     }
 
 
@@ -61,14 +63,26 @@ def build(settings: Settings, init: Path, side: int) -> model.Classifier:
     """A new classifier whose encoder is carried over from the start, if that holds one."""
     model.check_side(settings.blocks, side)
     network = model.Classifier(**settings.architecture)
-    model.load_encoder(network, model.read(init)[0])
+    checkpoint.load_encoder(network, checkpoint.read(init)[0])
     return network
 
 
-def describe(network: model.Classifier, side: int, path: Path) -> None:
-    table = summary(network, (1, 1, side, side), verbose=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{network}\n\n{table}\n")
+def describe(network: model.Classifier, side: int, folder: Path) -> None:
+    """The layers as torchinfo's table, for people, and as data, for the report."""
+    found = summary(network, (1, 1, side, side), verbose=0)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "architecture.txt").write_text(f"{network}\n\n{found}\n")
+    layers = [
+        {
+            "kind": layer.class_name,
+            "depth": layer.depth,
+            "shape": layer.output_size[1:],
+            "parameters": layer.num_params if layer.is_leaf_layer else 0,
+        }
+        for layer in found.summary_list
+        if layer.depth
+    ]
+    tables.write_exact_json(folder / "architecture.json", {"layers": layers})
 
 
 def timed(epochs: Iterator[dict]) -> Iterator[dict]:
@@ -89,7 +103,7 @@ def progress(epochs: Iterator[dict], most: int, run: str) -> Iterator[dict]:
 def kept(history: Path) -> str:
     """Which epoch's weights were kept, in words."""
     rows = tables.read_csv(history)
-    best = training.kept(rows["improved"])
+    best = kept_epoch(rows["improved"])
     return (
         f"kept epoch {rows['epoch'][best]:.0f} of {len(rows['epoch'])},"
         f" validation AUROC {rows['val_auroc'][best]:.3f}"
@@ -97,4 +111,4 @@ def kept(history: Path) -> str:
 
 
 if __name__ == "__main__":
-    command.run(launch.spread(train))
+    stage.run(train)

@@ -1,4 +1,4 @@
-"""A headless Chromium, spoken to over two pipes in its DevTools protocol; nothing else to install.
+"""Drive a headless Chromium over two pipes with the DevTools protocol; nothing else to install.
 
 https://chromedevtools.github.io/devtools-protocol/
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-# A page at test calls nobody, and neither does the browser itself.
+# Neither the page under test nor the browser itself may contact the network.
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -27,7 +27,7 @@ FLAGS = [
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 ]
-SECONDS = 60  # that an answer may take
+SECONDS = 60  # to wait for an answer
 
 
 class Page:
@@ -90,15 +90,15 @@ class Page:
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
 
     def sent(self, *methods: str) -> list[dict]:
-        """What has been sent of some kinds of event."""
+        """The parameters of all events of the given kinds so far."""
         return [event["params"] for event in self.events if event.get("method") in methods]
 
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Page]:
-    """Start Chromium with a profile of its own in an empty folder, and end it in any case."""
+    """Start Chromium with its own profile in an empty folder, and end it in any case."""
     (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()
-    shell = f'exec "$0" "$@" 3<&{in_read} 4>&{out_write}'  # the pipes that DevTools speaks on
+    shell = f'exec "$0" "$@" 3<&{in_read} 4>&{out_write}'  # the pipes that DevTools uses
     process = subprocess.Popen(
         ["bash", "-c", shell, PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
         pass_fds=(in_read, out_write),

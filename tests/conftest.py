@@ -10,7 +10,10 @@ import torch
 import yaml
 
 from benchmarks import orchestration
-from stages.lib import data, parameters, phantom
+from chestflow.images import arrays
+from chestflow.parameters import reading, schema
+from chestflow.sources import phantom
+from stages.configure import settings_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,18 +24,19 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def splits() -> dict[str, data.Split]:
+def splits() -> dict[str, arrays.Split]:
     """A small PneumoniaMNIST phantom with binary labels and masks."""
     sizes = {"train": 300, "val": 150, "test": 200}
-    arrays = phantom.archive("pneumoniamnist", sizes, seed=0)
-    return {name: data.split_of(arrays, name) for name in data.SPLITS}
+    drawn = phantom.archive("pneumoniamnist", sizes, seed=0)
+    return {name: arrays.split_of(drawn, name) for name in arrays.SPLITS}
 
 
 @pytest.fixture(scope="session")
-def settings() -> Callable[..., parameters.Settings]:
-    """The default settings of a training, with changes."""
-    defaults = parameters.load(ROOT / "params.yaml").defaults.model_dump()
-    return lambda **changes: parameters.Settings(**defaults | changes)
+def settings() -> Callable[..., schema.Training]:
+    """The complete settings of a training: the defaults, with changes."""
+    declared = reading.params(ROOT / "params.yaml")
+    defaults = settings_of(declared, "unfrozen", subject="pneumonia")
+    return lambda **changes: schema.Training(**defaults | changes)
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import yaml
 
+from chestflow.images import arrays
+from chestflow.parameters import reading
+from stages.configure import configure
 from stages.evaluate import evaluate
-from stages.lib import data, parameters
 from stages.pretrain import pretrain
+from stages.reconstruct import reconstruct
 from stages.scratch import scratch
 from stages.train import train
 
 ROOT = Path(__file__).parents[1]
-ABOUT = data.About("PneumoniaMNIST", "phantom", ("healthy", "pneumonia"))
+DATASET = "pneumoniamnist"
+DATASETS = ROOT / "datasets.yaml"
 
 
 def build(folder: Path, params: dict, splits: dict, with_autoencoder: bool = True) -> Path:
@@ -23,31 +27,77 @@ def build(folder: Path, params: dict, splits: dict, with_autoencoder: bool = Tru
     longer = {"epochs": 8, "patience": 8}
     params = params | longer | {"autoencoder": params["autoencoder"] | longer}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    checked = parameters.load(folder / "params.yaml")
-    films, models, plots = (folder / name for name in ("data/binary", "models", "plots"))
-    films = films / "pneumoniamnist"
-    data.write(films, ABOUT, splits)
-    scratch(models / "scratch/model.safetensors")
-    weights, drawn = models / "pneumonia/model.safetensors", models / "pneumonia/drawn.json"
-    history, architecture = plots / "pneumonia/history.csv", plots / "pneumonia/architecture.txt"
-    weights.parent.mkdir()
-    start = models / "scratch/model.safetensors"
-    train("pneumonia", checked, films, start, weights, drawn, history, architecture)
-    report = folder / "metrics/pneumonia.json"
-    evaluate("pneumonia", checked, films, weights, drawn, history, report, plots / "pneumonia")
-    if not with_autoencoder:
-        return folder
-    known = models / "autoencoder/model.safetensors"
-    record = [plots / "autoencoder/history.csv", folder / "metrics/autoencoder.json"]
-    pretrain(checked, films, known, *record, plots / "autoencoder/reconstructions.png")
+    (folder / "datasets.yaml").write_text(DATASETS.read_text())
+    arrays.write(folder / "data/binary" / DATASET, "phantom", splits)
+    configure("pneumonia", folder / "params.yaml", DATASETS, folder / "data/settings")
+    scratch(folder / "models/scratch")
+    train_run(folder)
+    evaluate_run(folder)
+    if with_autoencoder:
+        pretrain_autoencoder(folder)
     return folder
 
 
+def train_run(folder: Path, run: str = "pneumonia", start: str = "scratch") -> None:
+    """Stage `train` on the files of a folder."""
+    train(
+        folder / f"data/settings/runs/{run}.json",
+        folder / "data/binary" / DATASET,
+        folder / "models" / start,
+        folder / "models" / run,
+    )
+
+
+def evaluate_run(folder: Path, run: str = "pneumonia", start: str = "scratch") -> None:
+    """Stage `evaluate`, likewise."""
+    params = reading.params(folder / "params.yaml")
+    evaluate(
+        run,
+        DATASET,
+        folder / "datasets.yaml",
+        folder / "data/binary" / DATASET,
+        folder / "models" / run,
+        folder / "models" / start,
+        folder / "metrics/{kind}" / f"{run}.json",
+        folder / f"data/results/{run}",
+        seed=0,
+        threads=1,
+        evaluation=params.evaluation,
+        gradcam=params.gradcam,
+        latent=params.latent,
+    )
+
+
+def pretrain_autoencoder(folder: Path) -> None:
+    """Stage `pretrain`, likewise, on the images of the one data set there is."""
+    pretrain(
+        DATASET,
+        folder / "data/settings/autoencoder.json",
+        folder / "data/binary" / DATASET,
+        folder / "models/autoencoder",
+    )
+
+
+def reconstruct_images(folder: Path) -> None:
+    """Stage `reconstruct`, likewise."""
+    reconstruct(
+        DATASET,
+        folder / "datasets.yaml",
+        folder / "data/binary" / DATASET,
+        folder / "models/autoencoder",
+        folder / "metrics/autoencoder.json",
+        folder / "data/results/autoencoder/examples.safetensors",
+        seed=0,
+        threads=1,
+        evaluation=reading.params(folder / "params.yaml").evaluation,
+    )
+
+
 def call(folder: Path, *words: object) -> subprocess.CompletedProcess:
-    """`python -m stages.<words>` in a folder, as from the repository's root."""
+    """`chestflow <words>` in a folder, as from the repository's root."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", *map(str, words)],
+        [sys.executable, "-m", "chestflow", *map(str, words)],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Augmented films stay films: each is changed by itself, a little, and the same for a seed."""
+"""Augmentation changes each image independently, only a little, and reproducibly."""
 
 import math
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from stages.lib import augmentation
-from stages.lib.model import standardise
+from chestflow import augmentation
+from chestflow.network.inference import standardise
 
 STEPS = tuple(augmentation.STEPS)
 RANGES = (
@@ -29,7 +29,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 @pytest.fixture(scope="module")
-def films(splits) -> torch.Tensor:
+def images(splits) -> torch.Tensor:
     return standardise(torch.from_numpy(splits["train"].images[:40]))
 
 
@@ -44,83 +44,81 @@ def only(monkeypatch):
     return set_ranges
 
 
-def test_shape_and_range(films):
-    augmented = augmentation.augment(films, STEPS, seeded())
-    assert augmented.shape == films.shape and augmented.dtype == films.dtype
+def test_shape_and_range(images):
+    augmented = augmentation.augment(images, STEPS, seeded())
+    assert augmented.shape == images.shape and augmented.dtype == images.dtype
     assert augmented.isfinite().all()
     furthest = math.exp(augmentation.CONTRAST) + augmentation.BRIGHTNESS
-    assert augmentation.augment(films, ["move", "expose"], seeded()).abs().max() <= furthest
+    assert augmentation.augment(images, ["move", "expose"], seeded()).abs().max() <= furthest
 
 
-def test_steps_are_taken_in_their_order_and_none_changes_nothing(films):
-    assert augmentation.augment(films, [], seeded()) is films
+def test_steps_run_in_the_given_order_and_no_steps_change_nothing(images):
+    assert augmentation.augment(images, [], seeded()) is images
     generator = seeded()
-    moved = augmentation.move(films, generator)
+    moved = augmentation.move(images, generator)
     both = augmentation.expose(moved, generator)
-    assert torch.equal(augmentation.augment(films, ["move", "expose"], seeded()), both)
+    assert torch.equal(augmentation.augment(images, ["move", "expose"], seeded()), both)
 
 
-def test_sharpening_is_the_blurred_film_at_one_end_and_adds_as_much_at_the_other(
-    films, monkeypatch
-):
-    """Against SciPy's binomial filter, which is torch's only up to rounding."""
+def test_sharpening_ranges_from_the_blurred_image_to_the_opposite(images, monkeypatch):
+    """Against SciPy's binomial filter, up to rounding."""
     blurred = ndimage.convolve(
-        films[:, 0].numpy(), np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1])[None] / 256, mode="nearest"
+        images[:, 0].numpy(), np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1])[None] / 256, mode="nearest"
     )
-    for amount, expected in ((-1.0, blurred), (1.0, 2 * films[:, 0].numpy() - blurred)):
+    for amount, expected in ((-1.0, blurred), (1.0, 2 * images[:, 0].numpy() - blurred)):
         monkeypatch.setattr(augmentation, "_uniform", lambda n, *_, a=amount: torch.full((n,), a))
-        found = augmentation.sharpen(films, seeded())[:, 0].numpy()
+        found = augmentation.sharpen(images, seeded())[:, 0].numpy()
         assert found[:, 2:-2, 2:-2] == pytest.approx(expected[:, 2:-2, 2:-2], abs=1e-5)
         assert np.abs(found - expected).max() < 0.2  # two passes repeat the border twice
 
 
-def test_it_stays_the_same_chest(films):
+def test_an_augmented_image_still_shows_the_same_chest(images):
     for steps, least in ((["move", "expose"], 0.7), (["reframe", "sharpen", "expose"], 0.6)):
-        augmented = augmentation.augment(films, steps, seeded())
-        pairs = zip(films.flatten(1), augmented.flatten(1), strict=True)
+        augmented = augmentation.augment(images, steps, seeded())
+        pairs = zip(images.flatten(1), augmented.flatten(1), strict=True)
         alike = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
         assert alike.median() > least and alike.max() < 0.9999
 
 
-def test_films_given_stay_as_they_are(films):
-    before = films.clone()
-    augmentation.augment(films, STEPS, seeded())
-    assert torch.equal(films, before)
+def test_the_input_images_are_not_modified(images):
+    before = images.clone()
+    augmentation.augment(images, STEPS, seeded())
+    assert torch.equal(images, before)
 
 
-def test_same_generator_same_films(films):
-    one, two, other = (augmentation.augment(films, STEPS, seeded(seed)) for seed in (0, 0, 1))
+def test_same_generator_same_images(images):
+    one, two, other = (augmentation.augment(images, STEPS, seeded(seed)) for seed in (0, 0, 1))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
 
 
-def test_a_generator_goes_on(films):
+def test_the_generator_advances_between_calls(images):
     generator = seeded()
-    one, two = (augmentation.augment(films, STEPS, generator) for _ in range(2))
+    one, two = (augmentation.augment(images, STEPS, generator) for _ in range(2))
     assert not torch.equal(one, two)
 
 
 @pytest.mark.parametrize("change", augmentation.STEPS.values())
-def test_each_film_is_changed_by_itself(films, change):
-    twins = films[:1].repeat(8, 1, 1, 1)
+def test_each_image_is_changed_independently(images, change):
+    twins = images[:1].repeat(8, 1, 1, 1)
     changed = change(twins, seeded()).flatten(1)
     assert torch.cdist(changed, changed).fill_diagonal_(1).min() > 0.01
 
 
-def test_ranges_of_nothing_change_nothing(films, only):
+def test_zero_ranges_change_nothing(images, only):
     only()
-    augmented = augmentation.augment(films, STEPS, seeded())
-    assert augmented.numpy() == pytest.approx(films.numpy(), abs=1e-4)
+    augmented = augmentation.augment(images, STEPS, seeded())
+    assert augmented.numpy() == pytest.approx(images.numpy(), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_every_range_changes_something(films, only, name):
+def test_every_range_changes_something(images, only, name):
     only(**{name: getattr(augmentation, name)})
-    assert (augmentation.augment(films, STEPS, seeded()) - films).abs().mean() > 0.01
+    assert (augmentation.augment(images, STEPS, seeded()) - images).abs().mean() > 0.01
 
 
-def test_border_repeats_where_a_film_is_shifted(only):
-    """White films stay white: nothing black comes in."""
+def test_the_border_is_repeated_where_an_image_is_shifted(only):
+    """White images stay white: nothing black comes in."""
     only(SHIFT=augmentation.SHIFT, ROTATION=augmentation.ROTATION, SCALE=augmentation.SCALE)
     white = torch.ones(5, 1, 28, 28)
     assert augmentation.move(white, seeded()).numpy() == pytest.approx(white.numpy(), abs=1e-5)
@@ -139,7 +137,7 @@ def test_reframing_stretches(only):
     assert shown.sum((1, 2)).numpy() == pytest.approx(disc[0].sum().item(), rel=0.03)
 
 
-def test_shift_has_its_reach(only):
+def test_shifts_stay_within_their_range(only):
     """A bright dot moves, but no further than SHIFT of half the side."""
     only(SHIFT=augmentation.SHIFT)
     dots = torch.zeros(200, 1, 28, 28)
@@ -151,16 +149,16 @@ def test_shift_has_its_reach(only):
         assert 0.8 * augmentation.SHIFT * 14 < distance.max() <= augmentation.SHIFT * 14 + 1e-3
 
 
-def test_the_generator_lives_on_the_cpu_whatever_the_device(films):
+def test_the_generator_lives_on_the_cpu_whatever_the_device(images):
     """On `meta`, which has shapes only, nothing could be drawn: the numbers come from elsewhere."""
     generator = seeded()
-    assert augmentation.augment(films.to("meta"), STEPS, generator).device.type == "meta"
+    assert augmentation.augment(images.to("meta"), STEPS, generator).device.type == "meta"
     expected = seeded()
-    augmentation.augment(films, STEPS, expected)
+    augmentation.augment(images, STEPS, expected)
     assert torch.equal(generator.get_state(), expected.get_state())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_augments_alike(films):
-    on_gpu = augmentation.augment(films.cuda(), STEPS, seeded()).cpu().numpy()
-    assert on_gpu == pytest.approx(augmentation.augment(films, STEPS, seeded()).numpy(), abs=1e-3)
+def test_a_gpu_gives_the_same_images(images):
+    on_gpu = augmentation.augment(images.cuda(), STEPS, seeded()).cpu().numpy()
+    assert on_gpu == pytest.approx(augmentation.augment(images, STEPS, seeded()).numpy(), abs=1e-3)

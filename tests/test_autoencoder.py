@@ -1,4 +1,4 @@
-"""The autoencoder: its encoder is the classifier's, it learns, and its yardsticks are right."""
+"""The autoencoder shares the classifier's encoder, learns, and is held against right baselines."""
 
 from types import SimpleNamespace
 
@@ -7,11 +7,14 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from stages.lib import autoencoder, model, phantom
+from chestflow.measures import fidelity
+from chestflow.network import autoencoder, checkpoint, model
+from chestflow.sources import phantom
+from chestflow.training import autoencoding
 
 
 @pytest.fixture(scope="module")
-def films() -> dict[str, torch.Tensor]:
+def images() -> dict[str, torch.Tensor]:
     arrays = phantom.archive("chestmnist", {"train": 300, "val": 60, "test": 40}, seed=3)
     return {s: torch.from_numpy(arrays[f"{s}_images"]) for s in ("train", "val", "test")}
 
@@ -24,11 +27,11 @@ def build(side: int = 28, **kwargs) -> autoencoder.Autoencoder:
 
 
 @pytest.mark.parametrize("side", [28, 30, 64])
-def test_films_come_back_in_their_own_size(side):
+def test_reconstructions_are_as_large_as_the_images(side):
     assert build(side)(torch.zeros(2, 1, side, side)).shape == (2, 1, side, side)
 
 
-def test_the_code_is_the_only_way_through():
+def test_everything_passes_through_the_code():
     network = build(code=5)
     assert network.squeeze(network.encoder(torch.randn(3, 1, 28, 28))).shape == (3, 5)
 
@@ -37,12 +40,12 @@ def test_encoder_carries_over_to_the_classifier():
     network, classifier = build().eval(), model.Classifier().eval()
     for norm in (m for m in network.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         norm.running_mean.uniform_(-1, 1)
-    model.load_encoder(classifier, network.state_dict())
+    checkpoint.load_encoder(classifier, network.state_dict())
     x = torch.randn(4, 1, 28, 28)
     assert torch.equal(classifier.encoder(x), network.encoder(x))
 
 
-def test_dropout_is_in_the_decoder_and_rests_in_evaluation():
+def test_dropout_acts_in_the_decoder_and_only_during_training():
     network, x = build(dropout=0.5), torch.randn(2, 1, 28, 28)
     code = network.squeeze(network.encoder(x))
     decode = lambda: network.decoder(network.expand(code))  # noqa: E731
@@ -51,34 +54,34 @@ def test_dropout_is_in_the_decoder_and_rests_in_evaluation():
     assert torch.equal(decode(), decode())
 
 
-def test_training_beats_the_mean_film_and_keeps_the_best_weights(films):
+def test_training_beats_the_mean_image_and_keeps_the_best_weights(images):
     network = build()
     settings = SimpleNamespace(lr=0.01, epochs=8, patience=8, batch_size=32, weight_decay=1e-4)
-    rows = list(autoencoder.fit(network, films["train"], films["val"], settings, seed=0))
-    wanted = autoencoder.unit(films["val"])
-    error = ((autoencoder.reconstruct(network, films["val"]) - wanted) ** 2).mean()
+    rows = list(autoencoding.fit(network, images["train"], images["val"], settings, seed=0))
+    wanted = autoencoder.unit(images["val"])
+    error = ((autoencoder.reconstruct(network, images["val"]) - wanted) ** 2).mean()
     assert error == pytest.approx(min(row["val_mse"] for row in rows), rel=1e-4)
     assert error == pytest.approx([r for r in rows if r["improved"]][-1]["val_mse"], rel=1e-4)
-    mean = autoencoder.yardsticks(autoencoder.unit(films["train"]), 4)(wanted)["mean_film"]
+    mean = fidelity.baselines(autoencoder.unit(images["train"]), 4)(wanted)["mean_image"]
     assert error < 0.8 * ((mean - wanted) ** 2).mean()
 
 
-def test_yardsticks(films):
-    train, test = (autoencoder.unit(films[name]) for name in ("train", "test"))
-    rebuilt = autoencoder.yardsticks(train, code=10)(test)
-    np.testing.assert_array_equal(rebuilt["mean_film"][7], train.mean(axis=0))
+def test_baselines(images):
+    train, test = (autoencoder.unit(images[name]) for name in ("train", "test"))
+    rebuilt = fidelity.baselines(train, code=10)(test)
+    np.testing.assert_array_equal(rebuilt["mean_image"][7], train.mean(axis=0))
     peer = PCA(10, svd_solver="full").fit(train.reshape(300, -1))
     expected = peer.inverse_transform(peer.transform(test.reshape(40, -1))).clip(0, 1)
     np.testing.assert_allclose(rebuilt["pca"].reshape(40, -1), expected, atol=1e-5)
-    # As many components as there are films: nothing of the training films is lost.
-    np.testing.assert_allclose(autoencoder.yardsticks(train, 300)(train)["pca"], train, atol=1e-4)
+    # As many components as there are images: nothing of the training images is lost.
+    np.testing.assert_allclose(fidelity.baselines(train, 300)(train)["pca"], train, atol=1e-4)
 
 
 def test_fidelity():
-    films = np.full((2, 28, 28), 0.5, np.float32)
-    films[1, 5:9] = 0.9
-    scores = autoencoder.fidelity(films, films + np.float32(0.1))
+    images = np.full((2, 28, 28), 0.5, np.float32)
+    images[1, 5:9] = 0.9
+    scores = fidelity.fidelity(images, images + np.float32(0.1))
     np.testing.assert_allclose(scores["mse"], 0.01, rtol=1e-4)
     np.testing.assert_allclose(scores["psnr"], 20, rtol=1e-4)
-    assert autoencoder.fidelity(films, films)["ssim"] == pytest.approx(1)
+    assert fidelity.fidelity(images, images)["ssim"] == pytest.approx(1)
     assert (scores["ssim"] < 1).all()

@@ -2,6 +2,7 @@
 
 import platform
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,8 @@ from benchmarks import (
     throughput,
     time_to_quality,
 )
-from stages.lib import tables
+from chestflow.commands import repro
+from chestflow.core import tables
 
 ROOT = Path(__file__).parents[1]
 LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
@@ -30,8 +32,8 @@ def run(part, folder: Path, monkeypatch) -> dict:
     return tables.read_json(folder / f"{part.__name__.split('.')[1]}.json")
 
 
-def marked(folder: Path, name: str = "README.md") -> Path:
-    readme = folder / name
+def marked(folder: Path) -> Path:
+    readme = folder / "README.md"
     readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     return readme
 
@@ -45,21 +47,21 @@ def test_throughput(tmp_path, monkeypatch):
     monkeypatch.setattr(throughput, "STARTED", {})
     monkeypatch.setattr(harness, "cores", lambda: 1)
     result = run(throughput, tmp_path, monkeypatch)
-    assert result["films"] == "PneumoniaMNIST PHANTOM"
+    assert result["images"] == "PneumoniaMNIST PHANTOM"
     assert result["ratios"].keys() == throughput.RATIOS.keys()
-    rates = [entry["films_per_second"]["median"] for entry in result["variants"].values()]
+    rates = [entry["images_per_second"]["median"] for entry in result["variants"].values()]
     assert min(rates) > 0
 
 
 def test_operations_are_counted_with_their_gradients():
     """Forward: a multiplication and an addition per weight and place; backward twice as many, but
-    nothing for the gradient of the films."""
+    nothing for the gradient of the images."""
     places = {1: 28**2, 2: 14**2, 3: 7**2}
     maps = {1: (1, 8), 2: (8, 16), 3: (16, 32)}
     first = 2 * 9 * maps[1][0] * maps[1][1] * places[1]
     convolutions = sum(2 * 9 * (a + b) * b * places[k] for k, (a, b) in maps.items())
     head = 2 * 32 * 2
-    assert throughput.flop_per_film() == 3 * (convolutions + head) - first
+    assert throughput.flop_per_image() == 3 * (convolutions + head) - first
 
 
 def test_time_to_quality(tmp_path, monkeypatch):
@@ -82,6 +84,40 @@ def test_orchestration(tmp_path, monkeypatch):
     monkeypatch.setattr(orchestration, "scripts", lambda copy: {"stages.scratch": 1})
     result = run(orchestration, tmp_path, monkeypatch)
     assert result["start_up_seconds"] > 0 and result["share"] is None
+    assert result["dvc_per_stage"]["median"] > 0
+    (goal,) = result["goals"]
+    assert (goal["wanted"], goal["reached"]) == ("≤ 0.2", None), "only --graph measures it"
+
+
+def test_every_stage_of_the_graph_is_counted(tmp_path):
+    copy = orchestration.Copy(tmp_path)
+    found = orchestration.scripts(copy)
+    params, datasets = copy.read("params.yaml"), copy.read("datasets.yaml")["datasets"]
+    declared = copy.read("dvc.yaml")["stages"]
+    runs, curves = len(params["runs"]), len(params["efficiency"]["curves"])
+    repeated = {"train": runs, "evaluate": runs, "draw": runs, "efficiency": curves}
+    repeated |= dict.fromkeys(("download", "binarize"), len(datasets))
+    assert found == {f"stages.{name}": repeated.get(name, 1) for name in declared}
+
+
+def test_a_copy_is_shrunk_in_both_parameter_files(tmp_path):
+    copy = orchestration.Copy(tmp_path)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert not kept & {"dvc.lock", "metrics", "plots", "report"}, "results are not copied"
+    copy.shrink()
+    params, datasets = copy.read("params.yaml"), copy.read("datasets.yaml")["datasets"]
+    assert params["epochs"] == params["defaults"]["epochs"] == 2
+    assert params["efficiency"]["labels"] == [40] and params["latent"]["images"] == 200
+    for dataset in datasets.values():
+        assert max(dataset["phantom"][split] for split in ("train", "val", "test")) <= 60
+
+
+def test_seconds_are_read_from_what_repro_prints(monkeypatch, capsys):
+    ended = repro.Ended(0, "scratch: written"), 12.4
+    monkeypatch.setattr(repro, "processes", ThreadPoolExecutor)
+    monkeypatch.setattr(repro, "reproduce", lambda stage: ended)
+    repro.run({"a": set(), "b": {"a"}}, jobs=2)
+    assert re.findall(orchestration.SECONDS, capsys.readouterr().out) == ["12", "12"]
 
 
 def test_outputs_of_two_runs_are_compared_by_path_and_hash(tmp_path):
@@ -107,7 +143,7 @@ def grow(folder: Path, monkeypatch) -> dict:
 @LINUX
 def test_growth(tmp_path, monkeypatch):
     result = grow(tmp_path, monkeypatch)
-    assert [point["films"] for point in result["over_films"]] == [200, 400]
+    assert [point["images"] for point in result["over_images"]] == [200, 400]
 
 
 def test_growth_is_an_exponent():
@@ -138,28 +174,26 @@ def test_report_replaces_what_stands_between_the_marks(tmp_path, monkeypatch):
         harness.goal("long", None, 2, at_least=False),
     ]
     tables.write_json(tmp_path / "growth.json", grow(tmp_path, monkeypatch) | {"goals": goals})
-    readme, front = marked(tmp_path), marked(tmp_path, "front.md")
-    report.report(tmp_path, readme, front)
+    readme = marked(tmp_path)
+    report.report(tmp_path, readme)
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| fast | ≥ 2 | 2.5 | reached |" in text
     assert "| small | ≤ 2 | 2.5 | **not reached** |" in text
     assert "| long | ≤ 2 |  | not measured |" in text
     assert "## Growth" in text
-    assert "| fast | ≥ 2 | 2.5 | reached |" in front.read_text()
-    assert "## Growth" not in front.read_text()
-    report.report(tmp_path, readme, front)
+    report.report(tmp_path, readme)
     assert readme.read_text() == text
 
 
-def test_readmes_are_what_the_record_gives(tmp_path):
-    committed = [ROOT / "benchmarks/README.md", ROOT / "README.md"]
-    written = [tmp_path / "README.md", tmp_path / "front.md"]
-    for source, copy in zip(committed, written):
-        copy.write_text(source.read_text())
-    report.report(harness.RESULTS, *written)
-    for source, copy in zip(committed, written):
-        assert copy.read_text() == source.read_text(), "run python -m benchmarks.report"
+def test_the_readme_is_what_the_record_gives(tmp_path):
+    """And nothing else is written: the front page is no part of the record."""
+    committed, copy = ROOT / "benchmarks/README.md", tmp_path / "README.md"
+    copy.write_text(committed.read_text())
+    report.report(harness.RESULTS, copy)
+    assert copy.read_text() == committed.read_text(), "run python -m benchmarks.report"
+    assert list(tmp_path.iterdir()) == [copy]
+    assert report.BEGIN not in (ROOT / "README.md").read_text()
 
 
 def test_the_record_names_no_machine_and_no_path():

@@ -1,12 +1,18 @@
 """Paired differences, correction for several questions, similarity of representations."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from chestflow.core import tables
+from chestflow.core.errors import UserError
+from chestflow.measures import comparison, resampling
+from chestflow.parameters import reading, schema
 from stages import compare, efficiency
-from stages.lib import comparison, parameters, resampling
-from stages.lib.errors import UserError
+from stages.configure import curve_settings
 
+ROOT = Path(__file__).parents[1]
 N = 400
 
 
@@ -25,7 +31,7 @@ def test_a_classifier_does_not_differ_from_itself(graded):
         assert entry == {"difference": 0.0, "ci95": [0.0, 0.0], "p": 1.0}
 
 
-def test_a_better_classifier_is_found_better_and_the_sign_turns(graded):
+def test_a_better_classifier_is_found_and_swapping_the_two_flips_the_sign(graded):
     labels, good, poor, counts = graded
     there = comparison.paired_difference(labels, good, poor, counts)
     back = comparison.paired_difference(labels, poor, good, counts)
@@ -46,7 +52,7 @@ def test_pairing_narrows_the_interval(graded):
     assert high - low < (alone[1] - alone[0]) / 2
 
 
-def test_p_values_are_even_where_nothing_differs():
+def test_p_values_are_uniform_where_nothing_differs():
     rng, below = np.random.default_rng(3), 0
     for _ in range(200):
         labels = rng.integers(0, 2, 100)
@@ -76,16 +82,46 @@ def test_cka():
 
 
 @pytest.fixture(scope="module")
-def params():
-    return parameters.load("params.yaml")
+def params() -> schema.Params:
+    return reading.params(ROOT / "params.yaml")
 
 
-def test_only_runs_on_the_same_films_are_paired(params):
-    with pytest.raises(UserError, match=r"chest and frozen are tested on chestmnist and pneumonia"):
-        compare.dataset_of(params, ["chest", "frozen"])
+@pytest.mark.parametrize(
+    ("key", "declared"),
+    [
+        ("questions.0", {"questions": [{"run": "chest", "against": "frozen"}], "spaces": {}}),
+        ("spaces.both", {"questions": [], "spaces": {"both": ["chest", "frozen"]}}),
+    ],
+    ids=["question", "space"],
+)
+def test_only_runs_on_the_same_images_can_be_compared(params, key, declared):
+    said = r": chest and frozen are tested on chestmnist and pneumoniamnist; accepted: runs of one"
+    with pytest.raises(UserError, match=rf"^comparison\.{key}{said}"):
+        reading.changed(params, {"comparison": declared})
 
 
-def test_table_names_the_runs_that_do_not_beat_the_majority_class():
+def test_answers_are_paired_by_run_and_corrected_for_their_number(tmp_path, graded):
+    """On three runs, of which two say the same of every image."""
+    labels, good, poor, _ = graded
+    for run, probability in {"good": good, "same": good, "poor": poor}.items():
+        rows = ({"actual": int(y), "probability": float(p)} for y, p in zip(labels, probability))
+        tables.write_csv(tmp_path / run / "predictions.csv", rows)
+    pairs = [("good", "poor"), ("good", "same")]
+    questions = [{"run": run, "against": against} for run, against in pairs]
+    asked = schema.Comparison(questions=questions, spaces={})
+    answers = compare.answer(asked, tmp_path, 1000, seed=1)
+    assert [(entry["run"], entry["against"], entry["n"]) for entry in answers] == [
+        ("good", "poor", N),
+        ("good", "same", N),
+    ]
+    for measure in ("auroc", "balanced_accuracy"):
+        apart, equal = (entry[measure] for entry in answers)
+        assert (apart["p_holm"], equal["p_holm"]) == (pytest.approx(2 * 2 / 1001), 1.0)
+        assert (equal["difference"], equal["ci95"]) == (0.0, [0.0, 0.0])
+        assert 0 < apart["ci95"][0] < apart["difference"]
+
+
+def test_the_table_marks_runs_that_do_not_beat_the_majority_class():
     def report(accuracy: float) -> dict:
         interval = [accuracy - 0.02, accuracy + 0.02]
         names = ("accuracy", "balanced_accuracy", "auroc")
@@ -98,20 +134,28 @@ def test_table_names_the_runs_that_do_not_beat_the_majority_class():
     assert "not above" in rows[3]
 
 
-def test_efficiency_gives_every_start_the_same_number_of_films(params):
+@pytest.mark.parametrize("dataset", ["pneumoniamnist", "chestmnist"])
+def test_every_start_is_trained_on_the_same_number_of_images(params, dataset):
+    curves = [n for n, c in params.efficiency.curves.items() if c.dataset == dataset]
+    assert len(curves) > 1
     for labels in (50, 300, 4708):
         seen = set()
-        for start in params.efficiency.curves["pneumoniamnist"]:
-            cell = efficiency.Cell(params, "pneumoniamnist", start, labels, 0, None, None)
-            settings, phases = efficiency.schedule(cell, labels)
+        for name in curves:
+            curve = schema.Curve(**curve_settings(params, name))
+            settings, phases = efficiency.schedule(curve, labels)
+            assert settings.patience == settings.epochs
             seen.add(settings.epochs * len(phases))
         assert len(seen) == 1, (labels, seen)
 
 
-def test_efficiency_summary():
-    point = {"dataset": "d", "init": "scratch", "strategy": "unfrozen", "labels": 50}
-    (row,) = efficiency.summarise(
-        [point | {"seed": i, "auroc": a} for i, a in enumerate((0.6, 0.7, 0.8))]
-    )
+def test_label_efficiency_is_summarised_over_the_seeds(tmp_path):
+    declared = {"b": {"dataset": "d", "init": "scratch", "strategy": "unfrozen"}}
+    found = [(50, 0.6), (50, 0.7), (50, 0.8), (300, 0.9)]
+    points = [{"labels": n, "seed": i, "auroc": a} for i, (n, a) in enumerate(found)]
+    tables.write_exact_json(tmp_path / "b.json", {"points": points})
+    tables.write_exact_json(tmp_path / "old.json", {"points": points})  # no longer declared
+    row, single = compare.label_efficiency(declared, tmp_path)
+    assert (row["dataset"], row["start"], row["labels"]) == ("d", "scratch, unfrozen", 50)
     assert (row["auroc"], row["seeds"]) == (pytest.approx(0.7), 3)
     assert (row["sd"], row["lowest"], row["highest"]) == (pytest.approx(0.1), 0.6, 0.8)
+    assert (single["labels"], single["seeds"], single["auroc"], single["sd"]) == (300, 1, 0.9, None)

@@ -1,4 +1,4 @@
-"""The download against a real server on localhost that misbehaves in every way known to us."""
+"""Downloads from a real server on localhost that misbehaves in every way we know of."""
 
 import hashlib
 import io
@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 import yaml
 
+from chestflow.core.errors import UserError
+from chestflow.parameters import reading
+from chestflow.parameters.stage import one_line
+from chestflow.sources import archive, fetching, phantom
 from stages import download
-from stages.lib import archive, fetching, parameters, phantom
-from stages.lib.command import one_line
-from stages.lib.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 GENUINE = ROOT.parent / "shared/medmnist/pneumoniamnist.npz"
@@ -30,7 +31,7 @@ SIZES = {"train": 70, "val": 20, "test": 30}
 QUICK = fetching.Patience(attempts=4, backoff=0.001, connect=0.3, silence=0.3)
 
 
-def films(findings: int = 1, **changed: np.ndarray) -> dict[str, np.ndarray]:
+def images(findings: int = 1, **changed: np.ndarray) -> dict[str, np.ndarray]:
     """The arrays of a small valid archive, incompressible so that transfers take several chunks."""
     rng = np.random.default_rng(0)
     arrays = {}
@@ -46,7 +47,7 @@ def packed(arrays: dict[str, np.ndarray]) -> bytes:
     return file.getvalue()
 
 
-BODY = packed(films())
+BODY = packed(images())
 MD5 = hashlib.md5(BODY).hexdigest()
 HTML = b"<html><body>Please log in to the hospital network.</body></html>"
 
@@ -80,7 +81,7 @@ class Server(ThreadingHTTPServer):
         self.requests, self.behaviours = [], [whole]
         self.leave = threading.Event()
         self.address = f"http://127.0.0.1:{self.server_port}"
-        self.url = f"{self.address}/files/films.npz?download=1"
+        self.url = f"{self.address}/files/images.npz?download=1"
 
     def ranges(self) -> list[str | None]:
         return [request.headers["Range"] for request in self.requests]
@@ -162,7 +163,7 @@ def surroundings(monkeypatch, tmp_path):
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    return tmp_path / "data" / "raw" / "films.npz"
+    return tmp_path / "data" / "raw" / "images.npz"
 
 
 def fetch(out: Path, *sources, md5: str = MD5, n_bytes: int | None = len(BODY), patience=QUICK):
@@ -185,33 +186,35 @@ def part(out: Path) -> Path:
 # ----------------------------------------------------------------------------- answers of a server
 
 
-def test_download_is_byte_identical_and_leaves_no_part(server, out):
+def test_a_download_is_byte_identical_and_leaves_no_partial_file(server, out):
     assert fetch(out, server.url) == (server.url, [])
     assert out.read_bytes() == BODY
     assert list(out.parent.iterdir()) == [out]
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
-def test_refusals_are_not_repeated(server, out, code):
+def test_refusals_are_not_retried(server, out, code):
     server.behaviours = [status(code)]
-    assert f"films.npz could not be had from {server.url} (HTTP {code} " in failure(out, server.url)
+    assert f"images.npz could not be had from {server.url} (HTTP {code} " in failure(
+        out, server.url
+    )
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-def test_passing_errors_are_repeated(server, out, code):
+def test_temporary_errors_are_retried(server, out, code):
     server.behaviours = [status(code), status(code), whole]
     fetch(out, server.url)
     assert len(server.requests) == 3
 
 
-def test_lasting_server_error_ends_after_the_last_attempt(server, out):
+def test_a_permanent_server_error_ends_after_the_last_attempt(server, out):
     server.behaviours = [status(500)]
     assert "(HTTP 500 Internal Server Error; 4 attempts)" in failure(out, server.url)
     assert len(server.requests) == 4
 
 
-def test_pauses_double(server, out, monkeypatch):
+def test_the_pauses_double(server, out, monkeypatch):
     pauses = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     server.behaviours = [status(500)]
@@ -219,27 +222,27 @@ def test_pauses_double(server, out, monkeypatch):
     assert pauses == [1.0, 2.0, 4.0]
 
 
-def test_truncated_body_is_resumed(server, out):
+def test_a_truncated_download_is_resumed(server, out):
     server.behaviours = [truncated, ranged]
     fetch(out, server.url)
     assert out.read_bytes() == BODY
     assert server.ranges() == [None, f"bytes={fetching.CHUNK}-"]
 
 
-def test_stalling_body_is_resumed(server, out):
+def test_a_stalled_download_is_resumed(server, out):
     server.behaviours = [stalling, ranged]
     fetch(out, server.url)
     assert out.read_bytes() == BODY
     assert server.ranges() == [None, f"bytes={fetching.CHUNK}-"]
 
 
-def test_server_without_ranges_starts_again(server, out):
+def test_without_range_requests_the_download_starts_again(server, out):
     server.behaviours = [truncated, whole]
     fetch(out, server.url)
     assert out.read_bytes() == BODY
 
 
-def test_interrupted_download_is_resumed_by_the_next_run(server, out):
+def test_an_interrupted_download_is_resumed_by_the_next_run(server, out):
     server.behaviours = [truncated]
     line = failure(out, server.url, patience=QUICK._replace(attempts=1))
     assert "more expected); 1 attempts)" in line
@@ -250,8 +253,8 @@ def test_interrupted_download_is_resumed_by_the_next_run(server, out):
 
 
 @pytest.mark.parametrize("older", [BODY, BODY + b"more", b"<html>" * 500], ids=len)
-def test_useless_older_half_is_thrown_away(server, out, older):
-    """A complete or oversized part is answered by 416, a foreign one gives a wrong MD5."""
+def test_an_unusable_partial_file_is_discarded(server, out, older):
+    """A complete or oversized part is answered with 416; another file's part gives a wrong MD5."""
     out.parent.mkdir(parents=True)
     part(out).write_bytes(older)
     server.behaviours = [ranged]
@@ -260,7 +263,7 @@ def test_useless_older_half_is_thrown_away(server, out, older):
     assert len(server.requests) == 2
 
 
-def test_silent_server_times_out(server, out):
+def test_a_silent_server_times_out(server, out):
     server.behaviours = [silent]
     started = time.monotonic()
     line = failure(out, server.url, patience=QUICK._replace(attempts=2))
@@ -268,12 +271,12 @@ def test_silent_server_times_out(server, out):
     assert time.monotonic() - started < 3
 
 
-def test_server_that_hangs_up(server, out):
+def test_a_server_that_hangs_up(server, out):
     server.behaviours = [hanging_up]
     assert "(Remote end closed connection without response; 4 attempts)" in failure(out, server.url)
 
 
-def test_wrong_md5_is_told_and_deleted(server, out):
+def test_a_file_with_a_wrong_md5_is_reported_and_deleted(server, out):
     server.behaviours = [page(HTML)]
     expected = f"its MD5 is {hashlib.md5(HTML).hexdigest()}, expected {MD5}"
     assert expected in failure(out, server.url)
@@ -282,7 +285,7 @@ def test_wrong_md5_is_told_and_deleted(server, out):
 
 
 @pytest.mark.parametrize("behaviour", [whole, endless])
-def test_far_too_large_body_is_not_read_to_its_end(server, out, behaviour):
+def test_a_far_too_large_body_is_not_read_to_its_end(server, out, behaviour):
     server.behaviours = [behaviour]
     limit = len(BODY) // 4 * 2
     assert f"more than {limit:,} bytes, far" in failure(out, server.url, n_bytes=limit // 2)
@@ -290,41 +293,43 @@ def test_far_too_large_body_is_not_read_to_its_end(server, out, behaviour):
 
 
 @pytest.mark.parametrize("behaviour", [whole, truncated])
-def test_a_file_of_undeclared_length_is_known_by_its_md5(server, out, behaviour):
+def test_a_file_of_undeclared_length_is_verified_by_its_md5(server, out, behaviour):
     server.behaviours = [behaviour, ranged]
     assert fetch(out, server.url, n_bytes=None) == (server.url, [])
     assert out.read_bytes() == BODY
 
 
-def test_a_body_of_undeclared_length_is_not_read_for_ever(server, out, monkeypatch):
+def test_a_body_of_undeclared_length_is_not_read_forever(server, out, monkeypatch):
     monkeypatch.setattr(fetching, "UNKNOWN", 200_000)
     server.behaviours = [endless]
     assert "more than 200,000 bytes, far" in failure(out, server.url, n_bytes=None)
     assert list(out.parent.iterdir()) == []
 
 
-def test_refused_connection(out):
+def test_a_refused_connection(out):
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/films.npz"
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/images.npz"
         assert "Connection refused; 4 attempts)" in failure(out, url)
 
 
 def test_no_network(out):
-    line = failure(out, "http://nonexistent.invalid/films.npz")
+    line = failure(out, "http://nonexistent.invalid/images.npz")
     assert "Failed to resolve 'nonexistent.invalid'" in line
     assert line.endswith("4 attempts)")
 
 
-@pytest.mark.parametrize("url", ["ftp://host/films.npz", "http:///films.npz", "http://[/films.npz"])
-def test_address_that_is_none(out, url):
-    assert f"films.npz could not be had from {url} (" in failure(out, url)
+@pytest.mark.parametrize(
+    "url", ["ftp://host/images.npz", "http:///images.npz", "http://[/images.npz"]
+)
+def test_an_invalid_address(out, url):
+    assert f"images.npz could not be had from {url} (" in failure(out, url)
 
 
 # ------------------------------------------------------------------------ the order of the sources
 
 
-def test_first_good_source_wins(server, out, tmp_path):
+def test_the_first_good_source_is_used(server, out, tmp_path):
     none, bad, good = (tmp_path / f"{name}.npz" for name in ("none", "bad", "good"))
     bad.write_bytes(HTML)
     good.write_bytes(BODY)
@@ -335,7 +340,7 @@ def test_first_good_source_wins(server, out, tmp_path):
     assert not server.requests
 
 
-def test_all_failures_are_in_the_one_line(server, out, tmp_path):
+def test_all_failures_are_listed_in_one_line(server, out, tmp_path):
     server.behaviours = [status(403)]
     line = failure(out, tmp_path, tmp_path / "none.npz", server.url)
     assert f"{tmp_path} (no such file), nor from {tmp_path / 'none.npz'} (no such file)" in line
@@ -346,19 +351,19 @@ def test_all_failures_are_in_the_one_line(server, out, tmp_path):
     ("mirror", "first"),
     [
         ("", []),
-        ("/mnt/mirror/", ["/mnt/mirror/films.npz"]),
-        ("~/mirror", ["~/mirror/films.npz"]),
-        ("http://mirror.example/medmnist", ["http://mirror.example/medmnist/films.npz"]),
+        ("/mnt/mirror/", ["/mnt/mirror/images.npz"]),
+        ("~/mirror", ["~/mirror/images.npz"]),
+        ("http://mirror.example/medmnist", ["http://mirror.example/medmnist/images.npz"]),
     ],
 )
 def test_mirror_then_cache_then_url(monkeypatch, mirror, first):
-    url, home = "https://host/records/1/films.npz?download=1", os.environ["HOME"]
+    url, home = "https://host/records/1/images.npz?download=1", os.environ["HOME"]
     monkeypatch.setenv("MEDMNIST_MIRROR", mirror)
-    assert download.sources(url) == [*first, f"{home}/.medmnist/films.npz", url]
+    assert download.sources(url) == [*first, f"{home}/.medmnist/images.npz", url]
 
 
 @pytest.mark.parametrize("own", ["mine.npz", "~/mine.npz"])
-def test_own_file_by_relative_path(out, tmp_path, monkeypatch, own):
+def test_a_file_of_the_users_own_by_relative_path(out, tmp_path, monkeypatch, own):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine.npz").write_bytes(BODY)
@@ -366,7 +371,7 @@ def test_own_file_by_relative_path(out, tmp_path, monkeypatch, own):
     assert out.read_bytes() == BODY
 
 
-def test_path_that_cannot_be_looked_at_is_passed_over(server, out):
+def test_an_inaccessible_path_is_passed_over(server, out):
     name = 5000 * "x"
     assert f"{name} (File name too long)" in failure(out, name)
     assert fetch(out, name, server.url)[0] == server.url
@@ -377,7 +382,7 @@ def test_path_that_cannot_be_looked_at_is_passed_over(server, out):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("how", ["download", "copy"])
-def test_full_disk(server, out, tmp_path, how):
+def test_a_full_disk(server, out, tmp_path, how):
     (tmp_path / "good.npz").write_bytes(BODY)
     out.parent.mkdir(parents=True)
     part(out).symlink_to("/dev/full")
@@ -403,9 +408,9 @@ def verdict(path: Path, contents: bytes | dict, findings: int = 1, size: int = 2
 
 @pytest.mark.parametrize("findings", [1, 14])
 def test_valid_archives_are_accepted(tmp_path, findings):
-    assert verdict(tmp_path / "a.npz", films(findings), findings) == ""
-    labels = films(findings)["val_labels"].astype(np.int64)
-    extra = films(findings, val_labels=labels, origin=np.array("phantom"))
+    assert verdict(tmp_path / "a.npz", images(findings), findings) == ""
+    labels = images(findings)["val_labels"].astype(np.int64)
+    extra = images(findings, val_labels=labels, origin=np.array("phantom"))
     assert verdict(tmp_path / "a.npz", extra, findings) == ""
 
 
@@ -414,7 +419,7 @@ def test_valid_archives_are_accepted(tmp_path, findings):
     [b"", HTML, BODY[:-100], BODY.replace(b"NUMPY", b"NUMPI"), BODY[:5000] + b"x" + BODY[5001:]],
     ids=["empty", "html", "truncated", "no_npy", "checksum"],
 )
-def test_files_that_are_no_archives(tmp_path, contents):
+def test_files_that_are_not_archives(tmp_path, contents):
     assert verdict(tmp_path / "a.npz", contents).startswith("not a readable npz archive (")
 
 
@@ -441,27 +446,27 @@ OBJECTS = np.array([[print]] * 70, dtype=object)
     ],
 )
 def test_wrong_shapes_and_types(tmp_path, key, array, expected):
-    assert verdict(tmp_path / "a.npz", films(**{key: array})) == f"{key} is {expected}"
+    assert verdict(tmp_path / "a.npz", images(**{key: array})) == f"{key} is {expected}"
 
 
 def test_labels_other_than_0_and_1(tmp_path):
-    odd = films(test_labels=np.full((30, 1), 7, np.uint8))
+    odd = images(test_labels=np.full((30, 1), 7, np.uint8))
     assert verdict(tmp_path / "a.npz", odd) == "test_labels holds 7; accepted: 0 and 1"
 
 
-def test_missing_key(tmp_path):
-    arrays = films()
+def test_a_missing_key(tmp_path):
+    arrays = images()
     del arrays["val_labels"]
     assert verdict(tmp_path / "a.npz", arrays).startswith("val_labels is missing; it holds train_")
 
 
 def test_pickled_objects_are_never_loaded(tmp_path):
     for key in ("train_labels", "extra"):
-        line = verdict(tmp_path / "a.npz", films(**{key: OBJECTS}))
+        line = verdict(tmp_path / "a.npz", images(**{key: OBJECTS}))
         assert line == f"{key} holds pickled objects; accepted: plain numbers"
 
 
-def test_an_archive_is_the_same_file_whatever_pythons_release(tmp_path):
+def test_an_archive_does_not_depend_on_the_release_of_python(tmp_path):
     """Python 3.11.4 began to mark members written for ZIP64 as of version 4.5, not 2.0."""
     archive.write(tmp_path / "a.npz", {"val_images": np.arange(12, dtype=np.uint8)})
     with zipfile.ZipFile(tmp_path / "a.npz") as file:
@@ -476,34 +481,34 @@ def test_arrays_beyond_a_gigabyte_are_written_for_zip64(tmp_path, monkeypatch):
     assert archive.read(tmp_path / "a.npz", "val_images").tolist() == list(range(12))
 
 
-def test_zip_bomb_is_not_unpacked(tmp_path):
+def test_a_zip_bomb_is_not_unpacked(tmp_path):
     bomb = io.BytesIO()
-    np.savez_compressed(bomb, **films(extra=np.zeros(50_000_000, np.uint8)))
+    np.savez_compressed(bomb, **images(extra=np.zeros(50_000_000, np.uint8)))
     line = verdict(tmp_path / "a.npz", bomb.getvalue(), max_bytes=10_000_000)
     assert line.endswith("accepted: up to 10,000,000")
 
 
 @pytest.mark.parametrize("claimed", [b"(7000000,28,28)}", b"(69, 28, 28), } "])
-def test_header_that_claims_more_or_less_than_is_there(tmp_path, claimed):
-    """What is read in parts would otherwise end in the middle of a film."""
+def test_a_header_that_claims_more_or_less_than_is_there(tmp_path, claimed):
+    """Reading in parts would otherwise end in the middle of an image."""
     line = verdict(tmp_path / "a.npz", BODY.replace(b"(70, 28, 28), } ", claimed, 1))
     n = int(re.search(rb"\d+", claimed)[0])
     shape = f"({n}, 28, 28), but holds 54,880 bytes; accepted: {n * 784:,}"
     assert line == f"train_images is uint8 {shape}"
 
 
-def test_images_in_fortrans_order_are_refused(tmp_path):
-    turned = np.asfortranarray(films()["train_images"])
-    line = verdict(tmp_path / "a.npz", films(train_images=turned))
-    assert line == "train_images is in Fortran's order; accepted: C's, film after film"
-    labels = np.asfortranarray(films(14)["train_labels"])
-    assert verdict(tmp_path / "a.npz", films(14, train_labels=labels), 14) == ""
+def test_images_in_fortran_order_are_refused(tmp_path):
+    turned = np.asfortranarray(images()["train_images"])
+    line = verdict(tmp_path / "a.npz", images(train_images=turned))
+    assert line == "train_images is in Fortran's order; accepted: C's, image after image"
+    labels = np.asfortranarray(images(14)["train_labels"])
+    assert verdict(tmp_path / "a.npz", images(14, train_labels=labels), 14) == ""
 
 
 @pytest.mark.parametrize("size", [28, 64, 128, 224])
-def test_archives_may_be_as_large_as_their_films(tmp_path, size):
-    """ChestMNIST's films must fit at every size, zeros that unpack to a thousand times more not."""
-    whole = archive.FILMS * archive.BYTES_PER_PIXEL * size**2
+def test_archives_may_be_as_large_as_their_images(tmp_path, size):
+    """ChestMNIST's images must be accepted at every size, a thousandfold zip bomb must not."""
+    whole = archive.MAX_IMAGES * archive.BYTES_PER_PIXEL * size**2
     assert 112_120 * (3 * size**2 + 14) < whole
     images = {f"{split}_images": np.zeros((2, size, size), np.uint8) for split in SIZES}
     labels = {f"{split}_labels": np.ones((2, 1), np.uint8) for split in SIZES}
@@ -512,8 +517,8 @@ def test_archives_may_be_as_large_as_their_films(tmp_path, size):
     assert line.endswith(f"accepted: up to {6 * size**2:,}")
 
 
-def test_an_array_comes_in_parts_as_it_was_written(tmp_path, monkeypatch):
-    arrays = films()
+def test_an_array_read_in_parts_equals_what_was_written(tmp_path, monkeypatch):
+    arrays = images()
     archive.write(tmp_path / "a.npz", arrays)
     assert archive.keys(tmp_path / "a.npz") == list(arrays)
     for n_bytes, n_parts in ((1, 70), (3 * 784, 24), (1 << 24, 1)):
@@ -524,9 +529,9 @@ def test_an_array_comes_in_parts_as_it_was_written(tmp_path, monkeypatch):
     assert archive.shape_of(tmp_path / "a.npz", "train_images") == (70, 28, 28)
 
 
-def test_written_archive_is_deterministic_and_whole(tmp_path):
+def test_a_written_archive_is_reproducible_and_complete(tmp_path):
     for folder in ("one", "two"):
-        archive.write(tmp_path / folder / "a.npz", films())
+        archive.write(tmp_path / folder / "a.npz", images())
     one, two = (tmp_path / folder / "a.npz" for folder in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
     assert list(one.parent.iterdir()) == [one]
@@ -534,25 +539,28 @@ def test_written_archive_is_deterministic_and_whole(tmp_path):
 
 
 @pytest.mark.skipif(not GENUINE.exists(), reason="needs the genuine PneumoniaMNIST")
-def test_genuine_archive_is_accepted():
+def test_the_genuine_archive_is_accepted():
     archive.check(GENUINE, 1, 28)
-    declared = parameters.load(ROOT / "params.yaml").datasets["pneumoniamnist"].file(28)
+    declared = reading.dataset(ROOT / "datasets.yaml", "pneumoniamnist").file(28)
     assert hashlib.md5(GENUINE.read_bytes()).hexdigest() == declared.md5
     assert GENUINE.stat().st_size == declared.bytes
 
 
-# -------------------------------------------------------------------------------- the real script
+# -------------------------------------------------------------------------------------- the stage
 
 
 def stage(tmp_path, out, source="medmnist", limit=None, mirror="", pixels=28, **declared):
     """Run the stage's command on PneumoniaMNIST, declared as given."""
-    given = {"source": source, "pixels": pixels}
-    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | given
-    values["datasets"]["pneumoniamnist"] |= declared
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    command = ["-m", "stages.download", "pneumoniamnist"]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params |= {"source": source, "pixels": pixels}
+    datasets = yaml.safe_load((ROOT / "datasets.yaml").read_text())
+    datasets["datasets"]["pneumoniamnist"] |= declared
+    options = []
+    for name, values in (("params", params), ("datasets", datasets)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(values))
+        options += [f"--{name}", tmp_path / f"{name}.yaml"]
     return subprocess.run(
-        [sys.executable, *command, "--params", tmp_path / "params.yaml", "--out", out],
+        [sys.executable, "-m", "stages.download", "pneumoniamnist", *options, "--out", out],
         cwd=ROOT,
         env=os.environ | {"MEDMNIST_MIRROR": str(mirror)},
         capture_output=True,
@@ -576,33 +584,33 @@ def small_files():
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 
-def test_script_passes_over_a_bad_mirror(server, out, tmp_path):
-    (tmp_path / "films.npz").write_bytes(HTML)
+def test_the_stage_passes_over_a_bad_mirror(server, out, tmp_path):
+    (tmp_path / "images.npz").write_bytes(HTML)
     ended = stage(tmp_path, out, mirror=tmp_path, url=server.url, md5=MD5)
     mirror, cache, used = ended.stdout.splitlines()
-    assert mirror.startswith(f"download: passed over {tmp_path}/films.npz (its MD5 is ")
-    assert cache == f"download: passed over {tmp_path}/home/.medmnist/films.npz (no such file)"
+    assert mirror.startswith(f"download: passed over {tmp_path}/images.npz (its MD5 is ")
+    assert cache == f"download: passed over {tmp_path}/home/.medmnist/images.npz (no such file)"
     assert used == f"download: {out} is {server.url}"
 
 
-def test_script_fetches_from_a_mirror(server, out, tmp_path):
-    url = "https://nonexistent.invalid/films.npz?download=1"
+def test_the_stage_fetches_from_a_mirror(server, out, tmp_path):
+    url = "https://nonexistent.invalid/images.npz?download=1"
     ended = stage(tmp_path, out, mirror=f"{server.address}/mirror/", url=url, md5=MD5)
-    assert ended.stdout == f"download: {out} is {server.address}/mirror/films.npz\n"
+    assert ended.stdout == f"download: {out} is {server.address}/mirror/images.npz\n"
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert server.requests[0].path == "/mirror/films.npz"
+    assert server.requests[0].path == "/mirror/images.npz"
     assert out.read_bytes() == BODY
 
 
-def test_script_says_in_one_line_what_to_do(server, out, tmp_path):
+def test_the_stage_says_in_one_line_what_to_do(server, out, tmp_path):
     server.behaviours = [status(404)]
     line = assert_one_line(stage(tmp_path, out, url=server.url, md5=MD5, mirror=tmp_path), out)
-    assert line.startswith("download: films.npz could not be had from")
+    assert line.startswith("download: images.npz could not be had from")
     advice = ("MEDMNIST_MIRROR", "datasets.pneumoniamnist.url", "md5", "source=phantom")
     assert all(word in line for word in advice)
 
 
-def test_script_refuses_a_page_whose_md5_was_declared(out, tmp_path):
+def test_the_stage_refuses_a_page_whose_md5_was_declared(out, tmp_path):
     (tmp_path / "page.npz").write_bytes(HTML)
     md5 = hashlib.md5(HTML).hexdigest()
     ended = stage(tmp_path, out, url=str(tmp_path / "page.npz"), md5=md5)
@@ -610,14 +618,14 @@ def test_script_refuses_a_page_whose_md5_was_declared(out, tmp_path):
     assert (ended.returncode, ended.stderr.count("\n"), out.exists()) == (1, 1, False)
 
 
-def test_script_asks_for_the_file_of_as_many_pixels(server, out, tmp_path):
-    """MedMNIST's, by its name at that size; a file of one's own takes its place at every size."""
+def test_the_stage_fetches_the_file_of_the_requested_size(server, out, tmp_path):
+    """MedMNIST's file of that size; a file of the user's own replaces it at every size."""
     server.behaviours = [status(404)]
     nowhere = {f"pixels_{n}": {"url": f"{server.address}/{n}.npz", "md5": MD5} for n in (28, 64)}
-    declared = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"]["pneumoniamnist"]
+    declared = yaml.safe_load((ROOT / "datasets.yaml").read_text())["datasets"]["pneumoniamnist"]
     files = {"files": declared["files"] | nowhere}
     line = assert_one_line(stage(tmp_path, out, pixels=64, **files), out)
-    assert f"films.npz could not be had from {tmp_path}/home/.medmnist/64.npz" in line
+    assert f"images.npz could not be had from {tmp_path}/home/.medmnist/64.npz" in line
     (tmp_path / "own.npz").write_bytes(BODY)
     own = {"url": str(tmp_path / "own.npz"), "md5": MD5}
     ended = stage(tmp_path, out, pixels=64, **files, **own)
@@ -627,7 +635,7 @@ def test_script_asks_for_the_file_of_as_many_pixels(server, out, tmp_path):
     assert out.read_bytes() == BODY
 
 
-def test_script_marks_a_phantom(out, tmp_path):
+def test_the_stage_marks_a_phantom(out, tmp_path):
     ended = stage(tmp_path, out, "phantom", **PHANTOM)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "PHANTOM" in ended.stdout
@@ -635,8 +643,8 @@ def test_script_marks_a_phantom(out, tmp_path):
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_script_draws_the_phantom_that_fits_into_memory(out, tmp_path):
-    """Film by film through files, yet the same as `phantom.archive` in memory."""
+def test_the_stage_draws_the_same_phantom_as_in_memory(out, tmp_path):
+    """It writes image by image to files; `phantom.archive` keeps all in memory."""
     assert stage(tmp_path, out, "phantom", pixels=64, **PHANTOM).returncode == 0
     sizes = dict.fromkeys(("train", "val", "test"), 10)
     with np.load(out) as arrays:
@@ -644,6 +652,6 @@ def test_script_draws_the_phantom_that_fits_into_memory(out, tmp_path):
             assert np.array_equal(arrays[key], array)
 
 
-def test_script_without_room_for_the_phantom(out, tmp_path):
+def test_the_stage_without_disk_space_for_the_phantom(out, tmp_path):
     line = assert_one_line(stage(tmp_path, out, "phantom", small_files, **PHANTOM), out)
     assert line == f"download: File too large: {out}\n"

@@ -1,5 +1,6 @@
 """The ONNX file gives PyTorch's answers, knows what it is, and is written whole or not at all."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ import pytest
 import small_run
 import torch
 
-from stages import export
-from stages.lib import model, trained
-from stages.lib.errors import UserError
+from chestflow.commands import export
+from chestflow.core.errors import UserError
+from chestflow.measures import scores
+from chestflow.network import checkpoint, inference, model
+from chestflow.own import trained
+from chestflow.parameters import reading
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +28,11 @@ def workspace(tmp_path_factory, shrunken, splits) -> Path:
 @pytest.fixture(scope="module")
 def exported(workspace) -> Path:
     """Written by the command, as a user runs it."""
-    ended = small_run.call(workspace, "stages.export", "--run", "pneumonia", "--out", "x/net.onnx")
+    ended = small_run.call(workspace, "export", "--run", "pneumonia", "--out", "x/net.onnx")
     assert ended.returncode == 0 and ended.stderr == "", ended.stderr
-    assert ended.stdout.startswith("export: x/net.onnx, equal to PyTorch within 1e-05 on 150 films")
+    assert ended.stdout.startswith(
+        "export: x/net.onnx, equal to PyTorch within 1e-05 on 150 images"
+    )
     assert "PHANTOM" in ended.stdout and "not for diagnosis" in ended.stdout
     assert [path.name for path in (workspace / "x").iterdir()] == ["net.onnx"]
     return workspace / "x/net.onnx"
@@ -38,57 +44,58 @@ def options(workspace, monkeypatch):
 
     def given(*words: object):
         monkeypatch.chdir(workspace)
-        monkeypatch.setattr("sys.argv", ["export", *map(str, words)])
-        return export.arguments()
+        parser = argparse.ArgumentParser()
+        export.add_arguments(parser)
+        return parser.parse_args([*map(str, words)])
 
     return given
 
 
-def films_of(kind: str, splits) -> np.ndarray:
+def images_of(kind: str, splits) -> np.ndarray:
     rng = np.random.default_rng(0)
     return {
-        "test films": np.array(splits["test"].images),
-        "one film": np.array(splits["test"].images[:1]),
+        "test images": np.array(splits["test"].images),
+        "one image": np.array(splits["test"].images[:1]),
         "noise": rng.integers(0, 256, (33, 28, 28), np.uint8),
         "black, white": np.stack([np.full((28, 28), v, np.uint8) for v in (0, 255)]),
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["test films", "one film", "noise", "black, white"])
+@pytest.mark.parametrize("kind", ["test images", "one image", "noise", "black, white"])
 def test_the_file_gives_pytorchs_answers(kind, exported, workspace, splits):
-    films = films_of(kind, splits)
+    images = images_of(kind, splits)
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
-    both, calibrated = session.run(["probability", "calibrated"], {"films": films})
-    classifier = model.load_classifier(workspace / "models/pneumonia/model.safetensors")
-    raw = model.probabilities(classifier, torch.from_numpy(films))
-    settled = json.loads((workspace / "metrics/pneumonia.json").read_text())
-    expected = trained.scores.calibrated(raw, *settled["calibration"])
-    assert both.shape == (len(films), 2) and calibrated.shape == (len(films),)
+    both, calibrated = session.run(["probability", "calibrated"], {"images": images})
+    classifier = checkpoint.load_classifier(workspace / "models/pneumonia")
+    raw = inference.probabilities(classifier, torch.from_numpy(images))
+    settled = json.loads((workspace / "metrics/runs/pneumonia.json").read_text())
+    expected = scores.calibrated(raw, *settled["calibration"])
+    assert both.shape == (len(images), 2) and calibrated.shape == (len(images),)
     assert np.abs(both[:, 1] - raw).max() < 1e-5 and np.abs(both.sum(axis=1) - 1).max() < 1e-5
     assert np.abs(calibrated - expected).max() < 1e-5
 
 
-def test_calibration_of_a_network_without_doubts_is_finite(workspace, options, splits):
+def test_the_calibration_of_an_overconfident_network_is_finite(workspace, options, splits):
     """Where single precision makes a probability 0 or 1, its logit has to stay finite."""
-    run = trained.load(options(), trained.parameters.load(workspace / "params.yaml"))
+    run = trained.load(options(), reading.params(workspace / "params.yaml"))
     with torch.no_grad():
         run.classifier.head.weight.mul_(1000)
-    films = torch.from_numpy(splits["test"].images[:50])
-    both, calibrated = export.Exported(run).eval()(films)
+    images = torch.from_numpy(splits["test"].images[:50])
+    both, calibrated = export.Exported(run).eval()(images)
     assert {0.0, 1.0} <= set(both.flatten().tolist())
-    expected = run.calibrated(model.probabilities(run.classifier, films))
+    expected = run.calibrated(inference.probabilities(run.classifier, images))
     assert np.abs(calibrated.detach().numpy() - expected).max() < 1e-5
 
 
-def test_the_file_takes_films_as_they_are(exported):
-    (films,) = onnxruntime.InferenceSession(exported).get_inputs()
-    assert (films.name, films.type) == ("films", "tensor(uint8)")
-    assert isinstance(films.shape[0], str) and films.shape[1:] == [28, 28]
+def test_the_file_takes_images_as_they_are(exported):
+    (images,) = onnxruntime.InferenceSession(exported).get_inputs()
+    assert (images.name, images.type) == ("images", "tensor(uint8)")
+    assert isinstance(images.shape[0], str) and images.shape[1:] == [28, 28]
 
 
 def test_the_file_knows_what_it_is(exported, workspace):
     known = onnxruntime.InferenceSession(exported).get_modelmeta().custom_metadata_map
-    settled = json.loads((workspace / "metrics/pneumonia.json").read_text())
+    settled = json.loads((workspace / "metrics/runs/pneumonia.json").read_text())
     assert known["data"] == "PneumoniaMNIST PHANTOM"
     assert "not for diagnosis" in known["notice"] and "nothing about patients" in known["notice"]
     assert "cropped at the centre" in known["preparation"] and json.loads(known["side"]) == 28
@@ -117,7 +124,7 @@ def test_a_file_that_differs_is_not_put_in_place(options, workspace, monkeypatch
     out = tmp_path / "net.onnx"
     out.write_text("the one before")
     with pytest.raises(UserError, match=r"would differ from PyTorch by 0\.0"):
-        export.export(options("--out", out))
+        export.main(options("--out", out))
     assert out.read_text() == "the one before"
     assert list(tmp_path.iterdir()) == [out]
 
@@ -125,11 +132,11 @@ def test_a_file_that_differs_is_not_put_in_place(options, workspace, monkeypatch
 def test_a_missing_package_is_named_with_the_command_that_installs_it(options, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match=r"onnxscript, which is missing.*--extra onnx"):
-        export.export(options())
+        export.main(options())
 
 
 def test_a_run_that_is_not_trained_names_the_command_that_trains_it(options):
     with pytest.raises(UserError, match="dvc repro evaluate@frozen"):
-        export.export(options("--run", "frozen"))
+        export.main(options("--run", "frozen"))
     with pytest.raises(UserError, match="'best' is unknown; accepted: pneumonia"):
-        export.export(options("--run", "best"))
+        export.main(options("--run", "best"))

@@ -1,4 +1,4 @@
-"""Figures: nothing cut off, no text upon another, phantoms named, the same bytes each time."""
+"""Figures: nothing cut off, no overlapping text, phantoms named, the same bytes each time."""
 
 from itertools import combinations
 
@@ -8,11 +8,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from chestflow.figures import classes as class_figure
+from chestflow.figures import comparison as comparison_figures
+from chestflow.figures import evaluation as evaluation_figure
+from chestflow.figures import gradcam as gradcam_figure
+from chestflow.figures import history as history_figure
+from chestflow.figures import latent as latent_figures
+from chestflow.figures import reconstructions as reconstructions_figure
+from chestflow.figures.style import save
+from chestflow.images import arrays, captions
+from chestflow.measures import resampling, scores
+from chestflow.wording import headline
 from stages.binarize import class_counts
-from stages.lib import data, figures, resampling, scores
 
-PHANTOM = data.About("PneumoniaMNIST", "phantom", ("healthy", "pneumonia"))
-FILMS = data.About("PneumoniaMNIST", "films", ("healthy", "pneumonia"))
+TITLE = "PneumoniaMNIST"
+PHANTOM = captions.About(f"{TITLE} PHANTOM", ("healthy", "pneumonia"))
+IMAGES = captions.About(TITLE, ("healthy", "pneumonia"))
 RUN = "lowdata_autoencoder"  # the longest name there is
 RUNS = ("pneumonia", "lowdata", "chest", RUN, "frozen", "unfrozen", "headfirst")
 SPACE = ("silhouette", "knn_balanced_accuracy", "probe_auroc")
@@ -20,7 +31,8 @@ SEPARATION = dict.fromkeys(SPACE, -0.123) | {"ci95": {key: [-0.234, 0.345] for k
 
 
 def counts(splits, about) -> Figure:
-    return figures.class_counts({k: class_counts(v.labels) for k, v in splits.items()}, about)
+    listed = [{"split": name, **class_counts(split.labels)} for name, split in splits.items()]
+    return class_figure.class_counts({"splits": listed}, about)
 
 
 def history(splits, about) -> Figure:
@@ -28,7 +40,7 @@ def history(splits, about) -> Figure:
     curves = ("train_loss", "val_loss", "val_auroc", "val_balanced_accuracy")
     epochs = {name: list(rng.random(8)) for name in curves}
     epochs |= {"epoch": [*range(1, 9)], "phase": [1] * 4 + [2] * 4, "improved": [1] * 5 + [0] * 3}
-    return figures.history(epochs, about, RUN)
+    return history_figure.history(epochs, about, RUN)
 
 
 def probability(splits) -> np.ndarray:
@@ -41,67 +53,94 @@ def evaluation(splits, about) -> Figure:
     labels, p = splits["test"].labels, probability(splits)
     false, true, _ = roc_curve(labels, p)
     precision, recall, _ = precision_recall_curve(labels, p)
+    bins = scores.reliability(labels, p)
     curves = {
-        "roc": [{"x": x, "y": y} for x, y in zip(false, true)],
-        "precision_recall": [{"x": x, "y": y} for x, y in zip(recall, precision)],
-        "reliability": scores.reliability(labels, p),
+        "predictions": {"actual": labels.tolist(), "predicted": (p >= 0.5).astype(int).tolist()},
+        "roc": {"false_positive_rate": false.tolist(), "true_positive_rate": true.tolist()},
+        "precision_recall": {"recall": recall.tolist(), "precision": precision.tolist()},
+        "reliability": {name: [row[name] for row in bins] for name in bins[0]},
     }
     report = scores.report(labels, p, 0.31, (1.0, 0.0), resamples=100, seed=0)
-    return figures.evaluation(report, curves, labels, p, about, RUN)
+    return evaluation_figure.evaluation(report, curves, about, RUN)
 
 
 def gradcam(splits, about, n=10) -> Figure:
     test = splits["test"]
     if not about.is_phantom:
-        test = data.Split(test.images, test.labels)
+        test = arrays.Split(test.images, test.labels)
     index = np.arange(n)
-    maps = [np.random.default_rng(t).random((n, 28, 28)) for t in (0, 1)]
-    return figures.gradcam(test[index], probability(splits)[index], maps, about, RUN)
+    maps = np.stack([np.random.default_rng(t).random((n, 28, 28)) for t in (0, 1)])
+    return gradcam_figure.gradcam(test[index], probability(splits)[index], maps, about, RUN)
 
 
 def few_gradcam(splits, about) -> Figure:
     return gradcam(splits, about, n=2)
 
 
-def latent(splits, about) -> Figure:
+def points(splits, about) -> dict[str, list]:
+    """The columns of latent.csv."""
     labels = splits["test"].labels
-    points = np.random.default_rng(0).normal(size=(len(labels), 2))
-    projections = {"pca": points, "tsne": points * 9}
-    return figures.latent(projections, np.array([0.612, 0.243]), labels, SEPARATION, about, RUN)
+    places = np.random.default_rng(0).normal(size=(4, len(labels)))
+    table = dict(zip(("pca_1", "pca_2", "tsne_1", "tsne_2"), places.tolist()))
+    return table | {"class": [about.classes[label] for label in labels]}
+
+
+def latent(splits, about) -> Figure:
+    report = SEPARATION | {"variance_explained": [0.612, 0.243]}
+    return latent_figures.latent(points(splits, about), report, about, RUN)
 
 
 def reconstructions(splits, about) -> Figure:
-    films = splits["test"].images[:8] / 255
-    rebuilt = dict.fromkeys(("autoencoder", "pca", "mean_film"), films * 0.9)
+    images = splits["test"].images[:8] / 255
+    rebuilt = dict.fromkeys(("autoencoder", "pca", "mean_image"), images * 0.9)
     found = {"psnr": dict.fromkeys(rebuilt, 21.34), "n": 22433}
-    return figures.reconstructions(films, rebuilt, found, about)
+    return reconstructions_figure.reconstructions(images, rebuilt, found, about)
 
 
 def run_scores(splits, about) -> Figure:
     labels, p = splits["test"].labels, probability(splits)
-    report = scores.report(labels, p, 0.31, (1.0, 0.0), resamples=100, seed=0) | {
-        "data": about.caption()
-    }
-    other = report | {"data": about.caption().replace("Pneumonia", "Chest")}
-    return figures.run_scores({run: other if i else report for i, run in enumerate(RUNS)})
+    report = scores.report(labels, p, 0.31, (1.0, 0.0), resamples=100, seed=0)
+    report |= {"data": about.caption}
+    other = report | {"data": about.caption.replace("Pneumonia", "Chest")}
+    return comparison_figures.run_scores(
+        {run: other if i else report for i, run in enumerate(RUNS)}
+    )
+
+
+def differences(splits, about) -> Figure:
+    found = {"difference": 0.031, "ci95": [-0.006, 0.061], "p_holm": 0.042}
+    pairs = [(RUN, "lowdata"), ("frozen", "pneumonia"), ("headfirst", "unfrozen")]
+    answers = [
+        {"run": run, "against": against, "n": 22433, "auroc": found, "balanced_accuracy": found}
+        for run, against in pairs
+    ]
+    return comparison_figures.differences(answers, about.caption)
 
 
 def latent_spaces(splits, about) -> Figure:
-    labels = splits["test"].labels
-    points = np.random.default_rng(0).normal(size=(4, len(labels)))
-    table = dict(zip(("pca_1", "pca_2", "tsne_1", "tsne_2"), points.tolist()))
-    table["class"] = [about.classes[label] for label in labels]
-    runs = ("lowdata", RUN)
-    starts = {"lowdata": "scratch", RUN: "autoencoder"}
+    runs, starts = ("lowdata", RUN), {"lowdata": "scratch", RUN: "autoencoder"}
     similar = [{"a": "autoencoder", "b": RUN, "cka": 0.876}]
-    spaces = dict.fromkeys(runs, table), dict.fromkeys(runs, SEPARATION)
-    return figures.latent_spaces(*spaces, starts, similar, about)
+    spaces = dict.fromkeys(runs, points(splits, about)), dict.fromkeys(runs, SEPARATION)
+    return latent_figures.latent_spaces(*spaces, starts, similar, about)
+
+
+def efficiency(splits, about) -> Figure:
+    captioned = {"one": about.caption, "two": about.caption.replace("Pneumonia", "Chest")}
+    starts = ("scratch, unfrozen", "autoencoder, unfrozen", "chest, headfirst")
+    table = [
+        {"dataset": dataset, "start": start, "labels": labels, "seeds": 3}
+        | {"auroc": 0.7 + k / 20, "lowest": 0.68 + k / 20, "highest": 0.71 + k / 20}
+        for dataset in captioned
+        for k, start in enumerate(starts)
+        for labels in (50, 300, 5000)
+    ]
+    return comparison_figures.efficiency(table, captioned)
 
 
 ONE_RUN = [history, evaluation, gradcam, few_gradcam, latent]
-DRAWN = [counts, *ONE_RUN, reconstructions, run_scores, latent_spaces]
+DRAWN = [counts, *ONE_RUN, reconstructions, run_scores, differences, latent_spaces, efficiency]
 each_figure = pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
-each_origin = pytest.mark.parametrize("about", [PHANTOM, FILMS], ids=["phantom", "films"])
+each_origin = pytest.mark.parametrize("about", [PHANTOM, IMAGES], ids=["phantom", "images"])
 
 
 def texts(figure: Figure) -> list:
@@ -142,7 +181,7 @@ def test_no_text_is_cut_off(draw, about, splits):
 
 @each_origin
 @each_figure
-def test_no_text_lies_upon_another(draw, about, splits):
+def test_no_texts_overlap(draw, about, splits):
     for (one, a), (two, b) in combinations(extents(draw(splits, about)), 2):
         width = min(a.x1, b.x1) - max(a.x0, b.x0)
         height = min(a.y1, b.y1) - max(a.y0, b.y0)
@@ -151,22 +190,25 @@ def test_no_text_lies_upon_another(draw, about, splits):
 
 @each_origin
 @each_figure
-def test_the_title_names_run_and_data_and_phantoms_as_such(draw, about, splits):
-    title = " ".join(draw(splits, about).get_suptitle().split())
-    assert about.title in title
+def test_the_title_names_the_run_and_the_data_and_marks_phantoms(draw, about, splits):
+    figure = draw(splits, about)
+    title = " ".join(figure.get_suptitle().split())
+    if draw is efficiency:  # one panel per data set
+        title = figure.axes[0].get_title()
+    assert TITLE in title
     assert ("PHANTOM" in title) == about.is_phantom
     assert RUN in title or draw not in ONE_RUN
 
 
 @each_figure
-def test_same_figure_same_bytes(draw, splits, tmp_path):
+def test_the_same_figure_has_the_same_bytes(draw, splits, tmp_path):
     for file in ("one.png", "two.png"):
-        figures.save(draw(splits, PHANTOM), tmp_path / "new" / file)
+        save(draw(splits, PHANTOM), tmp_path / "new" / file)
     one, two = ((tmp_path / "new" / file).read_bytes() for file in ("one.png", "two.png"))
     assert one == two and one.startswith(b"\x89PNG") and len(one) > 5000
 
 
-def test_confusion_matrix_counts_films(splits):
+def test_confusion_matrix_counts_images(splits):
     labels, p = splits["test"].labels, probability(splits)
     confusion = evaluation(splits, PHANTOM).axes[0]
     shown = {text.get_position(): text.get_text().split()[0] for text in confusion.texts}
@@ -184,20 +226,20 @@ def test_errors_are_marked_and_true_findings_outlined(splits):
     top = gradcam(splits, PHANTOM).axes[:10]
     assert [("ERROR" in axes.get_title()) for axes in top] == wrong.tolist()
     assert [bool(axes.collections) for axes in top] == (labels == 1).tolist()
-    assert not any(axes.collections for axes in gradcam(splits, FILMS).axes[:10])
+    assert not any(axes.collections for axes in gradcam(splits, IMAGES).axes[:10])
 
 
 def test_history_marks_the_epoch_whose_weights_were_kept(splits):
-    legends = [axes.get_legend().get_texts() for axes in history(splits, FILMS).axes]
+    legends = [axes.get_legend().get_texts() for axes in history(splits, IMAGES).axes]
     assert any("kept: epoch 5" in text.get_text() for legend in legends for text in legend)
 
 
-def test_headline_of_a_report():
+def test_the_headline_of_a_report():
     labels = np.repeat([0, 1], 50)
     p = np.clip(labels * 0.5 + 0.25 + np.tile([0.2, -0.3], 50), 0, 1)
     report = scores.report(labels, p, 0.5, (1.0, 0.0), resamples=100, seed=0)
     low, high = report["ci95"]["auroc"]
-    line = figures.headline(report)
+    line = headline(report)
     assert f"AUROC {report['auroc']:.3f} [{low:.3f}, {high:.3f}]" in line
     assert line.endswith("majority class 0.500")
     assert resampling.auroc(labels, p)[0] == pytest.approx(report["auroc"])

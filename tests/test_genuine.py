@@ -1,4 +1,4 @@
-"""On the genuine PneumoniaMNIST, where it is at hand: it learns, and nothing is a phantom."""
+"""With the genuine PneumoniaMNIST, where available: the network learns, nothing is a phantom."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from chestflow.figures import classes
+from chestflow.figures.style import save
+from chestflow.images import arrays, captions
+from chestflow.measures.resampling import auroc
+from chestflow.network.inference import probabilities
+from chestflow.network.model import Classifier
+from chestflow.training import batching, loop, strategies
 from stages.binarize import binarize
-from stages.lib import data, parameters, training
-from stages.lib.model import Classifier, probabilities
-from stages.lib.resampling import auroc
 
 ROOT = Path(__file__).parents[1]
 GENUINE = ROOT.parent / "shared/medmnist/pneumoniamnist.npz"
@@ -21,36 +25,42 @@ pytestmark = pytest.mark.skipif(not GENUINE.exists(), reason="needs the genuine 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("genuine")
-    params = parameters.load(ROOT / "params.yaml")
     binarize(
         "pneumoniamnist",
-        params,
+        ROOT / "datasets.yaml",
         archive=GENUINE,
-        out=folder / "films",
+        out=folder / "images",
         metrics=folder / "metrics.json",
-        plot=folder / "classes.png",
     )
     return folder
 
 
-def test_films_are_counted_and_not_called_a_phantom(folder):
+def test_images_are_counted_and_not_called_a_phantom(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["data"] == "PneumoniaMNIST" == data.read_about(folder / "films").caption()
+    about = captions.of_folder(folder / "images", "PneumoniaMNIST", "pneumonia")
+    assert metrics["data"] == "PneumoniaMNIST" == about.caption and not about.is_phantom
+    assert metrics["classes"] == ["healthy", "pneumonia"]
     assert metrics["n"] == 624
     assert metrics["prevalence"] == metrics["majority_accuracy"] == 0.625
+    figure = classes.class_counts(metrics, captions.of_report(metrics))
+    assert figure.get_suptitle() == "Classes of PneumoniaMNIST"
+    save(figure, folder / "classes.png")
     assert (folder / "classes.png").stat().st_size > 1000
-    test = data.read(folder / "films", "test")
+    test = arrays.read(folder / "images", "test")
     assert test.masks is None and test.labels.sum() == 390
 
 
-def test_three_epochs_tell_pneumonia(folder, settings):
+def test_three_epochs_are_enough_to_detect_pneumonia(folder, settings):
     torch.manual_seed(0)
     model, device = Classifier(), torch.device("cpu")
-    films = {
-        name: training.Films.to(device, data.read(folder / "films", name)) for name in data.SPLITS
+    images = {
+        name: batching.Samples.to(device, arrays.read(folder / "images", name))
+        for name in arrays.SPLITS
     }
-    plan = training.phases("unfrozen", 3, 0.01, 0.3, 0.6)
-    rows = list(training.fit(model, films["train"], films["val"], settings(epochs=3), plan, seed=0))
-    score = auroc(np.array(films["test"].labels), probabilities(model.eval(), films["test"].images))
+    plan = strategies.phases("unfrozen", 3, 0.01, 0.3, 0.6)
+    rows = list(loop.fit(model, images["train"], images["val"], settings(epochs=3), plan, seed=0))
+    score = auroc(
+        np.array(images["test"].labels), probabilities(model.eval(), images["test"].images)
+    )
     assert score[0] > 0.9
     assert rows[-1]["val_auroc"] > 0.95

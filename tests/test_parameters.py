@@ -1,8 +1,10 @@
-"""A mistake in params.yaml is told in one line: the key, the value, what is accepted."""
+"""A mistake in params.yaml or datasets.yaml is named in one line: key, value, what is accepted."""
 
+import argparse
 import copy
 import importlib
 import inspect
+import json
 import runpy
 import subprocess
 import sys
@@ -12,19 +14,34 @@ import pytest
 import yaml
 from medmnist import INFO
 
-from stages.lib import parameters, phantom
-from stages.lib.errors import UserError
+from chestflow.commands import check
+from chestflow.core.errors import UserError
+from chestflow.parameters import reading, schema, stage
+from chestflow.sources import findings
+from stages.configure import configure, settings_of
 
 ROOT = Path(__file__).parents[1]
 VALUES = yaml.safe_load((ROOT / "params.yaml").read_text())
-SCRIPTS = sorted(
-    path.stem for path in (ROOT / "stages").glob("*.py") if "params: Params" in path.read_text()
-)
+DATASETS = yaml.safe_load((ROOT / "datasets.yaml").read_text())
+SUBJECT = "pneumonia"
 
 
-def changed(key: str, value) -> dict:
-    """params.yaml with the value at a dotted key set, or taken out if it is ...."""
-    values = copy.deepcopy(VALUES)
+def function_of(script: str):
+    """The function that a stage's script runs."""
+    return getattr(importlib.import_module(f"stages.{script}"), script)
+
+
+SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("*.py"))
+READERS = {  # script of a stage -> the option that names params.yaml
+    script: "parameters" if script == "configure" else "params"
+    for script in SCRIPTS
+    if script == "configure" or stage.params_of(function_of(script))
+}
+
+
+def changed(key: str, value, original=VALUES) -> dict:
+    """A file's content with the value at a dotted key set, or removed if it is ...."""
+    values = copy.deepcopy(original)
     *places, last = key.split(".")
     block = values
     for place in places:
@@ -38,29 +55,51 @@ def changed(key: str, value) -> dict:
 
 @pytest.fixture
 def load(tmp_path):
-    def loaded(text: str) -> parameters.Params:
+    def loaded(text: str) -> schema.Params:
         (tmp_path / "params.yaml").write_text(text)
-        return parameters.load(tmp_path / "params.yaml")
+        return reading.params(tmp_path / "params.yaml")
 
     return loaded
 
 
 @pytest.fixture
-def mistake(load):
+def load_datasets(tmp_path):
+    def loaded(text: str) -> dict[str, schema.Dataset]:
+        (tmp_path / "datasets.yaml").write_text(text)
+        return reading.datasets(tmp_path / "datasets.yaml")
+
+    return loaded
+
+
+def refusal(read, text: str) -> str:
     """The one line in which a text is refused."""
-
-    def refused(text: str) -> str:
-        with pytest.raises(UserError) as error:
-            load(text)
-        assert "\n" not in str(error.value)
-        return str(error.value)
-
-    return refused
+    with pytest.raises(UserError) as error:
+        read(text)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
-def test_the_repositorys_file_is_valid():
-    params = parameters.load(ROOT / "params.yaml")
+@pytest.fixture
+def mistake(load):
+    return lambda text: refusal(load, text)
+
+
+@pytest.fixture
+def datasets_mistake(load_datasets):
+    return lambda text: refusal(load_datasets, text)
+
+
+def options(**given) -> argparse.Namespace:
+    return argparse.Namespace(**given)
+
+
+def test_the_repositorys_files_are_valid():
+    params, datasets = (
+        reading.params(ROOT / "params.yaml"),
+        reading.datasets(ROOT / "datasets.yaml"),
+    )
     assert params.lr == VALUES["lr"] and set(params.runs) == set(VALUES["runs"])
+    assert set(datasets) == set(DATASETS["datasets"]) >= set(params.datasets_used.values())
 
 
 @pytest.mark.parametrize(
@@ -90,11 +129,18 @@ def test_the_repositorys_file_is_valid():
         ("runs.pneumonia.strategy", "thawed", "'unfrozen', 'frozen', 'headfirst' or 'gradual'"),
         ("runs.pneumonia.labels", "some", "'all'"),
         ("runs.pneumonia.labels", 0, "greater than or equal to 1"),
-        ("runs.pneumonia.settings", "default", "'defaults.'"),
+        ("runs.pneumonia.lr", 5.0, "less than or equal to 1"),
+        ("runs.pneumonia.epochs", 2.5, "valid integer"),
+        ("runs.pneumonia.class_weights", "yes", "valid boolean"),
+        ("runs.pneumonia.dropout", 1.0, "less than 1"),
+        ("runs.pneumonia.keep", "first", "'best', 'last' or 'average'"),
+        ("defaults.strategy", "thawed", "'unfrozen', 'frozen', 'headfirst' or 'gradual'"),
+        ("defaults.labels", "some", "'all'"),
+        ("efficiency.curves.chest_scratch.width", 1, "greater than or equal to 2"),
+        ("efficiency.images", 0, "greater than or equal to 1"),
         ("evaluation.bootstrap", 10, "greater than or equal to 100"),
-        ("datasets.chestmnist.md5", "xyz", "pattern"),
-        ("datasets.chestmnist.files.pixels_64.md5", "xyz", "pattern"),
-        ("datasets.chestmnist.phantom.train", 3, "greater than or equal to 10"),
+        ("gradcam.images", 1, "greater than or equal to 2"),
+        ("latent.images", 9, "greater than or equal to 10"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_accepted(mistake, key, value, accepted):
@@ -103,9 +149,24 @@ def test_a_bad_value_is_named_with_what_is_accepted(mistake, key, value, accepte
     assert accepted in line
 
 
-def test_an_unknown_step_of_augmentation_is_named_with_its_place(mistake):
-    line = mistake(yaml.safe_dump(changed("augment", ["move", "flip"])))
-    assert "params.yaml: augment.1 = 'flip': " in line
+@pytest.mark.parametrize(
+    ("key", "value", "accepted"),
+    [
+        ("datasets.chestmnist.md5", "xyz", "pattern"),
+        ("datasets.chestmnist.files.pixels_64.md5", "xyz", "pattern"),
+        ("datasets.chestmnist.phantom.train", 3, "greater than or equal to 10"),
+    ],
+)
+def test_a_bad_value_of_a_data_set_is_named_too(datasets_mistake, key, value, accepted):
+    line = datasets_mistake(yaml.safe_dump(changed(key, value, DATASETS)))
+    assert f"datasets.yaml: {key} = {value!r}: " in line
+    assert accepted in line
+
+
+@pytest.mark.parametrize("block", ["", "defaults.", "runs.pneumonia."])
+def test_an_unknown_augmentation_is_named_with_its_position(mistake, block):
+    line = mistake(yaml.safe_dump(changed(f"{block}augment", ["move", "flip"])))
+    assert f"params.yaml: {block}augment.1 = 'flip': " in line
     assert "'move', 'reframe', 'sharpen' or 'expose'" in line
 
 
@@ -114,66 +175,137 @@ def test_an_unknown_step_of_augmentation_is_named_with_its_place(mistake):
     [
         ("learning_rate", "lr, schedule, epochs"),
         ("defaults.learning_rate", "lr, schedule, epochs"),
-        ("runs.pneumonia.learning_rate", "dataset, init, strategy"),
+        ("runs.pneumonia.learning_rate", "dataset, init, lr"),
         ("evaluation.resamples", "bootstrap"),
         ("comparison.questions.0.versus", "run, against"),
-        ("datasets.chestmnist.adress", "title, positive, findings"),
-        ("datasets.chestmnist.phantom.sede", "seed, train, val, test"),
+        ("efficiency.curves.chest_scratch.setings", "dataset, init, lr"),
+        ("runs.pneumonia.settings", "dataset, init, lr"),
+        ("datasets", "source, pixels, seed"),
     ],
 )
-def test_an_unknown_key_is_named_with_those_there_are(mistake, key, accepted):
+def test_an_unknown_key_is_named_with_the_known_ones(mistake, key, accepted):
     line = mistake(yaml.safe_dump(changed(key, 1)))
     assert f"params.yaml: {key} is not a parameter; accepted here: " in line
     assert accepted in line
 
 
-def test_an_unknown_key_of_a_run_that_is_called_like_a_parameter(mistake):
+@pytest.mark.parametrize(
+    ("key", "accepted"),
+    [
+        ("datasets.chestmnist.adress", "title, positive, findings"),
+        ("datasets.chestmnist.phantom.sede", "seed, train, val, test"),
+    ],
+)
+def test_an_unknown_key_of_a_data_set_is_named_too(datasets_mistake, key, accepted):
+    line = datasets_mistake(yaml.safe_dump(changed(key, 1, DATASETS)))
+    assert f"datasets.yaml: {key} is not a parameter; accepted here: " in line
+    assert accepted in line
+
+
+def test_an_unknown_key_of_a_run_that_is_named_like_a_parameter(mistake):
     values = changed("runs.labels", VALUES["runs"]["pneumonia"] | {"learning_rate": 1})
     line = mistake(yaml.safe_dump(values))
     assert "runs.labels.learning_rate is not a parameter; accepted here: dataset, init" in line
 
 
-@pytest.mark.parametrize("key", ["lr", "defaults.epochs", "runs.pneumonia.init", "datasets"])
+@pytest.mark.parametrize("key", ["lr", "defaults.epochs", "runs.pneumonia.init", "defaults"])
 def test_a_missing_key_is_named(mistake, key):
     assert f"params.yaml: {key} is missing" in mistake(yaml.safe_dump(changed(key, ...)))
+
+
+@pytest.mark.parametrize("key", ["datasets", "datasets.chestmnist.title"])
+def test_a_missing_key_of_a_data_set_is_named_too(datasets_mistake, key):
+    line = datasets_mistake(yaml.safe_dump(changed(key, ..., DATASETS)))
+    assert f"datasets.yaml: {key} is missing; it must be given" in line
 
 
 @pytest.mark.parametrize(
     ("key", "value", "accepted"),
     [
-        ("runs.pneumonia.dataset", "retinamnist", "chestmnist"),
         ("runs.pneumonia.init", "imagenet", "scratch, autoencoder"),
         ("runs.pneumonia.init", "pneumonia", "scratch, autoencoder"),  # itself
+        ("efficiency.curves.chest_scratch.init", "imagenet", "scratch, autoencoder"),
+        ("comparison.questions.0.run", "nobody", "pneumonia, lowdata"),
+        ("comparison.questions.0.against", "nobody", "pneumonia, lowdata"),
+        ("comparison.spaces.transfer", ["nobody"], "pneumonia, lowdata"),
     ],
 )
-def test_a_reference_to_what_is_not_there_is_named(mistake, key, value, accepted):
-    line = mistake(yaml.safe_dump(changed(key, value)))
-    assert f"params.yaml: {key}: {value!r} is unknown; accepted: " in line
+def test_a_reference_to_nothing_is_named(mistake, key, value, accepted):
+    line = mistake(yaml.safe_dump(changed(key, value), sort_keys=False))
+    name = value[0] if isinstance(value, list) else value
+    assert f"params.yaml: {key}: {name!r} is unknown; accepted: " in line
     assert accepted in line
 
 
-def test_of_two_mistakes_in_one_block_the_first_is_told_by_itself(mistake):
-    values = changed("datasets.pneumoniamnist.findings", "one")
+@pytest.mark.parametrize(
+    "key",
+    ["runs.pneumonia.dataset", "efficiency.curves.chest_scratch.dataset", "autoencoder.dataset"],
+)
+def test_a_data_set_that_is_not_declared_is_named(tmp_path, key):
+    """By stage `configure`, on which all trainings depend, and by the command `check`. Only the two
+    files together show it."""
+    values = changed(key, "retinamnist")
+    values["comparison"] = {"questions": [], "spaces": {}}
+    params, datasets = tmp_path / "params.yaml", ROOT / "datasets.yaml"
+    params.write_text(yaml.safe_dump(values))
+    lines = [
+        refusal(lambda path: configure(SUBJECT, path, datasets, tmp_path / "out"), params),
+        refusal(lambda path: check.main(options(params=path, datasets=datasets)), params),
+    ]
+    accepted = ", ".join(DATASETS["datasets"])
+    expected = f"{params}: {key}: 'retinamnist' is unknown; accepted: {accepted}"
+    assert lines == [expected, expected]
+    assert list(tmp_path.iterdir()) == [params]
+
+
+def test_a_subject_that_is_not_a_run_is_named(tmp_path):
+    files = ROOT / "params.yaml", ROOT / "datasets.yaml"
+    line = refusal(lambda subject: configure(subject, *files, tmp_path), "pneumo")
+    assert line.startswith("run: 'pneumo' is unknown; accepted: pneumonia, lowdata")
+
+
+def test_the_command_check_is_silent_about_good_files(capsys):
+    check.main(options(params=ROOT / "params.yaml", datasets=ROOT / "datasets.yaml"))
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("comparison.questions.0.against", "pneumonia"),
+        ("comparison.spaces.lowdata", ["lowdata_autoencoder", "pneumonia"]),
+    ],
+)
+def test_runs_on_different_images_cannot_be_paired(mistake, key, value):
+    line = mistake(yaml.safe_dump(changed(key, value)))
+    said = "lowdata_autoencoder and pneumonia are tested on chestmnist and pneumoniamnist"
+    assert f"params.yaml: {key.removesuffix('.against')}: {said}; accepted: " in line
+
+
+def test_the_first_of_two_mistakes_is_reported_by_itself(datasets_mistake):
+    values = changed("datasets.pneumoniamnist.findings", "one", DATASETS)
     values["datasets"]["chestmnist"]["md5"] = "xyz"
-    line = mistake(yaml.safe_dump(values, sort_keys=False))
+    line = datasets_mistake(yaml.safe_dump(values, sort_keys=False))
     assert "datasets.pneumoniamnist.findings = 'one': Input should be a valid integer" in line
     assert "pattern" not in line, "what is accepted of another key"
 
 
 @pytest.mark.parametrize("text", ["lr: [1", "a: b: c", "\tlr: 1", "{", "lr: !!python/object:os {}"])
-def test_what_is_not_yaml_is_refused(mistake, text):
+def test_what_is_not_yaml_is_refused(mistake, datasets_mistake, text):
     assert "params.yaml is not YAML: " in mistake(text)
+    assert "datasets.yaml is not YAML: " in datasets_mistake(text)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing", "- lr", "lr"])
-def test_what_is_no_mapping_is_refused(mistake, text):
+def test_what_is_not_a_mapping_is_refused(mistake, datasets_mistake, text):
     assert "params.yaml: the file = " in mistake(text)
+    assert "datasets.yaml: the file = " in datasets_mistake(text)
 
 
 def test_a_file_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "params.yaml").write_bytes("# für später\nlr: 0.01\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"params\.yaml"):
-        parameters.load(tmp_path / "params.yaml")
+        reading.params(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "0.001", "+1e-3", ".001"])
@@ -185,24 +317,78 @@ def test_numbers_in_every_notation(load, text):
 # ------------------------------------------------------------------------------------ its content
 
 
-def test_settings_of_a_run_are_those_it_names_overruled_by_its_own(load):
+def test_a_run_has_the_defaults_overruled_by_its_own_settings(load):
     values = changed("defaults.width", 4)
-    own = VALUES["runs"]["pneumonia"]
-    values["runs"] |= {
-        "top": own | {"settings": ""},
-        "low": own | {"settings": "defaults."},
-        "own": own | {"settings": "defaults.", "lr": 0.5, "epochs": 3, "patience": 2},
-    }
+    declared = VALUES["runs"][SUBJECT]
+    own = {"lr": 0.5, "epochs": 3, "patience": 2, "labels": 40, "augment": []}
+    values["runs"] |= {"low": declared, "own": declared | own}
     params = load(yaml.safe_dump(values))
-    top, low, own = (params.settings_of(run) for run in ("top", "low", "own"))
-    assert top.model_dump() == {key: VALUES[key] for key in parameters.Settings.model_fields}
-    assert low.model_dump() == values["defaults"]
-    assert own.model_dump() == values["defaults"] | {"lr": 0.5, "epochs": 3, "patience": 2}
+    top, low, mine = (settings_of(params, run, SUBJECT) for run in (SUBJECT, "low", "own"))
+    shared = {key: VALUES[key] for key in schema.Settings.model_fields}
+    common = {key: VALUES[key] for key in ("seed", "threads", "processes", "timing")}
+    assert top == values["defaults"] | shared | declared | common | {"name": SUBJECT}
+    assert low == values["defaults"] | declared | common | {"name": "low"}
+    assert mine == values["defaults"] | declared | own | common | {"name": "own"}
+    values["runs"][SUBJECT] = declared | {"lr": 0.5}  # its own entry overrules the top level
+    assert settings_of(load(yaml.safe_dump(values)), SUBJECT, SUBJECT) == top | {"lr": 0.5}
+    for complete in (top, low, mine):
+        assert schema.Training(**complete).model_dump() == complete, "nothing is left to be guessed"
+
+
+def test_configure_writes_the_settings_of_every_training(tmp_path):
+    configure(SUBJECT, ROOT / "params.yaml", ROOT / "datasets.yaml", tmp_path)
+    everything = json.loads((tmp_path / "all.json").read_text())
+    params = reading.params(ROOT / "params.yaml")
+    assert everything["subject"] == SUBJECT
+    assert list(everything["runs"]) == list(VALUES["runs"]), "in their order"
+    for kind, declared in (("runs", params.runs), ("curves", params.efficiency.curves)):
+        files = {path.stem: path for path in (tmp_path / kind).iterdir()}
+        assert set(files) == set(declared) == set(everything[kind])
+        for name, path in files.items():
+            training = (reading.training if kind == "runs" else reading.curve)(path)
+            assert training.model_dump() == everything[kind][name]
+            assert (training.name, training.dataset) == (name, declared[name].dataset)
+    assert everything["runs"] == {run: settings_of(params, run, SUBJECT) for run in params.runs}
+    for curve in everything["curves"].values():
+        assert (curve["lr"], curve["batch_size"]) == (params.efficiency.lr, 64)
+        assert curve["epochs"] == 1, "stage efficiency decides it"
+    pretraining = reading.pretraining(tmp_path / "autoencoder.json")
+    shape = {key: VALUES["defaults"][key] for key in ("width", "blocks")}
+    common = {key: VALUES[key] for key in ("seed", "threads")}
+    assert pretraining.model_dump() == VALUES["autoencoder"] | shape | common
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reached"),
+    [
+        ("lr", 0.003, {"runs/pneumonia"}),
+        ("runs.frozen.lr", 0.003, {"runs/frozen"}),
+        ("autoencoder.lr", 0.003, {"autoencoder"}),
+        ("efficiency.curves.chest_scratch.strategy", "frozen", {"curves/chest_scratch"}),
+        ("evaluation.bootstrap", 500, set()),
+        # pneumonia has its own; lowdata, frozen ... as well
+        ("defaults.epochs", 3, {"runs/unfrozen"}),
+    ],
+)
+def test_a_change_reaches_exactly_the_trainings_it_concerns(tmp_path, key, value, reached):
+    """DVC reruns what depends on a file that has changed."""
+    written = []
+    for name, values in (("before", VALUES), ("after", changed(key, value))):
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+        out = tmp_path / name
+        configure(SUBJECT, tmp_path / "params.yaml", ROOT / "datasets.yaml", out)
+        files = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.json")}
+        written.append(files)
+    before, after = written
+    assert before.keys() == after.keys()
+    differing = {name.removesuffix(".json") for name in before if before[name] != after[name]}
+    assert differing - {"all"} == reached
+    assert ("all" in differing) == bool(reached)
 
 
 def test_no_parameter_has_a_name_that_dvc_overlooks():
-    """DVC's run cache leaves out keys of these names, as if they were those of dvc.lock: with
-    another value, the result of the first value would come back."""
+    """DVC's run cache ignores keys of these names, as if they were those of dvc.lock: after a new
+    value it would bring back the result of the old one."""
 
     def names(block) -> set[str]:
         blocks = block.values() if isinstance(block, dict) else block
@@ -210,32 +396,37 @@ def test_no_parameter_has_a_name_that_dvc_overlooks():
             return set()
         return set(block if isinstance(block, dict) else ()).union(*map(names, blocks))
 
-    assert not {"size", "nfiles"} & names(VALUES)
+    assert not {"size", "nfiles"} & (names(VALUES) | names(DATASETS))
 
 
-@pytest.mark.parametrize("dataset", VALUES["datasets"])
+@pytest.mark.parametrize("dataset", DATASETS["datasets"])
 def test_datasets_are_those_that_medmnist_declares(dataset):
-    declared, info = VALUES["datasets"][dataset], INFO[dataset]
+    declared, info = DATASETS["datasets"][dataset], INFO[dataset]
     for size, suffix in ((28, ""), (64, "_64"), (128, "_128"), (224, "_224")):
-        file = parameters.load(ROOT / "params.yaml").datasets[dataset].file(size)
+        file = reading.datasets(ROOT / "datasets.yaml")[dataset].file(size)
         assert (file.url, file.md5) == (info[f"url{suffix}"], info[f"MD5{suffix}"])
     assert declared["title"] == info["python_class"]
     labels = 1 if "binary-class" in info["task"] and "multi" not in info["task"] else None
     assert declared["findings"] == (labels or len(info["label"]))
 
 
-def test_a_file_of_ones_own_takes_the_place_of_every_size(load, mistake):
-    values = changed("datasets.chestmnist.url", "../films.npz")
-    line = mistake(yaml.safe_dump(values))
+def test_a_file_of_your_own_replaces_those_of_every_size(load_datasets, datasets_mistake):
+    values = changed("datasets.chestmnist.url", "../images.npz", DATASETS)
+    line = datasets_mistake(yaml.safe_dump(values))
     assert "datasets.chestmnist.url and datasets.chestmnist.md5 go together" in line
     values["datasets"]["chestmnist"]["md5"] = "0" * 32
     for size in (28, 224):
-        own = load(yaml.safe_dump(values)).datasets["chestmnist"].file(size)
-        assert (own.url, own.md5, own.bytes) == ("../films.npz", "0" * 32, None)
+        own = load_datasets(yaml.safe_dump(values))["chestmnist"].file(size)
+        assert (own.url, own.md5, own.bytes) == ("../images.npz", "0" * 32, None)
+
+
+def test_a_data_set_by_a_name_that_is_unknown_is_refused_with_those_there_are():
+    line = refusal(lambda key: reading.dataset(ROOT / "datasets.yaml", key), "retinamnist")
+    assert line == "dataset: 'retinamnist' is unknown; accepted: pneumoniamnist, chestmnist"
 
 
 def test_findings_of_the_phantom_are_chestmnists_in_its_order():
-    assert list(phantom.FINDINGS) == list(INFO["chestmnist"]["label"].values())
+    assert list(findings.FINDINGS) == list(INFO["chestmnist"]["label"].values())
 
 
 # --------------------------------------------------------------------------------------- the sweep
@@ -253,12 +444,12 @@ def test_a_mistake_in_the_grid_is_named(load, tmp_path, changes, said):
     grid = tmp_path / "grid.yaml"
     grid.write_text(f"best: 1\nseeds: 2\nconfigurations:\n  a: {{}}\n  b: {changes}\n")
     with pytest.raises(UserError) as error:
-        parameters.load_grid(grid, load(yaml.safe_dump(VALUES)))
+        reading.grid(grid, load(yaml.safe_dump(VALUES)))
     assert f"grid.yaml: {said}" in str(error.value)
 
 
 def test_the_declared_grid_begins_with_the_plain_one(load):
-    grid = parameters.load_grid(ROOT / "sweep/grid.yaml", load(yaml.safe_dump(VALUES)))
+    grid = reading.grid(ROOT / "sweep/grid.yaml", load(yaml.safe_dump(VALUES)))
     name, changes = next(iter(grid.configurations.items()))
     assert (name, changes["schedule"], changes["augment"]) == ("plain", "constant", [])
     assert len(grid.configurations) >= 12
@@ -267,35 +458,43 @@ def test_the_declared_grid_begins_with_the_plain_one(load):
 # ------------------------------------------------------------------------------------- the scripts
 
 
-def command_line(stage: str, params: Path) -> list[str]:
-    """Arguments of a stage's script: these parameters, and paths of which not one exists."""
-    function = getattr(importlib.import_module(f"stages.{stage}"), stage)
-    words = []
+def command_line(script: str, params: Path) -> list[str]:
+    """Arguments of a stage's script: these parameters, and paths none of which exists."""
+    function, words = function_of(script), []
     for name, argument in inspect.signature(function).parameters.items():
+        if name in (READERS[script], *stage.params_of(function)):
+            continue
         if argument.annotation is str:
             words.append("some")
         else:
-            words += [f"--{name}", str(params if name == "params" else params.parent / "no" / name)]
-    return words
+            words += [f"--{name}", str(params.parent / "no" / name)]
+    return [*words, f"--{READERS[script]}", str(params)]
 
 
-@pytest.mark.parametrize("stage", SCRIPTS)
-def test_a_script_refuses_bad_parameters_before_it_reads_data(stage, tmp_path, monkeypatch, capfd):
+def test_most_scripts_read_parameters():
+    assert {"configure", "download", "evaluate", "compare", "report"} <= set(READERS)
+
+
+@pytest.mark.parametrize("script", READERS)
+def test_a_script_refuses_bad_parameters_before_it_reads_data(script, tmp_path, monkeypatch, capfd):
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(changed("lr", "fast")))
-    monkeypatch.setattr(sys, "argv", [stage, *command_line(stage, params)])
+    monkeypatch.setattr(sys, "argv", [script, *command_line(script, params)])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(ROOT / f"stages/{stage}.py"), run_name="__main__")
-    assert str(ended.value).startswith(f"{stage}: {params}: lr = 'fast': ")
+        runpy.run_path(str(ROOT / f"stages/{script}.py"), run_name="__main__")
+    assert str(ended.value).startswith(f"{script}: {params}: lr = 'fast': ")
     assert "\n" not in str(ended.value)
     assert list(tmp_path.iterdir()) == [params]
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_script_ends_with_one_line_on_stderr_and_exit_code_1(tmp_path):
+@pytest.mark.parametrize("words", [["stages.configure"], ["chestflow", "check"]])
+def test_a_script_ends_with_one_line_on_stderr_and_exit_code_1(tmp_path, words):
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(changed("lr", "fast")))
-    command = [sys.executable, "-m", "stages.train", *command_line("train", params)]
+    name = words[-1].removeprefix("stages.")
+    given = ["--params", str(params)] if name == "check" else command_line(name, params)
+    command = [sys.executable, "-m", *words, *given]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-    assert ended.stderr.startswith("train: ")
+    assert ended.stderr.startswith(f"{name}: ")

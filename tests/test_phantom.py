@@ -1,4 +1,4 @@
-"""Phantoms must pass for MedMNIST in layout, shares and difficulty, and know their own truth."""
+"""Phantoms match MedMNIST in layout, class shares and difficulty, and hold their true findings."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from stages.lib import phantom
-from stages.lib.errors import UserError
+from chestflow.core.errors import UserError
+from chestflow.sources import findings, phantom
 
 SPLITS = ("train", "val", "test")
 
@@ -24,7 +24,7 @@ def pneumonia() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("dataset", "n_labels"), [("chestmnist", 14), ("pneumoniamnist", 1)])
-def test_layout_is_that_of_medmnist(dataset, n_labels):
+def test_layout_matches_medmnist(dataset, n_labels):
     arrays = phantom.archive(dataset, {"train": 5, "val": 3, "test": 1}, seed=0)
     assert set(arrays) == {f"{s}_{part}" for s in SPLITS for part in ("images", "labels", "masks")}
     for split, n in zip(SPLITS, (5, 3, 1), strict=True):
@@ -35,13 +35,13 @@ def test_layout_is_that_of_medmnist(dataset, n_labels):
         assert labels.max() <= 1 and masks.max() < 2**n_labels
 
 
-def test_findings_are_chestmnists_in_its_order():
-    assert len(phantom.FINDINGS) == 14
-    assert phantom.FINDINGS[0] == "atelectasis" and phantom.FINDINGS[6] == "pneumonia"
-    assert phantom.FINDINGS[-1] == "hernia"
+def test_findings_are_in_chestmnists_order():
+    assert len(findings.FINDINGS) == 14
+    assert findings.FINDINGS[0] == "atelectasis" and findings.FINDINGS[6] == "pneumonia"
+    assert findings.FINDINGS[-1] == "hernia"
 
 
-def test_same_seed_same_films_other_seed_others():
+def test_images_depend_on_the_seed_alone():
     first, again, other = (phantom.archive("chestmnist", {"train": 20}, seed) for seed in (3, 3, 4))
     for key in first:
         assert np.array_equal(first[key], again[key])
@@ -49,18 +49,18 @@ def test_same_seed_same_films_other_seed_others():
     assert not np.array_equal(first["train_labels"], other["train_labels"])
 
 
-def test_splits_are_independent_and_share_no_film():
+def test_splits_are_independent_and_share_no_image():
     one = phantom.archive("chestmnist", {"train": 12, "val": 12, "test": 12}, seed=0)
     two = phantom.archive("chestmnist", {"train": 200, "val": 12, "test": 12}, seed=0)
     for part in ("images", "labels", "masks"):
         assert np.array_equal(one[f"test_{part}"], two[f"test_{part}"])
         assert np.array_equal(one[f"train_{part}"], two[f"train_{part}"][:12])
-    films = np.concatenate([one[f"{split}_images"] for split in SPLITS])
-    assert len(np.unique(films, axis=0)) == 36
+    images = np.concatenate([one[f"{split}_images"] for split in SPLITS])
+    assert len(np.unique(images, axis=0)) == 36
 
 
-def test_prevalences_are_those_of_chestmnist(chest):
-    expected = np.array([finding.prevalence for finding in phantom.ATLAS.values()])
+def test_prevalences_match_chestmnist(chest):
+    expected = np.array([finding.prevalence for finding in findings.ATLAS.values()])
     labels = chest["train_labels"]
     assert np.abs(labels.mean(0) - expected).max() < 0.025
     assert 0.43 < labels.any(1).mean() < 0.51
@@ -75,7 +75,7 @@ def test_shares_of_pneumonia_are_exact(n):
         assert 0 < labels[: n // 2].sum() < labels.sum(), "positives are not shuffled"
 
 
-def test_masks_lie_where_labels_say_pneumonia(pneumonia):
+def test_only_images_labelled_pneumonia_have_masks(pneumonia):
     for split in SPLITS:
         masks, labels = pneumonia[f"{split}_masks"] > 0, pneumonia[f"{split}_labels"].ravel()
         assert np.array_equal(masks.any((1, 2)), labels == 1)
@@ -92,12 +92,12 @@ def test_chest_labels_are_noisy_but_mostly_true(chest):
     assert labels[~truth].mean() < 0.02
 
 
-@pytest.mark.parametrize("name", phantom.FINDINGS)
-def test_finding_changes_the_film_inside_its_mask(name, monkeypatch):
-    """The same films, drawn with every one or none of them having the finding."""
-    bit = phantom.FINDINGS.index(name)
+@pytest.mark.parametrize("name", findings.FINDINGS)
+def test_a_finding_changes_the_image_inside_its_mask(name, monkeypatch):
+    """The same images, drawn with every one or none of them having the finding."""
+    bit = findings.FINDINGS.index(name)
 
-    def films(present: bool) -> dict[str, np.ndarray]:
+    def images(present: bool) -> dict[str, np.ndarray]:
         def truth(rng, n, split):
             return np.tile(np.arange(14) == bit, (n, 1)) & present
 
@@ -105,7 +105,7 @@ def test_finding_changes_the_film_inside_its_mask(name, monkeypatch):
         monkeypatch.setitem(phantom.COLLECTIONS, "chestmnist", kind)
         return phantom.archive("chestmnist", {"train": 60}, seed=0)
 
-    with_it, without = films(True), films(False)
+    with_it, without = images(True), images(False)
     inside = with_it["train_masks"] == 1 << bit
     assert inside.any((1, 2)).all() and not without["train_masks"].any()
     change = np.abs(with_it["train_images"].astype(float) - without["train_images"])
@@ -123,19 +123,19 @@ def test_test_split_of_pneumonia_is_acquired_differently(pneumonia):
 
 
 @pytest.mark.parametrize("size", [64, 128, 224])
-def test_other_sizes_show_the_same_patients(size):
+def test_all_sizes_show_the_same_patients(size):
     small = phantom.archive("chestmnist", {"train": 8}, seed=0)
     large = phantom.archive("chestmnist", {"train": 8}, seed=0, size=size)
     assert large["train_images"].shape == large["train_masks"].shape == (8, size, size)
     assert np.array_equal(small["train_labels"], large["train_labels"])
     at = (np.arange(28) * 2 + 1) * size // 56
     seen = large["train_images"][:, at][:, :, at]
-    for film, same in zip(small["train_images"], seen, strict=True):
-        assert np.corrcoef(film.ravel(), same.ravel())[0, 1] > 0.9
+    for image, same in zip(small["train_images"], seen, strict=True):
+        assert np.corrcoef(image.ravel(), same.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("size", [28, 64, 128, 224])
-def test_findings_have_the_same_place_and_extent_at_every_size(size):
+def test_findings_have_the_same_position_and_extent_at_every_size(size):
     masks = phantom.archive("pneumoniamnist", {"train": 40}, seed=0, size=size)["train_masks"] > 0
     small = phantom.archive("pneumoniamnist", {"train": 40}, seed=0)["train_masks"] > 0
     assert np.array_equal(masks.any((1, 2)), small.any((1, 2)))
@@ -144,16 +144,16 @@ def test_findings_have_the_same_place_and_extent_at_every_size(size):
     assert (masks[:, at][:, :, at] == small).mean() > 0.97
 
 
-def test_films_come_one_by_one_where_they_are_large():
+def test_large_images_are_drawn_one_at_a_time():
     """However many are drawn, only a few are in memory."""
     for size in (28, 64, 128, 224):
-        labels, films = phantom.draw("chestmnist", "train", 50_000, seed=0, size=size)
-        images, masks = next(films)
+        labels, inputs = phantom.draw("chestmnist", "train", 50_000, seed=0, size=size)
+        images, masks = next(inputs)
         assert images.shape == masks.shape and images.size <= phantom.CHUNK_PIXELS
         assert len(labels) == 50_000
 
 
-def test_unknown_dataset_is_refused_with_the_known_ones():
+def test_an_unknown_dataset_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match=r"'retinamnist'.*chestmnist, pneumoniamnist"):
         phantom.archive("retinamnist", {"train": 1}, seed=0)
 
@@ -161,7 +161,7 @@ def test_unknown_dataset_is_refused_with_the_known_ones():
 @pytest.mark.parametrize(
     ("dataset", "low", "high"), [("chest", 0.55, 0.75), ("pneumonia", 0.65, 0.92)]
 )
-def test_neither_trivial_nor_hopeless_for_raw_pixels(dataset, low, high, request):
+def test_raw_pixels_separate_the_classes_but_not_perfectly(dataset, low, high, request):
     arrays = request.getfixturevalue(dataset)
     flat = {split: arrays[f"{split}_images"].reshape(-1, 784) / 255 for split in SPLITS}
     y = {split: arrays[f"{split}_labels"].any(1) for split in SPLITS}

@@ -1,133 +1,33 @@
-"""The graph itself: are its dependencies complete, is dvc.lock current, and does it run?"""
+"""The graph itself, run once at the smallest scale, two stages at once: is dvc.lock current, does
+it run, and does a change rerun what it must and nothing else?"""
 
-import ast
 import json
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
+from workspace import RESULTS, ROOT, RUNNING, Workspace
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.orchestration import shrink
+
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-FIELDS = ("deps", "outs", "metrics", "plots")
-RUNNING = r"(?m)^Running stage '(.+)'"
-RESULTS = ("metrics/", "plots/", "report/")  # what Git keeps of the outputs, beside dvc.lock
-FOLLOWERS = {"compare", "efficiency", "report"}  # stages over all runs
 
 
-# --------------------------------------------------------------------------- dvc.yaml, as written
-
-
-def body(stage: str) -> dict:
-    return STAGES[stage].get("do", STAGES[stage])
-
-
-def names(stage: str, field: str) -> list[str]:
-    """The paths under `outs`, `metrics`, ... of a stage, without their options."""
-    return [e if isinstance(e, str) else next(iter(e)) for e in body(stage).get(field, [])]
-
-
-def commands(stage: str) -> str:
-    cmd = body(stage)["cmd"]
-    return cmd if isinstance(cmd, str) else " ".join(cmd)
-
-
-def imported(module: Path) -> set[Path]:
-    """The modules of this repository that a module imports."""
-    found = set()
-    for node in ast.walk(ast.parse(module.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    files = (ROOT / f"{name.replace('.', '/')}.py" for name in found if name)
-    return {file for file in files if file.is_file()}
-
-
-def reached(modules: set[Path]) -> set[Path]:
-    """The modules and all that they import, directly or not."""
-    further = set().union(*map(imported, modules)) - modules
-    return reached(modules | further) if further else modules
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stages_deps_are_the_modules_it_imports(stage):
-    scripts = re.findall(r"python -m (stages\.\w+)", commands(stage))
-    start = {ROOT / f"{script.replace('.', '/')}.py" for script in scripts}
-    assert start, f"no `python -m stages.x` in the command of {stage}"
-    needed = {str(path.relative_to(ROOT)) for path in reached(start)}
-    declared = {path for path in names(stage, "deps") if path.endswith(".py")}
-    assert sorted(declared) == sorted(needed)
-
-
-def covers(given: str, declared: str) -> bool:
-    """Whether a path handed to a script, a folder or `models/{run}/x`, stands for another."""
-    pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(given))
-    return re.fullmatch(f"{pattern}(/.*)?", declared) is not None
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_command_names_what_the_stage_declares(stage):
-    """A file handed to a script but not declared would go unnoticed, and the other way round."""
-    given = set(re.findall(r"--\w+ (\S+)", commands(stage))) - {"params.yaml"}
-    declared = {path for field in FIELDS for path in names(stage, field)}
-    declared = {path for path in declared if not path.endswith(".py")}
-    assert not {path for path in declared if not any(covers(g, path) for g in given)}
-    assert not {path for path in given if not any(covers(path, d) for d in declared)}
-
-
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if "{run}" in commands(stage)])
-def test_a_stage_over_all_runs_depends_on_all_runs(stage):
-    for given in re.findall(r"--\w+ (\S*\{run\}\S*)", commands(stage)):
-        wanted = {given.replace("{run}", run) for run in PARAMS["comparison"]["runs"]}
-        assert not wanted - set(names(stage, "deps")), f"add them to the deps of {stage}"
-
-
-# ------------------------------------------------------------------------------ dvc, in real runs
-
-
-class Workspace:
-    """A copy of the working tree as Git would see it, with a history of its own."""
-
-    def __init__(self, folder: Path, environment: dict[str, str], leave: tuple[str, ...] = ()):
-        self.folder, self.environment = folder, environment
-        tree = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        listed = subprocess.run(tree, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file() and not name.startswith(leave or ("\0",)):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, folder / name)
-
-    def run(self, *command: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True
-        )
-
-    def succeed(self, *command: str) -> str:
-        ended = self.run(*command)
-        assert ended.returncode == 0, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}"
-        return ended.stdout
-
-    def commit(self) -> None:
-        self.succeed("git", "add", "--all")
-        self.succeed("git", "commit", "--quiet", "--message", "state")
-
-    def ran(self, *command: str) -> set[str]:
-        """The stages that a DVC command runs, or would run."""
-        return set(re.findall(RUNNING, self.succeed(*command)))
-
-    def params(self) -> dict:
-        return yaml.safe_load((self.folder / "params.yaml").read_text())
-
-    def set_params(self, params: dict) -> None:
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-
-    def read(self, name: str) -> str:
-        return (self.folder / name).read_text()
+def few(params: dict) -> dict:
+    """Parameters with a run of every start, and a curve of one and of two phases: each kind of
+    stage at least once, in two thirds of the default graph's stages."""
+    runs = ("pneumonia", "chest", "lowdata_autoencoder", "frozen")
+    curves = ("chest_scratch", "pneumonia_headfirst")
+    questions = (("frozen", "pneumonia"), ("lowdata_autoencoder", "chest"))
+    declared = params["efficiency"]["curves"]
+    return params | {
+        "runs": {run: params["runs"][run] for run in runs},
+        "efficiency": params["efficiency"] | {"curves": {c: declared[c] for c in curves}},
+        "comparison": {
+            "questions": [{"run": a, "against": b} for a, b in questions],
+            "spaces": {"transfer": ["pneumonia", "frozen"]},
+        },
+    }
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +35,8 @@ def workspace(tmp_path_factory, environment, shrunken) -> Workspace:
     """The copy with small parameters, without the results, committed."""
     folder = tmp_path_factory.mktemp("workspace")
     space = Workspace(folder, environment, leave=("dvc.lock", *RESULTS))
-    space.set_params(shrunken)
+    space.set_params(few(shrunken))
+    space.set_params(shrink(yaml.safe_load(space.read("datasets.yaml"))), "datasets.yaml")
     space.succeed("git", "init", "--quiet")
     space.commit()
     return space
@@ -144,15 +45,18 @@ def workspace(tmp_path_factory, environment, shrunken) -> Workspace:
 @pytest.fixture(scope="module")
 def repro(workspace) -> set[str]:
     """The stages that the first run, two at once, went through; its results are committed."""
-    said = workspace.succeed("python", "-m", "stages.parallel", "2")
+    said = workspace.succeed(*workspace.chestflow("repro", "--jobs", "2"))
     ran = set(re.findall(r"(?m)^\[\d+/\d+\] (\S+):", said))
     workspace.dirty = workspace.succeed("git", "status", "--porcelain", "-uall").splitlines()
     workspace.commit()
     return ran
 
 
-def every_stage(space: Workspace) -> set[str]:
-    return set(space.succeed("dvc", "stage", "list", "--all", "--name-only").split())
+def kinds(stages: set[str]) -> set[str]:
+    return {stage.split("@")[0] for stage in stages}
+
+
+# ------------------------------------------------------------------------------ the committed run
 
 
 def test_lock_is_current(tmp_path, environment):
@@ -167,17 +71,14 @@ def test_lock_is_current(tmp_path, environment):
     assert ended.returncode == 0, ended.stderr
 
 
-def test_readme_shows_the_sweep_as_it_stands():
-    table = (ROOT / "sweep/sweep.md").read_text().strip()
-    assert table in (ROOT / "README.md").read_text(), "copy sweep/sweep.md into README.md"
+# -------------------------------------------------------------------------------- the first run
 
 
 def test_repro_runs_the_whole_graph(workspace, repro):
-    assert repro == every_stage(workspace)
     lock = yaml.safe_load(workspace.read("dvc.lock"))["stages"]
+    assert lock.keys() == workspace.stages() == repro | {"configure"}
     outputs = [out["path"] for stage in lock.values() for out in stage["outs"]]
-    missing = [path for path in outputs if not (workspace.folder / path).exists()]
-    assert lock.keys() == repro and not missing
+    assert not [path for path in outputs if not (workspace.folder / path).exists()]
 
 
 def test_git_sees_results_and_no_data(workspace, repro):
@@ -187,7 +88,7 @@ def test_git_sees_results_and_no_data(workspace, repro):
     assert not [name for name in changed if name.endswith((".safetensors", ".npy", ".npz"))]
 
 
-def test_metrics_files_say_that_films_are_phantoms(workspace, repro):
+def test_metrics_files_say_that_images_are_phantoms(workspace, repro):
     files = list((workspace.folder / "metrics").rglob("*.json"))
     assert files
     for file in files:
@@ -195,60 +96,186 @@ def test_metrics_files_say_that_films_are_phantoms(workspace, repro):
 
 
 def test_metrics_show_lists_every_run(workspace, repro):
-    table = workspace.succeed("dvc", "metrics", "show", "--json")
-    shown = json.loads(table)[""]["data"]
+    shown = json.loads(workspace.succeed("dvc", "metrics", "show", "--json"))[""]["data"]
     for run in workspace.params()["runs"]:
-        assert {"accuracy", "auroc", "n"} <= shown[f"metrics/{run}.json"]["data"].keys()
+        assert {"accuracy", "auroc", "n"} <= shown[f"metrics/runs/{run}.json"]["data"].keys()
+
+
+def test_plots_show_opens_with_a_dozen_panels_that_hold_every_run(workspace, repro):
+    panels = json.loads(workspace.succeed("dvc", "plots", "show", "--json"))["data"]
+    assert 8 <= len(panels) <= 14
+    content = json.dumps(panels["ROC curves"])
+    for run in workspace.params()["runs"]:
+        assert f'\\"{run}\\"' in content or f'"{run}"' in content, run
+    for panel in ("Precision-recall curves", "Reliability", "Training"):
+        assert "PneumoniaMNIST PHANTOM" in json.dumps(panels[panel])
+
+
+def test_a_trained_model_can_be_had_as_an_artifact(workspace, repro, tmp_path):
+    """DVC finds an artifact by an annotated tag of its name and version."""
+    workspace.succeed("git", "tag", "--annotate", "pneumonia@v0.2.0", "--message", "a version")
+    out = tmp_path / "model.safetensors"
+    folder = str(workspace.folder)
+    workspace.succeed("dvc", "artifacts", "get", folder, "pneumonia", "--out", str(out))
+    model = workspace.folder / "models/pneumonia/model.safetensors"
+    assert out.read_bytes() == model.read_bytes()
 
 
 def test_summary_prints_every_run(workspace, repro):
-    table = workspace.succeed("python", "-m", "stages.summary", "--metrics", "metrics")
+    table = workspace.succeed(*workspace.chestflow("summary"))
     for run in workspace.params()["runs"]:
         assert re.search(rf"^{run} .*\[.*\].* PHANTOM$", table, re.MULTILINE)
 
 
 def test_second_repro_runs_nothing(workspace, repro):
     assert workspace.ran("dvc", "repro") == set()
-    assert workspace.succeed("python", "-m", "stages.parallel", "2") == ""
+    assert workspace.succeed(*workspace.chestflow("repro", "--jobs", "2")) == ""
 
 
-def heirs(runs: dict) -> set[str]:
-    """The runs that take the top-level settings, and those that start from one of them."""
-    found = {name for name, run in runs.items() if run["settings"] == "" and "lr" not in run}
-    while more := {name for name, run in runs.items() if run["init"] in found} - found:
-        found |= more
-    return found
+# --------------------------------------------------------------- what a change would run again
+
+
+def edit(name: str, old: str, new: str):
+    return lambda space: space.replace(name, old, new)
+
+
+def param(key: str, value, name: str = "params.yaml"):
+    def change(space: Workspace) -> None:
+        values = yaml.safe_load(space.read(name))
+        *path, last = key.split(".")
+        block = values
+        for part in path:
+            block = block[part]
+        block[last] = value
+        space.set_params(values, name)
+
+    return change
+
+
+CHANGES = {
+    "the colour of the GradCAM maps": (
+        edit("chestflow/figures/gradcam.py", '"inferno"', '"magma"'),
+        {"draw", "overview"},
+    ),
+    "the number of bootstrap resamples": (
+        param("evaluation.bootstrap", 101),
+        {"configure", "evaluate", "reconstruct", "compare", "report"},
+    ),
+    "a new augmentation": (
+        edit("chestflow/augmentation.py", "STEPS = {", 'STEPS = {"flip": move, '),
+        {"train", "efficiency"},
+    ),
+    "a new measure": (
+        edit("chestflow/measures/scores.py", '        "auprc": ', '        "twice": 0, "auprc": '),
+        {"evaluate", "reconstruct", "compare"},
+    ),
+    "a new check of the parameters": (
+        edit("chestflow/parameters/schema.py", "class Block", "CHECKED = True\n\n\nclass Block"),
+        set(),
+    ),
+    "a data set's title": (
+        param("datasets.chestmnist.title", "Chests", "datasets.yaml"),
+        {"configure", "binarize", "evaluate", "reconstruct"},
+    ),
+    "a sentence of the report": (
+        edit("chestflow/report/template.md.jinja", "# Can a small", "# Can a very small"),
+        {"report"},
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_runs_what_it_must_and_nothing_else(workspace, repro, change):
+    make, expected = CHANGES[change]
+    make(workspace)
+    would_run = workspace.would_run()
+    workspace.restore()
+    assert kinds(would_run) == expected
+
+
+@pytest.mark.parametrize(
+    "key, value, runs",
+    [
+        ("lr", 0.003, {"pneumonia"}),
+        ("defaults.lr", 0.02, {"chest"}),
+        ("defaults.weight_decay", 0.1, {"chest", "lowdata_autoencoder", "frozen"}),
+        ("runs.frozen.lr", 0.05, {"frozen"}),
+    ],
+)
+def test_a_setting_retrains_the_runs_that_take_it(workspace, repro, key, value, runs):
+    """`configure` writes every run's settings; DVC then sees which of them are other ones."""
+    param(key, value)(workspace)
+    workspace.succeed("dvc", "repro", "configure")
+    trained = {stage for stage in workspace.would_run() if stage.startswith("train@")}
+    workspace.restore()
+    assert trained == {f"train@{run}" for run in runs}
+
+
+def test_defaults_that_a_curve_overrides_do_not_retrain_it(workspace, repro):
+    for key, value in (("lr", 0.02), ("epochs", 3), ("patience", 1)):
+        param(f"defaults.{key}", value)(workspace)
+    workspace.succeed("dvc", "repro", "configure")
+    would_run = kinds(workspace.would_run())
+    workspace.restore()
+    assert "train" in would_run and not {"efficiency", "pretrain"} & would_run
 
 
 def test_another_rate_runs_only_what_depends_on_it(workspace, repro):
-    before = json.loads(workspace.read("metrics/pneumonia.json"))
+    before = json.loads(workspace.read("metrics/runs/pneumonia.json"))
     ran = workspace.ran("dvc", "exp", "run", "-S", "lr=0.003")
-    per_run = [name for name, stage in STAGES.items() if stage.get("foreach") == "${runs}"]
-    followers = FOLLOWERS & set(STAGES)
-    expected = {f"{stage}@{run}" for stage in per_run for run in heirs(workspace.params()["runs"])}
-    assert expected <= ran
-    assert {stage for stage in ran if stage.split("@")[0] not in followers} == expected
+    of_run = {f"{stage}@pneumonia" for stage in ("train", "evaluate", "draw")}
+    # Settings that were written before come from DVC's run cache.
+    assert ran | {"configure"} == {"configure", *of_run, "compare", "overview", "report"}
     diff = json.loads(workspace.succeed("dvc", "metrics", "diff", "--json"))
-    change = diff["metrics/pneumonia.json"]
+    change = diff["metrics/runs/pneumonia.json"]
     assert any(values["old"] != values["new"] for values in change.values())
-    assert json.loads(workspace.read("metrics/pneumonia.json")) != before
-    workspace.succeed("git", "checkout", "--quiet", "--", ".")
-    assert json.loads(workspace.read("metrics/pneumonia.json")) == before
+    assert json.loads(workspace.read("metrics/runs/pneumonia.json")) != before
+    workspace.restore()
+    assert json.loads(workspace.read("metrics/runs/pneumonia.json")) == before
 
 
 def test_seeds_tabulates_the_experiments(workspace, repro):
     """Comes after the experiment above: what DVC has recorded of it is found again."""
-    table = workspace.succeed("python", "-m", "stages.seeds")
+    table = workspace.succeed(*workspace.chestflow("seeds"))
     for run in workspace.params()["runs"]:
         row = rf"^\| `{run}` \| 40 of \w+ PHANTOM \|.* 1 \|$"
         assert re.search(row, table, re.MULTILINE), table
 
 
-SWEEP = (
-    *("python", "-m", "stages.sweep", "1", "--params", "params.yaml"),
-    *("--grid", "sweep/grid.yaml", "--summary", "sweep/sweep.json"),
-    *("--table", "sweep/sweep.md", "--plot", "sweep/sweep.png"),
-)
+def test_an_entry_in_params_yaml_is_all_that_a_run_needs(workspace, repro):
+    """It is trained, evaluated, drawn, compared and reported; taken out again, its files stay and
+    are not read."""
+    params = workspace.params()
+    params["runs"]["gradual"] = {
+        "dataset": "pneumoniamnist",
+        "init": "chest",
+        "strategy": "gradual",
+        "epochs": 1,
+    }
+    workspace.set_params(params)
+    ran = workspace.ran("dvc", "repro")
+    assert ran == {
+        *("configure", "train@gradual", "evaluate@gradual", "draw@gradual"),
+        *("compare", "overview", "report"),
+    }
+    compared = json.loads(workspace.read("metrics/comparison.json"))
+    assert "gradual" in [entry["run"] for entry in compared["runs"]]
+    assert "`gradual`" in workspace.read("report/index.md")
+    assert "gradual" in workspace.read("plots/curves/roc.csv")
+    del params["runs"]["gradual"]
+    workspace.set_params(params)
+    workspace.succeed("dvc", "repro")
+    compared = json.loads(workspace.read("metrics/comparison.json"))
+    assert "gradual" not in [entry["run"] for entry in compared["runs"]]
+    assert "`gradual`" not in workspace.read("report/index.md")
+    workspace.succeed("git", "clean", "--quiet", "-d", "--force", "metrics", "plots")
+    workspace.restore()
+
+
+# ------------------------------------------------------------------------------------ the sweep
+
+
+SWEEP = ("sweep", "--queue", "1")
 GRID = """
 best: 1
 seeds: 2
@@ -260,13 +287,12 @@ configurations:
 
 def test_a_sweep_survives_a_failure_and_then_runs_only_what_is_missing(workspace, repro):
     """The training of width 5 is made to fail, and mended for the second call."""
-    train = workspace.read("stages/train.py")
-    broken = train.replace("    device = ", "    assert settings.width != 5\n    device = ", 1)
-    assert broken != train
-    (workspace.folder / "stages/train.py").write_text(broken)
-    (workspace.folder / "sweep/grid.yaml").write_text(GRID)
+    workspace.replace(
+        "stages/train.py", "    network = build(", "    assert run.width != 5\n    network = build("
+    )
+    workspace.write("sweep/grid.yaml", GRID)
     workspace.commit()
-    ended = workspace.run(*SWEEP)
+    ended = workspace.run(*workspace.chestflow(*SWEEP))
     assert ended.returncode == 1 and ended.stderr.endswith("above: narrow-seed-0\n")
     assert "Traceback" not in ended.stderr.splitlines()[-1]
     names = set(workspace.succeed("dvc", "exp", "list", "--name-only").split())
@@ -274,9 +300,8 @@ def test_a_sweep_survives_a_failure_and_then_runs_only_what_is_missing(workspace
     table = workspace.read("sweep/sweep.md")
     assert "| plain | schedule constant, augment [] | 18,218 |" in table and "narrow" not in table
 
-    grid = GRID.replace("width: 5", "width: 4")
-    (workspace.folder / "sweep/grid.yaml").write_text(grid)
-    workspace.succeed(*SWEEP)
+    workspace.write("sweep/grid.yaml", GRID.replace("width: 5", "width: 4"))
+    workspace.succeed(*workspace.chestflow(*SWEEP))
     names = set(workspace.succeed("dvc", "exp", "list", "--name-only").split())
     assert {"plain-seed-0", "plain-seed-1", "narrow-seed-0"} <= names
     report = json.loads(workspace.read("sweep/sweep.json"))
@@ -286,19 +311,19 @@ def test_a_sweep_survives_a_failure_and_then_runs_only_what_is_missing(workspace
         assert low <= row["auroc"] <= high and row["train_seconds"] > 0
     assert report["reference"] == "plain" and len(report["seeds"][0]["auroc"]) == 2
     times = [row["train_seconds"] for row in report["configurations"]]
-    workspace.succeed(*SWEEP)
+    workspace.succeed(*workspace.chestflow(*SWEEP))
     again = json.loads(workspace.read("sweep/sweep.json"))["configurations"]
     assert [row["train_seconds"] for row in again] == times  # nothing was trained again
     assert workspace.succeed("git", "status", "--porcelain", "params.yaml") == ""
 
 
-def test_unknown_parameter_ends_in_one_line(workspace, repro):
+def test_an_unknown_parameter_ends_in_one_line(workspace, repro):
     params = workspace.params()
     params["runs"]["pneumonia"]["learning_rate"] = 0.1
     workspace.set_params(params)
     ended = workspace.run("dvc", "repro", "train@pneumonia")
-    workspace.succeed("git", "checkout", "--quiet", "--", ".")
-    lines = [line for line in ended.stderr.splitlines() if line.startswith("train: ")]
+    workspace.restore()
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("configure: ")]
     assert ended.returncode != 0 and "Traceback" not in ended.stderr
     assert len(lines) == 1
     assert "runs.pneumonia.learning_rate is not a parameter; accepted here: " in lines[0]

@@ -1,5 +1,6 @@
-"""Asking a run about films of one's own, as a user does: files in, a table and pictures out."""
+"""Asking a run about your own images, as a user does: files in, a table and pictures out."""
 
+import argparse
 import json
 import re
 from pathlib import Path
@@ -10,11 +11,14 @@ import skimage
 import small_run
 import torch
 from PIL import Image
-from test_film import in_every_format
+from test_radiograph import in_every_format
 
-from stages import predict
-from stages.lib import autoencoder, film, model, novelty, overlay, scores, tables
-from stages.lib.errors import UserError
+from chestflow.commands import predict
+from chestflow.core import tables
+from chestflow.core.errors import UserError
+from chestflow.measures import scores
+from chestflow.network import autoencoder, checkpoint, inference
+from chestflow.own import novelty, overlay, radiograph
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "camera")  # come with scikit-image
 
@@ -30,8 +34,9 @@ def ask(workspace, monkeypatch, capsys):
 
     def asked(*words: object) -> dict:
         monkeypatch.chdir(workspace)
-        monkeypatch.setattr("sys.argv", ["predict", *map(str, words), "--json"])
-        predict.predict(predict.arguments())
+        parser = argparse.ArgumentParser()
+        predict.add_arguments(parser)
+        predict.main(parser.parse_args([*map(str, words), "--json"]))
         return json.loads(capsys.readouterr().out)
 
     return asked
@@ -48,25 +53,25 @@ def write(path: Path, values: np.ndarray) -> Path:
 
 @pytest.fixture(scope="module")
 def said(workspace, splits, tmp_path_factory):
-    """What the command says of good films in two folders, of no films, and of a wide one."""
+    """What the command says of good images in two folders, of no images, and of a wide one."""
     given = tmp_path_factory.mktemp("given")
     images = splits["test"].images
-    for i, name in enumerate(("a/film.png", "b/film.png")):
+    for i, name in enumerate(("a/image.png", "b/image.png")):
         write(given / name, images[i])
     write(given / "wide.jpg", np.pad(images[2].repeat(20, 0).repeat(20, 1), ((0, 0), (90, 70))))
     write(given / "noise.png", np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8))
     write(given / "blank.png", np.full((50, 50), 9, np.uint8))
     (given / "empty.png").touch()
     (given / "cut.jpg").write_bytes((given / "wide.jpg").read_bytes()[:900])
-    ended = small_run.call(workspace, "stages.predict", given, "missing.png")
+    ended = small_run.call(workspace, "predict", given, "missing.png")
     return given, ended
 
 
-def test_every_film_has_a_row_and_every_other_file_a_line(said):
+def test_every_image_gets_a_row_and_every_unreadable_file_a_line(said):
     given, ended = said
     rows = [line for line in ended.stdout.splitlines() if line.startswith(str(given))]
     assert [row.split()[0] for row in rows] == [
-        str(given / name) for name in ("a/film.png", "b/film.png", "noise.png", "wide.jpg")
+        str(given / name) for name in ("a/image.png", "b/image.png", "noise.png", "wide.jpg")
     ]
     errors = ended.stderr.splitlines()
     assert [line.split(": ")[1] for line in errors] == [
@@ -74,7 +79,7 @@ def test_every_film_has_a_row_and_every_other_file_a_line(said):
         "missing.png",
     ]
     assert all(line.startswith("predict: ") for line in errors)
-    assert ended.returncode == 1, "a script has to notice that films are missing"
+    assert ended.returncode == 1, "a script has to notice that images are missing"
 
 
 def test_a_table_says_what_it_is_about(said):
@@ -82,13 +87,13 @@ def test_a_table_says_what_it_is_about(said):
     assert "run pneumonia, trained on PneumoniaMNIST PHANTOM" in table
     assert "nothing about patients" in table and "not for diagnosis" in table
     (noise,) = [line for line in table.splitlines() if "/noise.png" in line]
-    assert "UNLIKE THE TRAINING FILMS: TREAT THE ANSWER AS A GUESS" in noise
+    assert "UNLIKE THE TRAINING IMAGES: TREAT THE ANSWER AS A GUESS" in noise
     assert table.count("UNLIKE") == 1
 
 
 def test_overlays_of_one_name_stay_apart(said, workspace, splits):
     table = said[1].stdout
-    names = re.findall(r"(film-[0-9a-f]{8}\.png)", table)
+    names = re.findall(r"(image-[0-9a-f]{8}\.png)", table)
     assert len(set(names)) == 2
     pictures = [Image.open(workspace / "predictions/pneumonia" / name) for name in names]
     assert not np.array_equal(*map(np.asarray, pictures))
@@ -97,13 +102,13 @@ def test_overlays_of_one_name_stay_apart(said, workspace, splits):
     assert not list((workspace / "predictions").rglob("*.part"))
 
 
-def test_json_is_all_there_is_on_stdout(workspace, splits, tmp_path):
-    path = write(tmp_path / "film.png", splits["test"].images[0])
-    ended = small_run.call(workspace, "stages.predict", path, "--out", tmp_path, "--json")
+def test_nothing_but_json_is_on_stdout(workspace, splits, tmp_path):
+    path = write(tmp_path / "image.png", splits["test"].images[0])
+    ended = small_run.call(workspace, "predict", path, "--out", tmp_path, "--json")
     report = json.loads(ended.stdout)
     assert ended.returncode == 0 and ended.stderr == ""
     assert "PHANTOM" in report["notice"] and "not for diagnosis" in report["notice"]
-    (row,) = report["films"]
+    (row,) = report["images"]
     assert report["failed"] == [] and Path(row["overlay"]).parent == tmp_path / "pneumonia"
     assert row["seen"] == [0, 0, 28] and row["size"] == [28, 28]
 
@@ -111,24 +116,26 @@ def test_json_is_all_there_is_on_stdout(workspace, splits, tmp_path):
 # --------------------------------------------------------------------------- what it answers
 
 
-def test_a_film_of_the_data_set_gets_its_own_prediction(ask, workspace, splits, tmp_path):
+def test_an_image_of_the_data_set_gets_its_own_prediction(ask, workspace, splits, tmp_path):
     for i, image in enumerate(splits["test"].images[:40]):
         write(tmp_path / f"{i:02}.png", image)
     report = ask(tmp_path, "--out", tmp_path / "out")
-    known = tables.read_csv(workspace / "plots/pneumonia/predictions.csv")["probability"][:40]
-    settled = tables.read_json(workspace / "metrics/pneumonia.json")
-    classifier = model.load_classifier(workspace / "models/pneumonia/model.safetensors")
-    raw = model.probabilities(classifier, torch.from_numpy(splits["test"].images[:40]))
+    known = tables.read_csv(workspace / "data/results/pneumonia/predictions.csv")["probability"][
+        :40
+    ]
+    settled = tables.read_json(workspace / "metrics/runs/pneumonia.json")
+    classifier = checkpoint.load_classifier(workspace / "models/pneumonia")
+    raw = inference.probabilities(classifier, torch.from_numpy(splits["test"].images[:40]))
     expected = scores.calibrated(raw, *settled["calibration"])
     threshold = settled["at_val_threshold"]["threshold"]
-    assert len(report["films"]) == 40 > predict.BATCH, "more than one batch"
-    assert [row["raw_probability"] for row in report["films"]] == pytest.approx(known, abs=2e-6)
-    assert [row["probability"] for row in report["films"]] == pytest.approx(expected, abs=2e-6)
+    assert len(report["images"]) == 40 > predict.BATCH, "more than one batch"
+    assert [row["raw_probability"] for row in report["images"]] == pytest.approx(known, abs=2e-6)
+    assert [row["probability"] for row in report["images"]] == pytest.approx(expected, abs=2e-6)
     tabled = scores.calibrated(np.array(known), *settled["calibration"])
     assert expected == pytest.approx(tabled, abs=1e-3), "the table has six digits"
-    decided = [row["decision"] == "pneumonia" for row in report["films"]]
+    decided = [row["decision"] == "pneumonia" for row in report["images"]]
     assert decided == [p >= threshold for p in known] and len(set(decided)) == 2
-    on_one_scale = [row["probability"] >= report["threshold"] for row in report["films"]]
+    on_one_scale = [row["probability"] >= report["threshold"] for row in report["images"]]
     assert on_one_scale == decided
 
 
@@ -138,48 +145,48 @@ def test_the_same_picture_in_every_format_gets_the_same_answer(ask, splits, tmp_
     picture[0, 60] = 255  # files of more bits would else be taken to be darker
     files = in_every_format(tmp_path, picture)
     report = ask(*(path for path, _ in files.values()), "--out", tmp_path / "out")
-    answers = {row["film"]: row["probability"] for row in report["films"]}
+    answers = {row["image"]: row["probability"] for row in report["images"]}
     assert len(answers) == len(files) and not report["failed"]
     assert max(answers.values()) - min(answers.values()) < 0.05, answers
 
 
-def test_a_large_film_gets_the_answer_of_its_original(ask, splits, tmp_path):
+def test_a_large_image_gets_the_answer_of_its_original(ask, splits, tmp_path):
     images = splits["test"].images[:12]
     for i, image in enumerate(images):
         large = Image.fromarray(image).resize((700, 700), Image.BICUBIC)
         write(tmp_path / f"{i:02}-large.png", np.pad(np.asarray(large), ((100, 100), (0, 0))))
         write(tmp_path / f"{i:02}-small.png", image)
-    rows = ask(tmp_path, "--out", tmp_path / "out")["films"]
+    rows = ask(tmp_path, "--out", tmp_path / "out")["images"]
     large, small = (np.array([row["probability"] for row in rows[k::2]]) for k in (0, 1))
     assert np.abs(large - small).mean() < 0.1
     assert rows[0]["seen"] == [0, 100, 700] and rows[0]["size"] == [700, 900]
 
 
-def test_what_is_no_chest_film_is_called_unlike(ask, splits, tmp_path):
+def test_images_of_anything_else_are_called_unlike(ask, splits, tmp_path):
     folder = Path(skimage.__file__).parent / "data"
     rng = np.random.default_rng(0)
     write(tmp_path / "noise.png", rng.integers(0, 256, (300, 300), np.uint8))
     write(tmp_path / "negative.png", 255 - splits["test"].images[0])
     photographs = [folder / f"{name}.png" for name in PHOTOGRAPHS]
     report = ask(tmp_path, *photographs, "--out", tmp_path / "out")
-    assert len(report["films"]) == 6 and all(row["unlike"] for row in report["films"])
+    assert len(report["images"]) == 6 and all(row["unlike"] for row in report["images"])
 
 
-def test_films_of_the_data_set_are_seldom_called_unlike(ask, splits, tmp_path):
+def test_images_of_the_data_set_are_seldom_called_unlike(ask, splits, tmp_path):
     for i, image in enumerate(splits["test"].images[:100]):
         write(tmp_path / f"{i}.png", image)
-    rows = ask(tmp_path, "--out", tmp_path / "out")["films"]
+    rows = ask(tmp_path, "--out", tmp_path / "out")["images"]
     assert np.mean([row["unlike"] for row in rows]) < 0.1
     for name in ("reconstruction", "embedding"):
         assert 25 < np.median([row[f"{name}_percentile"] for row in rows]) < 75
 
 
 def test_asking_again_changes_nothing(ask, splits, tmp_path):
-    path = write(tmp_path / "film.png", splits["test"].images[4])
+    path = write(tmp_path / "image.png", splits["test"].images[4])
     first = ask(path, "--out", tmp_path / "out")
-    before = Path(first["films"][0]["overlay"]).read_bytes()
+    before = Path(first["images"][0]["overlay"]).read_bytes()
     assert ask(path, path, tmp_path, "--out", tmp_path / "out") == first
-    assert Path(first["films"][0]["overlay"]).read_bytes() == before
+    assert Path(first["images"][0]["overlay"]).read_bytes() == before
     assert len(list((tmp_path / "out").rglob("*.*"))) == 1
 
 
@@ -191,25 +198,25 @@ def test_percentiles_by_hand():
     assert found.tolist() == [0, 0, 50, 75, 100]
 
 
-def test_a_map_that_is_silent_on_all_training_films_counts(workspace, splits):
+def test_a_channel_that_is_constant_on_all_training_images_counts(workspace, splits):
     """With their covariance as it is, its variance of 0 would leave it without weight."""
-    rebuilder = autoencoder.load(workspace / "models/autoencoder/model.safetensors", 28)
-    films = torch.from_numpy(np.array(splits["train"].images))
-    films[:, 0, 0] = 128  # the last of three "maps", below
+    rebuilder = autoencoder.load(workspace / "models/autoencoder", 28)
+    images = torch.from_numpy(np.array(splits["train"].images))
+    images[:, 0, 0] = 128  # the last of three "channels", below
 
     class Corner(torch.nn.Module):
-        def embed(self, films: torch.Tensor) -> torch.Tensor:
-            return films[:, 0, (5, 9, 0), (5, 9, 0)]
+        def embed(self, images: torch.Tensor) -> torch.Tensor:
+            return images[:, 0, (5, 9, 0), (5, 9, 0)]
 
-    unlikeness = novelty.fit(Corner(), rebuilder, films[:200], films[200:])
-    woken = films[:1].clone()
+    unlikeness = novelty.fit(Corner(), rebuilder, images[:200], images[200:])
+    woken = images[:1].clone()
     woken[:, 0, 0] = 255
-    assert unlikeness.rank(films[:1])[1] < 100
+    assert unlikeness.rank(images[:1])[1] < 100
     assert unlikeness.rank(woken)[1] == 100
 
 
-def test_an_autoencoder_of_other_films_is_refused(workspace):
-    path = workspace / "models/autoencoder/model.safetensors"
+def test_an_autoencoder_of_other_images_is_refused(workspace):
+    path = workspace / "models/autoencoder"
     with pytest.raises(UserError, match="another side than 64 pixels"):
         autoencoder.load(path, 64)
 
@@ -217,11 +224,11 @@ def test_an_autoencoder_of_other_films_is_refused(workspace):
 # --------------------------------------------------------------------------------- overlays
 
 
-def test_an_overlay_is_the_film_but_for_evidence(splits):
+def test_an_overlay_is_the_image_but_for_evidence(splits):
     grey = splits["test"].images[0].repeat(25, 0).repeat(25, 1)
     heat = np.zeros((28, 28))
     heat[4:8, 4:8] = 1
-    drawn = np.asarray(overlay.draw(film.Film(grey), heat, "evidence", ["line"]))
+    drawn = np.asarray(overlay.draw(radiograph.Radiograph(grey), heat, "evidence", ["line"]))
     assert drawn.shape[1] == 700 and drawn.shape[0] > 700
     shown = drawn[:700].astype(int)
     away = shown[300:, 300:]
@@ -230,9 +237,9 @@ def test_an_overlay_is_the_film_but_for_evidence(splits):
 
 
 @pytest.mark.parametrize("shape, seen", [((700, 900), (0, 100, 700)), ((900, 640), (130, 0, 640))])
-def test_what_was_cropped_away_has_no_heat_and_is_outlined(shape, seen):
+def test_the_part_cropped_away_has_no_heat_and_is_outlined(shape, seen):
     grey = np.full(shape, 100, np.uint8)
-    drawn = np.asarray(overlay.draw(film.Film(grey), np.ones((28, 28)), "evidence", []))
+    drawn = np.asarray(overlay.draw(radiograph.Radiograph(grey), np.ones((28, 28)), "evidence", []))
     top, left, side = seen
     inside = np.zeros(shape, bool)
     inside[top : top + side, left : left + side] = True
@@ -243,10 +250,12 @@ def test_what_was_cropped_away_has_no_heat_and_is_outlined(shape, seen):
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (30, 2000), (2000, 30), (3000, 2500)])
-def test_words_fit_below_films_of_any_shape(shape):
+def test_words_fit_below_images_of_any_shape(shape):
     grey = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     lines = ["a line of quite usual length, as one of them may well be in the end"]
-    picture = overlay.draw(film.Film(grey), np.zeros((28, 28)), "evidence", lines, predict.GUESS)
+    picture = overlay.draw(
+        radiograph.Radiograph(grey), np.zeros((28, 28)), "evidence", lines, predict.GUESS
+    )
     factor = max(1, overlay.LEAST_WIDTH // max(shape))
     assert picture.width == max(overlay.LEAST_WIDTH, factor * shape[1])
     assert picture.height < factor * shape[0] + picture.width / 3
@@ -256,7 +265,7 @@ def test_words_fit_below_films_of_any_shape(shape):
     assert len(columns) > picture.width / 2, "too small for its width"
 
 
-# --------------------------------------------------------------------------- what users mend
+# --------------------------------------------------------------------------- mistakes of users
 
 
 def test_an_unknown_run_is_answered_with_the_names_there_are(ask, tmp_path):
@@ -265,7 +274,7 @@ def test_an_unknown_run_is_answered_with_the_names_there_are(ask, tmp_path):
 
 
 def test_a_run_that_is_not_trained_names_the_command_that_trains_it(workspace, tmp_path):
-    ended = small_run.call(workspace, "stages.predict", tmp_path, "--run", "headfirst")
+    ended = small_run.call(workspace, "predict", tmp_path, "--run", "headfirst")
     assert ended.returncode == 1 and ended.stdout == ""
     assert ended.stderr.splitlines() == [
         "predict: models/headfirst/model.safetensors is missing; make it: dvc repro"
@@ -274,12 +283,14 @@ def test_a_run_that_is_not_trained_names_the_command_that_trains_it(workspace, t
 
 
 def test_no_autoencoder_names_the_command_that_trains_it(ask, tmp_path):
-    with pytest.raises(UserError, match=r"none.x is missing; make it: dvc repro pretrain"):
+    with pytest.raises(
+        UserError, match=r"none.x/model.safetensors is missing; make it: dvc repro pretrain"
+    ):
         ask(tmp_path, "--autoencoder", "none.x")
 
 
 def test_files_of_different_states_are_refused(ask, workspace, splits, tmp_path):
-    report = tables.read_json(workspace / "metrics/pneumonia.json")
+    report = tables.read_json(workspace / "metrics/runs/pneumonia.json")
     for name, change in {"data": "PneumoniaMNIST", "calibration": None}.items():
         other = {key: v for key, v in report.items() if key != name}
         other |= {name: change} if change else {}

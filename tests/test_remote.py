@@ -1,11 +1,15 @@
-"""What one machine has computed, another one does not compute again: a remote in a folder, the
-commits before, and a cache that several clones share."""
+"""What one machine has computed, no other computes again: by a remote in a folder, for the commit
+before, and by a cache that several clones share."""
 
 import pytest
-from test_pipeline import RESULTS, Workspace
+import yaml
+from workspace import RESULTS, Workspace
+
+from benchmarks.orchestration import shrink
 
 TARGET = "evaluate@pneumonia"
 RATES = (0.005, 0.002)
+HISTORY = "models/pneumonia/history.csv"
 WEIGHTS = "models/pneumonia/model.safetensors"
 
 
@@ -15,12 +19,15 @@ def origin(tmp_path_factory, environment, shrunken) -> Workspace:
     folder = tmp_path_factory.mktemp("origin")
     space = Workspace(folder, environment, leave=("dvc.lock", *RESULTS))
     space.succeed("git", "init", "--quiet")
+    space.set_params(shrink(yaml.safe_load(space.read("datasets.yaml"))), "datasets.yaml")
     space.succeed("dvc", "remote", "add", "--default", "shared", str(folder.parent / "remote"))
+    space.histories = []
     for rate in RATES:
         space.set_params(shrunken | {"lr": rate})
         space.succeed("dvc", "repro", TARGET)
         space.commit()
         space.succeed("dvc", "push")
+        space.histories.append(space.read(HISTORY))
     return space
 
 
@@ -53,6 +60,7 @@ def test_parameters_set_back_are_not_trained_again_where_the_cache_is_shared(clo
     clone.succeed("dvc", "cache", "dir", "--local", str(cache))
     clone.set_params(clone.params() | {"lr": RATES[0]})
     assert clone.ran("dvc", "repro", TARGET) == set()
-    history = clone.succeed("git", "show", "HEAD~1:plots/pneumonia/history.csv")
-    assert clone.read("plots/pneumonia/history.csv") == history
+    assert clone.read(HISTORY) == origin.histories[0] != origin.histories[1]
+    scores = clone.succeed("git", "show", "HEAD~1:metrics/runs/pneumonia.json")
+    assert clone.read("metrics/runs/pneumonia.json") == scores
     assert clone.succeed("git", "diff", "HEAD~1", "--stat", "--", "dvc.lock", *RESULTS) == ""

@@ -18,12 +18,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chestflow.core import tables
+from chestflow.network import model
+from chestflow.parameters import reading, schema
+from chestflow.report import answers, page, rendering
 from stages import report, train
-from stages.lib import model, page, parameters, tables
+from stages.configure import configure, settings_of
 
 ROOT = Path(__file__).parents[1]
-PARAMS = parameters.load(ROOT / "params.yaml")
+PARAMS = reading.params(ROOT / "params.yaml")
 SUBJECT = "pneumonia"
+RUNS = {run: settings_of(PARAMS, run, SUBJECT) for run in PARAMS.runs}
 VOID = {"meta", "link", "img", "br", "hr"}
 CHROMIUM = pytest.mark.skipif(not browser.PROGRAM, reason="no Chromium on this machine")
 
@@ -43,28 +48,22 @@ class Inputs:
         change(values)
         tables.write_json(path, values)
 
-    def written(self, params=PARAMS, template=ROOT / "stages/report.md.jinja") -> "Written":
-        metrics, plots, sweep = (self.folder / name for name in ("metrics", "plots", "sweep"))
+    def written(self, comparison: schema.Comparison = PARAMS.comparison) -> "Written":
         out = self.folder / "report"
         report.report(
-            SUBJECT,
-            params,
-            template,
-            metrics / "data/{dataset}.json",
-            metrics / "{run}.json",
-            metrics / "latent/{run}.json",
-            metrics / "gradcam/{run}.json",
-            plots / "{run}/history.csv",
-            plots / SUBJECT / "architecture.txt",
-            plots / SUBJECT / "predictions.csv",
-            metrics / "autoencoder.json",
-            metrics / "efficiency.json",
-            metrics / "comparison.json",
-            sweep / "sweep.json",
-            sweep / "sweep.png",
-            plots,
+            self.folder / "data/settings/all.json",
+            self.folder / "metrics",
+            self.folder / "models",
+            self.folder / "data/results",
+            self.folder / "sweep/sweep.json",
+            self.folder / "sweep/sweep.png",
+            self.folder / "plots",
             out / "index.md",
             out / "index.html",
+            comparison=comparison,
+            efficiency=PARAMS.efficiency,
+            evaluation=PARAMS.evaluation,
+            gradcam=PARAMS.gradcam,
         )
         return Written(out / "index.md", out / "index.html")
 
@@ -100,16 +99,50 @@ def written(tmp_path_factory) -> Written:
 
 
 def prepare(folder: Path) -> Inputs:
-    """The committed results, called phantoms whatever they are of; what is not in Git is made."""
+    """The committed results, all of them called phantoms; what is not in Git is made up."""
     for name in ("metrics", "plots"):
         shutil.copytree(ROOT / name, folder / name)
-    network = model.Classifier(PARAMS.width, PARAMS.blocks, PARAMS.dropout)
-    train.describe(network, 28, folder / "plots" / SUBJECT / "architecture.txt")
+    configure(SUBJECT, ROOT / "params.yaml", ROOT / "datasets.yaml", folder / "data/settings")
+    for run in PARAMS.runs:
+        tables.write_csv(folder / f"models/{run}/history.csv", history(run))
+    tables.write_csv(
+        folder / "data/results" / SUBJECT / "predictions.csv", predictions(HITS, FALSE_ALARMS)
+    )
+    shape = schema.Training(**RUNS[SUBJECT]).architecture
+    train.describe(model.Classifier(**shape), 28, folder / "models" / SUBJECT)
     tables.write_json(folder / "sweep/sweep.json", sweep())
-    shutil.copy(ROOT / "plots/comparison/scores.png", folder / "sweep/sweep.png")
+    shutil.copy(ROOT / "plots/overview/scores.png", folder / "sweep/sweep.png")
     inputs = Inputs(folder)
     of_phantoms(inputs)
     return inputs
+
+
+HITS, FALSE_ALARMS = (
+    (7, 3),
+    (2, 8),
+)  # of diseased images: found, missed; of healthy ones: raised, not
+
+
+def history(run: str) -> list[dict]:
+    """Three epochs of each phase of a training, the last but one of which is the best."""
+    phases = {"headfirst": 2, "gradual": 4}.get(RUNS[run]["strategy"], 1)
+    aurocs, losses = (0.8, 0.95, 0.9), (0.5, 0.3, 0.4)
+    return [
+        {"phase": phase, "epoch": 3 * (phase - 1) + i, "val_loss": loss, "val_auroc": auroc}
+        | {"improved": int(i < 3)}
+        for phase in range(1, phases + 1)
+        for i, (auroc, loss) in enumerate(zip(aurocs, losses), start=1)
+    ]
+
+
+def predictions(diseased: tuple[int, int], healthy: tuple[int, int]) -> list[dict]:
+    """Test images by what they are and what they are called."""
+    counts = {(1, 1): diseased[0], (1, 0): diseased[1], (0, 1): healthy[0], (0, 0): healthy[1]}
+    pairs = [pair for pair, n in counts.items() for _ in range(n)]
+    return [
+        {"image": i, "actual": actual, "predicted": said, "probability": 0.25 + said / 2}
+        for i, (actual, said) in enumerate(pairs)
+    ]
 
 
 def sweep() -> dict:
@@ -176,7 +209,9 @@ def title(values: dict) -> str:
 
 def test_a_changed_figure_changes_the_text(inputs):
     before = inputs.written().section(3)
-    inputs.edit(f"metrics/{SUBJECT}.json", lambda v: v.update(f1=0.1234567, accuracy=0.7654321))
+    inputs.edit(
+        f"metrics/runs/{SUBJECT}.json", lambda v: v.update(f1=0.1234567, accuracy=0.7654321)
+    )
     after = inputs.written().section(3)
     assert "| 0.123 [" in after and "Accuracy 0.765 [" in after
     assert "0.123 [" not in before and "0.765 [" not in before
@@ -184,7 +219,7 @@ def test_a_changed_figure_changes_the_text(inputs):
 
 def test_the_template_holds_no_result():
     """No figure is written by hand: what looks like one is a border, chance or a command."""
-    words = re.sub(r"\{[{%#].*?[%#}]\}", "", (ROOT / "stages/report.md.jinja").read_text())
+    words = re.sub(r"\{[{%#].*?[%#}]\}", "", rendering.TEMPLATE.read_text())
     assert set(re.findall(r"\d*\.\d+", words)) <= {"0.5", "0.05", "0.003"}
 
 
@@ -194,12 +229,12 @@ def test_the_verdict_on_the_autoencoder_turns_with_its_interval(inputs):
 
         def change(values: dict) -> None:
             for question in values["questions"]:
-                if report.kind(PARAMS, question) == "autoencoder":
+                if answers.kind(RUNS, question) == "autoencoder":
                     question["auroc"] = entry
 
         return change
 
-    answers = []
+    told = []
     for figures in (
         (0.05, 0.01, 0.09, 0.01),
         (0.05, 0.01, 0.09, 0.06),
@@ -208,9 +243,9 @@ def test_the_verdict_on_the_autoencoder_turns_with_its_interval(inputs):
     ):
         inputs.edit("metrics/comparison.json", set_to(*figures))
         written = inputs.written()
-        answers.append(written.section(9).split("> ")[1][:20])
-        assert written.text.count(answers[-1]) >= 2  # at a glance and in its place
-    assert answers == [
+        told.append(written.section(9).split("> ")[1][:20])
+        assert written.text.count(told[-1]) >= 2  # at a glance and in its place
+    assert told == [
         "Yes: difference of A",
         "Not shown; there is ",
         "No difference that 1",
@@ -218,50 +253,64 @@ def test_the_verdict_on_the_autoencoder_turns_with_its_interval(inputs):
     ]
 
 
-def test_published_figures_stand_beside_genuine_films_only(inputs):
+def test_published_figures_stand_beside_genuine_images_only(inputs):
     phantom = inputs.written()
     assert "ResNet-18" not in phantom.section(3) and "not set side by side" in phantom.section(3)
     assert "| ResNet-18 | 0.944 | higher |" in phantom.section(5)  # the sweep's are genuine
     inputs.edit("sweep/sweep.json", lambda v: v.update(data="PneumoniaMNIST PHANTOM"))
     assert "ResNet-18" not in inputs.written().text
-    assert phantom.text.index("PHANTOM: synthetic films, no patients") < 100
+    assert phantom.text.index("PHANTOM: synthetic images, no patients") < 100
     of_patients(inputs)
     inputs.edit("sweep/sweep.json", lambda v: v.update(data="PneumoniaMNIST"))
     genuine = inputs.written()
     assert "| ResNet-18 | 0.944 |" in genuine.section(3) and "ResNet" not in genuine.section(5)
     assert "not set side by side" not in genuine.text and "hantom" not in genuine.text.lower()
-    inputs.edit(f"metrics/{SUBJECT}.json", lambda v: v.update(data="My films"))
-    inputs.edit("sweep/sweep.json", lambda v: v.update(data="My films"))
+    inputs.edit(f"metrics/runs/{SUBJECT}.json", lambda v: v.update(data="My images"))
+    inputs.edit("sweep/sweep.json", lambda v: v.update(data="My images"))
     own = inputs.written()
-    assert "ResNet-18" not in own.text and "These films are My films" in own.section(3)
+    assert "ResNet-18" not in own.text and "These images are My images" in own.section(3)
 
 
-def test_maps_are_held_against_the_truth_only_where_it_is_known(inputs):
+def test_maps_are_compared_with_the_truth_only_where_it_is_known(inputs):
     assert "of the maps have their maximum on it" in inputs.written().section(4)
     of_patients(inputs)
     told = inputs.written().section(4)
     assert "Where the findings lie is not known" in told and "Against the truth" not in told
 
 
-def test_a_sweep_on_other_films_is_named_as_such(inputs):
-    assert "These are not the films of the run above" in inputs.written().section(5)
+def test_a_sweep_on_other_images_is_marked_as_such(inputs):
+    assert "These are not the images of the run above" in inputs.written().section(5)
     inputs.edit("sweep/sweep.json", lambda v: v.update(data="PneumoniaMNIST PHANTOM"))
     told = inputs.written().section(5)
-    assert "not the films" not in told
+    assert "not the images" not in told
     assert f"width {PARAMS.width} instead of 4321" in told
 
 
-def test_runs_that_are_not_compared_are_not_spoken_of(inputs):
+def test_runs_that_are_not_declared_do_not_appear(inputs):
     """What the parameters no longer ask for leaves the page, and the rest stays."""
-    alone = parameters.Comparison(runs=[SUBJECT], questions=[], spaces={})
-    params = PARAMS.model_copy(update={"comparison": alone})
+    keep = {SUBJECT: RUNS[SUBJECT]}
+    inputs.edit("data/settings/all.json", lambda v: v.update(runs=keep, curves={}))
     inputs.edit("metrics/comparison.json", lambda v: v.update(questions=[], cka=[]))
     inputs.edit("metrics/efficiency.json", lambda v: v.update(curves=[]))
-    written = inputs.written(params)
-    assert "`headfirst`" not in written.text
+    written = inputs.written(schema.Comparison(questions=[], spaces={}))
+    for run in PARAMS.runs.keys() - {SUBJECT}:
+        assert f"`{run}`" not in written.text
     for question in (9, 10, 11, 12):
-        assert report.UNASKED in written.section(question)
+        assert answers.UNASKED in written.section(question)
     assert "18,218" in written.section(1)
+
+
+def test_the_confusion_matrix_counts_the_predictions(inputs):
+    told = inputs.written().section(3)
+    assert "It misses 3 of 10 pneumonia images and raises 2 false alarms on 10 healthy ones" in told
+    assert "| **is healthy** | 8 | 2 | 10 |" in told and "| **is pneumonia** | 3 | 7 | 10 |" in told
+
+
+def test_the_epoch_kept_is_the_last_that_improved(inputs):
+    text = inputs.written().text
+    for run, settings in RUNS.items():
+        row = re.search(rf"\| `{run}` \|[^\n]*?\| (\d+ of \d+) \|", text)
+        assert row[1] == ("5 of 6" if settings["strategy"] == "headfirst" else "2 of 3")
 
 
 def test_figures_that_are_not_defined_leave_the_page_standing(inputs):
@@ -271,7 +320,7 @@ def test_figures_that_are_not_defined_leave_the_page_standing(inputs):
         f"metrics/gradcam/{SUBJECT}.json",
         lambda v: v.update(gaps) or v["ci95"].update(rank_correlation=[None, None]),
     )
-    inputs.edit(f"metrics/{SUBJECT}.json", lambda v: v["further"].pop("mcc"))
+    inputs.edit(f"metrics/runs/{SUBJECT}.json", lambda v: v["further"].pop("mcc"))
     inputs.edit(
         "metrics/efficiency.json", lambda v: [r.update(sd=None, seeds=1) for r in v["curves"]]
     )
@@ -279,23 +328,24 @@ def test_figures_that_are_not_defined_leave_the_page_standing(inputs):
     assert "not defined" in inputs.written().section(4)
 
 
-def test_calibration_is_told_where_it_was_measured(inputs):
+def test_calibration_is_reported_where_it_was_measured(inputs):
     def change(values: dict) -> None:
         values["calibration"] = [0.8642, -0.1]
         values["further"]["calibrated_calibration_error"] = [0.0123, 0.01, 0.02]
 
-    inputs.edit(f"metrics/{SUBJECT}.json", change)
+    inputs.edit(f"metrics/runs/{SUBJECT}.json", change)
     told = inputs.written().section(6)
     assert (
-        "after Platt scaling on the validation films 0.012 [" in told and "slope of 0.864" in told
+        "after Platt scaling on the validation images 0.012 [" in told and "slope of 0.864" in told
     )
 
 
-def test_a_name_that_the_template_does_not_know_is_an_error(inputs, tmp_path):
+def test_a_name_that_the_template_does_not_know_is_an_error(tmp_path):
     template = tmp_path / "template"
     template.write_text("{{ reprot.auroc }}")
+    assert rendering.rendered({"reprot": {"auroc": 0.9}}, template) == "0.9"
     with pytest.raises(jinja2.UndefinedError, match="reprot"):
-        inputs.written(template=template)
+        rendering.rendered({"report": {"auroc": 0.9}}, template)
 
 
 def test_the_same_figures_give_the_same_bytes(inputs):
@@ -312,19 +362,19 @@ def test_the_same_figures_give_the_same_bytes(inputs):
         ("chest", "lowdata", "other"),
     ],
 )
-def test_what_a_question_asks_follows_from_where_its_runs_start(run, against, kind):
-    assert report.kind(PARAMS, {"run": run, "against": against}) == kind
+def test_the_kind_of_a_question_follows_from_where_its_runs_start(run, against, kind):
+    assert answers.kind(RUNS, {"run": run, "against": against}) == kind
 
 
 @pytest.mark.parametrize("blocks", [1, 3, 4])
-def test_the_table_of_parts_accounts_for_every_weight(tmp_path, blocks):
+def test_the_table_of_parts_accounts_for_every_parameter(tmp_path, blocks):
     network = model.Classifier(5, blocks)
-    train.describe(network, 28, tmp_path / "architecture.txt")
-    layers = report.architecture_of((tmp_path / "architecture.txt").read_text())
-    parts = report.parts(layers)
-    assert sum(part["weights"] for part in parts) == model.n_parameters(network)
+    train.describe(network, 28, tmp_path)
+    layers = tables.read_json(tmp_path / "architecture.json")["layers"]
+    parts = answers.parts(layers)
+    assert sum(part["parameters"] for part in parts) == model.n_parameters(network)
     assert [part["kind"] for part in parts].count("ConvBlock") == blocks
-    assert report.last_grid(layers) == [28 // 2 ** (blocks - 1)] * 2
+    assert answers.last_grid(layers) == [28 // 2 ** (blocks - 1)] * 2
 
 
 def test_the_stage_starts_without_the_heavy_libraries():
@@ -363,7 +413,7 @@ def tags(written) -> Tags:
     return Tags(written.html.read_text())
 
 
-def test_the_page_holds_all_it_needs(tags):
+def test_the_page_is_self_contained(tags):
     loaded = [a.get("src") for a in tags.of("img", "script", "iframe", "source")]
     loaded += [a["href"] for a in tags.of("link")]
     assert loaded and all(source.startswith("data:") for source in loaded)
@@ -410,7 +460,7 @@ def test_the_markdown_finds_its_pictures_and_has_no_broken_tables(written):
     assert not re.search(r"(?m)^\|.*\n[^|\n]", text)  # or what follows would become a row
 
 
-def test_markup_in_a_title_is_shown_and_not_obeyed(tmp_path):
+def test_markup_in_a_title_is_escaped(tmp_path):
     html = page.html("# A <script>alert(1)</script>\n\n<b>no</b>", tmp_path)
     assert "<script" not in html and "<b>" not in html and "&lt;b&gt;no" in html
 
@@ -452,7 +502,7 @@ def test_every_picture_appears(chromium):
 
 
 @CHROMIUM
-def test_nothing_is_asked_of_the_network_and_no_error_is_logged(chromium, written):
+def test_nothing_is_loaded_from_the_network_and_no_error_is_logged(chromium, written):
     asked = {event["request"]["url"] for event in chromium.sent("Network.requestWillBeSent")}
     assert {url for url in asked if not url.startswith("data:")} == {written.html.as_uri()}
     assert not chromium.sent(

@@ -5,7 +5,7 @@ import pytest
 from scipy import special, stats
 from sklearn import metrics
 
-from stages.lib import resampling, scores
+from chestflow.measures import resampling, scores
 
 SEEDS = range(20)
 
@@ -31,7 +31,7 @@ def example(seed: int, ties: bool = True, n: int = 60):
         (resampling.auprc, metrics.average_precision_score),
     ],
 )
-def test_ranking_scores_equal_sklearns(ours, theirs, ties):
+def test_ranking_scores_equal_those_of_sklearn(ours, theirs, ties):
     for seed in SEEDS:
         labels, probability, counts = example(seed, ties)
         expected = [theirs(labels, probability, sample_weight=w) for w in counts]
@@ -39,7 +39,7 @@ def test_ranking_scores_equal_sklearns(ours, theirs, ties):
         assert ours(labels, probability) == pytest.approx([theirs(labels, probability)], abs=1e-12)
 
 
-def test_weights_mean_repetition():
+def test_a_weight_counts_as_repetition():
     labels, probability, counts = example(1)
     for score in (resampling.auroc, resampling.auprc, scores.calibration_error):
         repeated = [score(labels[i], probability[i])[0] for i in map(indices, counts)]
@@ -51,7 +51,7 @@ def indices(counts: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("chunk", [1, 100])
-def test_many_resamples_are_handled_a_few_at_once(chunk, monkeypatch):
+def test_resamples_are_processed_in_chunks(chunk, monkeypatch):
     labels, probability, counts = example(2)
     for score in (resampling.auroc, resampling.auprc):
         at_once = score(labels, probability, counts)
@@ -60,7 +60,7 @@ def test_many_resamples_are_handled_a_few_at_once(chunk, monkeypatch):
             assert np.array_equal(score(labels, probability, counts), at_once)
 
 
-def test_decisions_equal_sklearns():
+def test_decisions_equal_those_of_sklearn():
     theirs = {
         "accuracy": metrics.accuracy_score,
         "precision": metrics.precision_score,
@@ -80,7 +80,7 @@ def test_decisions_equal_sklearns():
             assert ours[name] == pytest.approx(expected, abs=1e-6), name
 
 
-def test_what_is_not_defined_is_nan():
+def test_undefined_scores_are_nan():
     labels, scored = np.array([0, 0, 1]), np.array([0.1, 0.2, 0.9])
     without_positives = np.array([[1.0, 2.0, 0.0]])
     for score in (resampling.auroc, resampling.auprc):
@@ -91,7 +91,7 @@ def test_what_is_not_defined_is_nan():
     assert resampling.interval(np.array([np.nan, 0.2, 0.2])) == [0.2, 0.2]
 
 
-def test_counts_are_resamples_of_all_films():
+def test_counts_are_resamples_of_all_images():
     counts = resampling.counts(50, 400, seed=0)
     assert counts.shape == (400, 50) and (counts.sum(axis=1) == 50).all()
     assert counts.mean(axis=0) == pytest.approx(np.ones(50), abs=0.25)
@@ -116,7 +116,7 @@ def test_interval_agrees_with_scipys_bootstrap():
 def test_calibration_error_by_hand():
     probability = np.array([0.05, 0.05, 0.92, 0.98, 1.0, 0.55])
     labels = np.array([0, 1, 1, 1, 0, 1])
-    # bins: two films at .05, half of them positive; three at .9667, 2/3 positive; one at .55, all
+    # bins: two images at .05, half of them positive; three at .9667, 2/3 positive; one at .55, all
     expected = (2 * abs(0.05 - 1 / 2) + 3 * abs(2.90 / 3 - 2 / 3) + abs(0.55 - 1)) / 6
     assert scores.calibration_error(labels, probability) == pytest.approx([expected])
     assert scores.reliability(labels, probability) == [
@@ -127,7 +127,7 @@ def test_calibration_error_by_hand():
 
 
 @pytest.mark.parametrize("ties", [True, False])
-def test_best_threshold_is_the_best_there_is(ties):
+def test_best_threshold_has_the_highest_balanced_accuracy(ties):
     for seed in SEEDS:
         labels, probability, _ = example(seed, ties, n=30)
         chosen = scores.best_threshold(labels, probability)
@@ -153,8 +153,8 @@ def test_best_threshold_lies_between_two_separate_classes():
 # ----------------------------------------------------------------------------------- calibration
 
 
-def test_calibration_finds_the_distortion_that_was_put_in():
-    """Films drawn with known probabilities, reported too boldly and shifted."""
+def test_calibration_recovers_a_known_distortion():
+    """Images drawn with known probabilities, reported too boldly and shifted."""
     generator = np.random.default_rng(0)
     true = generator.uniform(0.02, 0.98, 20_000)
     labels = (generator.random(20_000) < true).astype(int)
@@ -164,7 +164,7 @@ def test_calibration_finds_the_distortion_that_was_put_in():
     assert np.abs(scores.calibrated(reported, slope, intercept) - true).max() < 0.02
 
 
-def test_calibration_of_classes_without_an_error_is_finite():
+def test_calibration_of_perfectly_separated_classes_is_finite():
     slope, intercept = scores.calibration(np.repeat([0, 1], 20), np.repeat([0.0, 1.0], 20))
     assert np.isfinite([slope, intercept]).all() and slope > 0
     after = scores.calibrated(np.array([0.0, 0.5, 1.0]), slope, intercept)
@@ -200,7 +200,7 @@ def test_every_interval_contains_its_estimate(report):
         assert low < value < high and high - low < 0.4
 
 
-def test_report_equals_sklearn():
+def test_the_report_equals_sklearn():
     labels, probability, _ = example(3, ties=False, n=200)
     report = scores.report(labels, probability, 0.6, (1.0, 0.0), resamples=100, seed=0)
     assert report["auroc"] == pytest.approx(metrics.roc_auc_score(labels, probability))
@@ -212,10 +212,13 @@ def test_report_equals_sklearn():
 
 
 @pytest.mark.parametrize("constant", [0.2, 0.8])
-def test_a_network_that_says_the_same_of_all_films_is_reported(constant):
-    """It happens, with few labels: no score may raise or warn."""
+def test_a_constant_prediction_is_reported_without_an_error(constant):
+    """This happens with few labels; no score may raise or warn."""
     labels = np.repeat([0, 1], [15, 25])
     report = scores.report(labels, np.full(40, constant), 0.5, (1.0, 0.0), resamples=100, seed=0)
     assert report["auroc"] == report["balanced_accuracy"] == 0.5
     assert report["ci95"]["auroc"] == [0.5, 0.5]
     assert report["accuracy"] == pytest.approx((15 if constant < 0.5 else 25) / 40)
+    # No image is called positive: precision and MCC are undefined, not 0.
+    assert np.isnan(report["precision"]) == (constant < 0.5)
+    assert np.isnan(report["further"]["mcc"]).all()

@@ -1,10 +1,10 @@
-"""Which configuration is called best, and when a difference is more than the noise of training."""
+"""Which configuration is called best, and when a difference exceeds the noise of training."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from stages.lib import selection
+from chestflow.measures import selection
 
 
 def entry(name: str, val_auroc: float, val_loss: float, auroc: float = 0.5) -> dict:
@@ -15,7 +15,7 @@ def order(*scored: dict, min_delta: float = 0.002) -> list[str]:
     return [entry["name"] for entry in selection.best_first(list(scored), min_delta)]
 
 
-def test_equal_validation_scores_go_by_the_loss():
+def test_the_loss_decides_between_equal_validation_scores():
     assert order(
         entry("highest", 0.9970, 0.12), entry("calm", 0.9955, 0.07), entry("behind", 0.9940, 0.01)
     ) == ["calm", "highest", "behind"]
@@ -26,11 +26,11 @@ def test_without_a_tolerance_the_score_alone_decides():
     assert order(*scored, min_delta=0.0) == ["a", "b", "c"]
 
 
-def test_the_test_score_plays_no_part():
+def test_the_test_score_is_ignored():
     assert order(entry("a", 0.9, 0.3, auroc=0.1), entry("b", 0.8, 0.1, auroc=1.0)) == ["a", "b"]
 
 
-def test_paired_interval_is_students():
+def test_the_paired_interval_is_that_of_students_t():
     rng = np.random.default_rng(0)
     a, b = rng.normal(0.94, 0.004, 5), rng.normal(0.93, 0.004, 5)
     expected = stats.ttest_rel(a, b).confidence_interval(0.95)
@@ -39,7 +39,7 @@ def test_paired_interval_is_students():
     assert found["ci95"] == pytest.approx([expected.low, expected.high])
 
 
-def test_interval_of_a_mean_is_students():
+def test_the_interval_of_a_mean_is_that_of_students_t():
     values = [0.93, 0.94, 0.92, 0.95, 0.93]
     low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
     found = selection.over_seeds(values)

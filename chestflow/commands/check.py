@@ -1,0 +1,22 @@
+"""Check params.yaml and datasets.yaml before DVC reads them.
+
+DVC itself would call an unknown start of a run a missing file, and would not notice a key that
+nothing depends on.
+"""
+
+import argparse
+from pathlib import Path
+
+from chestflow.parameters import reading
+from chestflow.parameters.schema import one_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--params", type=Path, default="params.yaml", help="%(default)s")
+    parser.add_argument("--datasets", type=Path, default="datasets.yaml", help="%(default)s")
+
+
+def main(options: argparse.Namespace) -> None:
+    params, datasets = reading.params(options.params), reading.datasets(options.datasets)
+    for key, dataset in params.datasets_used.items():
+        one_of(f"{options.params}: {key}", dataset, list(datasets))

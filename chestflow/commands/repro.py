@@ -1,0 +1,137 @@
+"""Run what has changed in the graph, several stages at once.
+
+DVC runs one stage after another. Here each is a `dvc repro --single-item` of its own, begun as soon
+as the stages before it are done, which DVC's locks allow (`--wait-for-lock`). A plain `dvc repro`
+afterwards finds nothing left to do, or does what is left.
+"""
+
+import argparse
+import multiprocessing
+import os
+import re
+import sys
+import tempfile
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from graphlib import TopologicalSorter
+from typing import NamedTuple
+
+from chestflow.core.errors import UserError
+
+Graph = dict[str, set[str]]  # stage -> the stages that it depends on
+
+# Loaded once by the server that all further processes are forked from: half of DVC's start.
+PRELOADED = ["dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run", "ruamel.yaml"]
+
+
+class Ended(NamedTuple):
+    code: int
+    said: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, default=2, help="stages at once (%(default)s)")
+
+
+def main(options: argparse.Namespace) -> None:
+    if options.jobs < 1:
+        raise UserError(f"jobs = {options.jobs}; accepted: a whole number from 1")
+    if options.jobs > 1:  # else the plain `dvc repro`, which follows, does it all
+        # What the settings of all trainings depend on comes first: only then can DVC tell which of
+        # them have changed.
+        with processes(1) as pool:
+            for stage in ("configure",) if "configure" in read_graph(pool) else ():
+                finish(stage, pool.submit(dvc, "repro", stage).result())
+            graph = outdated(pool, read_graph(pool))
+        run(graph, options.jobs)
+
+
+def processes(n: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return ProcessPoolExecutor(n, mp_context=context, max_tasks_per_child=1)
+
+
+def dvc(*arguments: str) -> Ended:
+    """A DVC command in this process, and what it and the commands it started have said."""
+    from dvc.cli import main
+
+    with tempfile.TemporaryFile() as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+        code = main(list(arguments))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        file.seek(0)
+        return Ended(code, file.read().decode(errors="replace"))
+
+
+def read_graph(pool: ProcessPoolExecutor) -> Graph:
+    dot = pool.submit(dvc, "dag", "--dot").result()
+    if dot.code:
+        raise UserError(f"dvc dag failed: {' '.join(dot.said.split())}")
+    graph: Graph = {stage: set() for stage in re.findall(r'^"([^"]+)";$', dot.said, re.MULTILINE)}
+    for before, after in re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot.said, re.MULTILINE):
+        graph[after].add(before)
+    return graph
+
+
+def outdated(pool: ProcessPoolExecutor, graph: Graph) -> Graph:
+    """The part of the graph that has to run: what DVC says has changed, and all that follows it.
+    In a fresh clone DVC cannot say, because data are missing: then the whole graph."""
+    dry = pool.submit(dvc, "repro", "--dry").result()
+    if dry.code:
+        return graph
+    todo = set(re.findall(r"^Running stage '(.+)'", dry.said, re.MULTILINE))
+    for stage in TopologicalSorter(graph).static_order():
+        if graph[stage] & todo:
+            todo.add(stage)
+    return {stage: graph[stage] & todo for stage in todo}
+
+
+def run(graph: Graph, jobs: int) -> None:
+    """Reproduce every stage of the graph, at most `jobs` at once; stop at the first failure."""
+    height = heights(graph)
+    sorter, done = TopologicalSorter(graph), 0
+    ready: list[str] = []
+    running: dict[Future, str] = {}
+    sorter.prepare()
+    with processes(jobs) as pool:
+        while sorter.is_active():
+            # What most of the graph is waiting for comes first.
+            ready = sorted([*ready, *sorter.get_ready()], key=lambda stage: height[stage])
+            while ready and len(running) < jobs:
+                stage = ready.pop()
+                print(f"      {stage} ...", flush=True)
+                running[pool.submit(reproduce, stage)] = stage
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                stage, done = running.pop(future), done + 1
+                ended, seconds = future.result()
+                print(f"[{done}/{len(graph)}] {stage}: {seconds:.0f} s, {finish(stage, ended)}")
+                sys.stdout.flush()
+                sorter.done(stage)
+
+
+def heights(graph: Graph) -> dict[str, int]:
+    """Length of the longest chain of stages that waits for each stage."""
+    height = dict.fromkeys(graph, 0)
+    for stage in reversed(list(TopologicalSorter(graph).static_order())):
+        for before in graph[stage]:
+            height[before] = max(height[before], height[stage] + 1)
+    return height
+
+
+def reproduce(stage: str) -> tuple[Ended, float]:
+    """Run one stage if it has changed; returns how it ended, and after how many seconds."""
+    start = time.monotonic()
+    ended = dvc("--wait-for-lock", "repro", "--single-item", stage)
+    return ended, time.monotonic() - start
+
+
+def finish(stage: str, ended: Ended) -> str:
+    """The stage's last words; raises UserError if it failed."""
+    if ended.code:
+        print(ended.said, file=sys.stderr)
+        raise UserError(f"{stage} failed, see above")
+    name = stage.split("@")[0]
+    return (re.findall(rf"^{name}: (.*)$", ended.said, re.MULTILINE) or ["done"])[-1]

@@ -1,0 +1,24 @@
+"""Print the headline figures of the last run of the graph, and where the rest is."""
+
+import argparse
+from pathlib import Path
+
+from chestflow.core import tables
+from chestflow.wording import number, scored
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--metrics", type=Path, default="metrics/runs", help="%(default)s")
+
+
+def main(options: argparse.Namespace) -> None:
+    reports = {path.stem: tables.read_json(path) for path in sorted(options.metrics.glob("*.json"))}
+    print(
+        f"\n{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}n test images"
+    )
+    for run, report in reports.items():
+        cells = [f"{scored(report, key):<24}" for key in ("auroc", "accuracy")]
+        majority = f"{number(report['majority_accuracy']):<10}"
+        print(f"{run:<22}{''.join(cells)}{majority}{report['n']:,} of {report['data']}")
+    print("\nAnswers: report/index.html, figures: plots/, numbers: metrics/")
+    print("Compare with the last commit: dvc metrics diff")

@@ -1,0 +1,83 @@
+"""Small results as text that Git and DVC can compare: JSON for metrics, CSV for curves."""
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+DIGITS = 6  # more than any of our sample sizes can resolve, few enough to hide summation order
+
+
+def rounded(value):
+    """Round every float in nested dicts and lists; NaN becomes None, for which JSON has a word."""
+    if isinstance(value, dict):
+        return {key: rounded(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(v) for v in value]
+    if isinstance(value, float):  # numpy's float64 is one too
+        return None if value != value else round(float(value), DIGITS)
+    return value
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Results, rounded; indented, but a list of plain values, such as an interval, on one line."""
+    write_exact_json(path, rounded(values))
+
+
+def write_exact_json(path: Path, values: dict) -> None:
+    """The same with every digit, for settings: a rate of 1e-7 is not 0."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_indented(values) + "\n")
+
+
+def _indented(value, depth: int = 0) -> str:
+    """`json.dumps(value, indent=2)`, which would give every number of an interval its own line."""
+    nested = isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
+    )
+    if not value or not nested:
+        return json.dumps(value)
+    items = [
+        (f"{json.dumps(key)}: " if isinstance(value, dict) else "") + _indented(item, depth + 1)
+        for key, item in (value.items() if isinstance(value, dict) else enumerate(value))
+    ]
+    left, right = "{}" if isinstance(value, dict) else "[]"
+    margin = "  " * depth
+    lines = ",\n".join(f"{margin}  {item}" for item in items)
+    return f"{left}\n{lines}\n{margin}{right}"
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def write_csv(path: Path, rows: Iterable[dict]) -> None:
+    """Rows of equal keys; the file is flushed after each, so that a plot can follow a training."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = None
+        for row in rows:
+            if writer is None:
+                writer = csv.DictWriter(file, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow(rounded(row))
+            file.flush()
+
+
+def read_csv(path: Path) -> dict[str, list]:
+    """Columns by name: numbers where all of a column are, text otherwise."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: _numbers([row[name] for row in rows]) for name in rows[0]}
+
+
+def rows_of(columns: dict[str, list]) -> list[dict]:
+    """The table of `read_csv` row by row."""
+    return [dict(zip(columns, values)) for values in zip(*columns.values())]
+
+
+def _numbers(column: list[str]) -> list:
+    try:
+        return [float(value or "nan") for value in column]
+    except ValueError:
+        return column

@@ -1,0 +1,51 @@
+"""GradCAM maps over test images."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from chestflow.figures.style import CLASS_COLOURS
+from chestflow.images.arrays import Split
+from chestflow.images.captions import About
+
+COLOURS = (
+    "inferno"  # bright on dark, even steps of brightness: readable in print and without colour
+)
+
+
+def gradcam(
+    split: Split, probability: np.ndarray, maps: np.ndarray, about: About, run: str
+) -> Figure:
+    """One column per image: the image (with the true finding's outline, on phantoms), and the
+    evidence for either class over it."""
+    n = len(split)
+    figure = Figure(figsize=(max(1.35 * n + 1.6, 11.5), 5.9), layout="constrained")
+    axes = figure.subplots(3, n, squeeze=False)
+    for i in range(n):
+        said = int(probability[i] >= 0.5)
+        wrong = said != split.labels[i]
+        title = f"{about.classes[split.labels[i]]}\np = {probability[i]:.2f}"
+        axes[0, i].set_title(
+            title + ("\nERROR" if wrong else "\n"),
+            fontsize=11,
+            color=CLASS_COLOURS[1] if wrong else "black",
+        )
+        for row in axes[:, i]:
+            row.imshow(split.images[i], cmap="gray", vmin=0, vmax=255)
+            row.set_xticks(())
+            row.set_yticks(())
+        if split.masks is not None and split.masks[i].any():
+            axes[0, i].contour(split.masks[i], levels=[0.5], colors="#56B4E9", linewidths=1.5)
+        for row, overlay in zip(axes[1:, i], maps):
+            drawn = row.imshow(overlay[i], cmap=COLOURS, alpha=0.5, vmin=0, vmax=1)
+    outline = "\n(blue: true finding)" if split.masks is not None else ""
+    for row, text in zip(
+        axes[:, 0], (f"image{outline}", *(f"evidence for\n{name}" for name in about.classes))
+    ):
+        row.set_ylabel(text, fontsize=12)
+    bar = figure.colorbar(drawn, ax=axes[1:, :], shrink=0.8, pad=0.01)
+    bar.set_label("GradCAM, each map from 0 to 1")
+    figure.suptitle(
+        f"GradCAM of {run} on {about.caption}: {n} test images, true class and probability of"
+        f" {about.classes[1]}"
+    )
+    return figure

@@ -1,0 +1,92 @@
+"""Latent spaces: one run's, or several side by side."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from chestflow.figures.style import CLASS_COLOURS
+from chestflow.images.captions import About
+from chestflow.wording import scored
+
+
+def latent(points: dict[str, list], report: dict, about: About, run: str) -> Figure:
+    """PCA and t-SNE of the test images' latent vectors side by side, coloured by class.
+
+    points: the columns of latent.csv; report: the run's metrics of its latent space.
+    """
+    labels = np.array([about.classes.index(name) for name in points["class"]])
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    scatter(left, _plane(points, "pca"), labels, about)
+    scatter(right, _plane(points, "tsne"), labels, about)
+    first, second = report["variance_explained"]
+    left.set(
+        title="PCA",
+        xlabel=f"component 1 ({first:.1%} of the variance)",
+        ylabel=f"component 2 ({second:.1%})",
+    )
+    right.set(title="t-SNE (axes without units)", xticks=(), yticks=())
+    left.legend(frameon=False, loc="best")
+    figure.suptitle(f"Latent space of {run} on {about.caption}, test split")
+    figure.supxlabel(separation(report), fontsize=11)
+    return figure
+
+
+def _plane(points: dict[str, list], kind: str) -> np.ndarray:
+    return np.column_stack([points[f"{kind}_1"], points[f"{kind}_2"]])
+
+
+def scatter(axes, points: np.ndarray, labels: np.ndarray, about: About) -> None:
+    """Points coloured by class in random order, so that neither class covers the other."""
+    order = np.random.default_rng(0).permutation(len(points))
+    colours = np.array(CLASS_COLOURS)[labels[order]]
+    axes.scatter(*points[order].T, c=colours, s=9, alpha=0.6, linewidths=0)
+    for label, name in enumerate(about.classes):
+        n = int((labels == label).sum())
+        axes.scatter((), (), c=CLASS_COLOURS[label], s=30, label=f"{name} (n = {n:,})")
+
+
+def separation(report: dict) -> str:
+    """The scores of a latent space with their intervals, in one line."""
+    return " · ".join(
+        f"{label} {scored(report, key)}"
+        for key, label in (
+            ("silhouette", "silhouette"),
+            ("knn_balanced_accuracy", "k-NN balanced accuracy"),
+            ("probe_auroc", "linear-probe AUROC"),
+        )
+    )
+
+
+def latent_spaces(
+    points: dict[str, dict],
+    separations: dict[str, dict],
+    starts: dict[str, str],
+    similar: list[dict],
+    about: About,
+) -> Figure:
+    """Latent spaces of several runs on the same test images: PCA above, t-SNE below, and under each
+    pair how well the classes separate and how far training moved the encoder from its start."""
+    n = len(points)
+    figure = Figure(figsize=(4.6 * n, 9.6), layout="constrained")
+    axes = figure.subplots(2, n, squeeze=False)
+    cka = {(pair["a"], pair["b"]): pair["cka"] for pair in similar}
+    for column, (run, table) in enumerate(points.items()):
+        labels = np.array([about.classes.index(name) for name in table["class"]])
+        for row, kind in zip(axes[:, column], ("pca", "tsne")):
+            scatter(row, _plane(table, kind), labels, about)
+            row.set(xticks=(), yticks=())
+        axes[0, column].set_title(f"{run}\n(from {starts[run]})")
+        report = separations[run]
+        lines = [
+            f"silhouette {scored(report, 'silhouette')}",
+            f"k-NN bal. accuracy {scored(report, 'knn_balanced_accuracy')}",
+            f"linear-probe AUROC {scored(report, 'probe_auroc')}",
+        ]
+        if (starts[run], run) in cka:
+            lines.append(f"CKA with {starts[run]}: {cka[starts[run], run]:.3f}")
+        axes[1, column].set_xlabel("\n".join(lines), fontsize=11)
+    for row, name in zip(axes[:, 0], ("PCA", "t-SNE")):
+        row.set_ylabel(f"{name} (no units)")
+    axes[0, 0].legend(frameon=False, fontsize=10)
+    figure.suptitle(f"Latent spaces of the same test images, {about.caption}")
+    return figure

@@ -1,0 +1,3 @@
+"""Numbers about predictions, maps, reconstructions and embeddings: arrays in, scores and intervals
+out. Neither torch nor figures; each measure is defined once.
+"""

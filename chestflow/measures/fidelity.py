@@ -1,0 +1,36 @@
+"""How faithful reconstructions are, and what the two baselines reach: the mean image and PCA."""
+
+from collections.abc import Callable
+
+import numpy as np
+from skimage.metrics import structural_similarity
+from sklearn.decomposition import PCA
+
+
+def baselines(train: np.ndarray, code: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """What reconstructions without a network look like: the mean training image, and PCA with a
+    code of the same length, fitted on the training images. Returns a function of images; (N, H, W)
+    in and out, from 0 to 1."""
+    flat, mean = train.reshape(len(train), -1), train.mean(axis=0)
+    pca = PCA(min(code, *flat.shape), svd_solver="full").fit(flat)
+
+    def rebuild(images: np.ndarray) -> dict[str, np.ndarray]:
+        projected = pca.inverse_transform(pca.transform(images.reshape(len(images), -1))).clip(0, 1)
+        return {
+            "mean_image": np.broadcast_to(mean, images.shape),
+            "pca": projected.reshape(images.shape).astype(np.float32),
+        }
+
+    return rebuild
+
+
+def fidelity(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
+    """Each image's mean squared error, peak signal-to-noise ratio (dB) and structural similarity
+    (Wang et al. 2004): (N,) each, for (N, H, W) images from 0 to 1."""
+    mse = ((images - reconstructions) ** 2).mean(axis=(1, 2))
+    pairs = zip(images, np.asarray(reconstructions, images.dtype))
+    return {
+        "mse": mse,
+        "psnr": -10 * np.log10(np.maximum(mse, 1e-10)),
+        "ssim": np.array([structural_similarity(a, b, data_range=1.0) for a, b in pairs]),
+    }

@@ -1,0 +1,72 @@
+"""How unlike the training images an image is, to the autoencoder and in the embedding.
+
+Neither is a probability: an image's value is ranked among those of the validation images.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.covariance import LedoitWolf
+
+from chestflow.images import arrays
+from chestflow.network import autoencoder, inference, model
+
+LIMIT = 99.0  # percent; an image above it in either ranking is unlike the training images
+
+
+@dataclass(frozen=True)
+class Unlikeness:
+    """What `fit` has measured on the training and validation images."""
+
+    classifier: model.Classifier
+    rebuilder: autoencoder.Autoencoder
+    known: LedoitWolf  # the training images' embeddings
+    errors: np.ndarray  # (V,) of the validation images, ascending
+    distances: np.ndarray  # (V,) likewise
+
+    def rank(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """(N, H, W) uint8 on the networks' device -> (N,) each: percent of the validation images
+        that the autoencoder rebuilds better, and that lie nearer to the training images."""
+        errors = reconstruction_errors(self.rebuilder, images)
+        distances = self.known.mahalanobis(embed(self.classifier, images))
+        return percentiles(errors, self.errors), percentiles(distances, self.distances)
+
+
+def fit(
+    classifier: model.Classifier,
+    rebuilder: autoencoder.Autoencoder,
+    train: torch.Tensor,
+    val: torch.Tensor,
+) -> Unlikeness:
+    """Measure the images against which others are ranked: (N, H, W) and (V, H, W) uint8.
+
+    The distance is Mahalanobis's (after Lee et al. 2018, who take one Gaussian per class), squared.
+    Its covariance is shrunk (Ledoit & Wolf 2004): a map of the embedding that is silent on all
+    training images would otherwise have no weight when another image wakes it.
+    """
+    known = LedoitWolf().fit(embed(classifier, train))
+    distances = known.mahalanobis(embed(classifier, val))
+    errors = reconstruction_errors(rebuilder, val)
+    return Unlikeness(classifier, rebuilder, known, np.sort(errors), np.sort(distances))
+
+
+def reconstruction_errors(rebuilder: autoencoder.Autoencoder, images: torch.Tensor) -> np.ndarray:
+    """(N,) mean squared error of the reconstructions of (N, H, W) uint8 images, on a scale of 0 to
+    1: an autoencoder rebuilds badly what it has not seen (Baur et al. 2021)."""
+    parts = (images[block] for block in arrays.blocks(images))
+    return np.concatenate([_errors(rebuilder, part) for part in parts])
+
+
+def _errors(rebuilder: autoencoder.Autoencoder, images: torch.Tensor) -> np.ndarray:
+    rebuilt = autoencoder.reconstruct(rebuilder, images)
+    return ((rebuilt - autoencoder.unit(images)) ** 2).mean(axis=(1, 2))
+
+
+def embed(classifier: model.Classifier, images: torch.Tensor) -> np.ndarray:
+    return inference.embeddings(classifier, images.cpu().numpy(), images.device)
+
+
+def percentiles(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """(N,) percent of the ascending reference values below each value: 100 is above all."""
+    return 100 * np.searchsorted(ascending, values, side="left") / len(ascending)

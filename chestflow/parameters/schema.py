@@ -1,0 +1,275 @@
+"""What `params.yaml` and `datasets.yaml` may hold: one typed model of each block."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from chestflow.core.errors import UserError
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Labels = Count | Literal["all"]
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]  # part of an experiment's name
+MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+# ---------------------------------------------------------------------------- params.yaml: training
+
+
+class Settings(Block):
+    """Hyper-parameters of one training; the remarks in `params.yaml` say what each one does."""
+
+    lr: Share
+    schedule: Literal["onecycle", "constant", "plateau"]
+    epochs: Count
+    patience: Count
+    min_delta: float = Field(ge=0, lt=1)
+    batch_size: int = Field(ge=2, le=65536)
+    weight_decay: float = Field(ge=0, le=1)
+    class_weights: bool
+    augment: list[Literal["move", "reframe", "sharpen", "expose"]]
+    label_smoothing: float = Field(ge=0, lt=1)
+    keep: Literal["best", "last", "average"]
+    width: int = Field(ge=2, le=256)
+    blocks: int = Field(ge=1, le=4)
+    dropout: float = Field(ge=0, lt=1)
+    contrast: Literal["global", "local"]
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The arguments of `network.model.Classifier`."""
+        return self.model_dump(include={"width", "blocks", "dropout", "contrast"})
+
+
+class Defaults(Settings):
+    """What a run does unless it says otherwise."""
+
+    strategy: Literal["unfrozen", "frozen", "headfirst", "gradual"]
+    labels: Labels
+    val_labels: Labels
+    lr_factor: Share
+    layer_decay: Share
+
+
+class Training(Defaults):
+    """One training with all its settings, as stage `configure` writes it."""
+
+    name: str
+    dataset: str
+    init: str
+    seed: Seed
+    threads: Count
+    processes: Count
+    timing: bool
+
+
+_own: dict[str, Any] = {
+    name: (Annotated[field.annotation, field] | None, None)  # type: ignore[name-defined]
+    for name, field in Defaults.model_fields.items()
+}
+Run: Any = create_model("Run", __base__=Block, dataset=(str, ...), init=(str, ...), **_own)
+Run.__doc__ = (
+    "A run or a curve as declared: its data, its start, and where it differs from defaults."
+)
+
+
+class Autoencoder(Block):
+    dataset: str
+    code: Count
+    dropout: float = Field(ge=0, lt=1)
+    lr: Share
+    epochs: Count
+    patience: Count
+    batch_size: int = Field(ge=2, le=65536)
+    weight_decay: float = Field(ge=0, le=1)
+
+
+class Pretraining(Autoencoder):
+    """The autoencoder with the encoder's size, as stage `configure` writes it."""
+
+    width: int
+    blocks: int
+    seed: Seed
+    threads: Count
+
+
+# --------------------------------------------------------------------------- params.yaml: the rest
+
+
+class Question(Block):
+    run: str
+    against: str
+
+
+class Comparison(Block):
+    questions: list[Question]
+    spaces: dict[str, list[str]]
+
+
+class Points(Block):
+    """The points of a label-efficiency curve, and how each is trained."""
+
+    labels: list[Labels]
+    seeds: Count
+    images: Count
+    val_share: Share
+
+
+class Efficiency(Points):
+    lr: Share
+    batch_size: int = Field(ge=2, le=65536)
+    curves: dict[Name, Run]
+
+
+class Curve(Training):
+    """One label-efficiency curve with all its settings, as stage `configure` writes it."""
+
+    points: Points
+
+
+class Evaluation(Block):
+    bootstrap: int = Field(ge=100, le=100_000)
+
+
+class GradCAM(Block):
+    layer: str
+    images: int = Field(ge=2, le=40)
+
+
+class Latent(Block):
+    images: int = Field(ge=10)
+    perplexity: float = Field(gt=1)
+    neighbours: Count
+
+
+class Params(Settings):
+    """The whole of `params.yaml`; its top-level settings are those of run `pneumonia`."""
+
+    source: Literal["phantom", "medmnist"]
+    pixels: Literal[28, 64, 128, 224]  # not `size`, which DVC's run cache overlooks
+    seed: Seed
+    threads: int = Field(ge=1, le=256)
+    processes: int = Field(ge=1, le=256)
+    timing: bool
+    defaults: Defaults
+    runs: dict[Name, Run]
+    autoencoder: Autoencoder
+    comparison: Comparison
+    efficiency: Efficiency
+    evaluation: Evaluation
+    gradcam: GradCAM
+    latent: Latent
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> "Params":
+        starts = ["scratch", "autoencoder", *self.runs]
+        for name, run in self.runs.items():
+            others = [start for start in starts if start != name]
+            one_of(f"runs.{name}.init", run.init, others)
+        for name, curve in self.efficiency.curves.items():
+            one_of(f"efficiency.curves.{name}.init", curve.init, starts)
+        for i, question in enumerate(self.comparison.questions):
+            for field, run in question:
+                one_of(f"comparison.questions.{i}.{field}", run, list(self.runs))
+            self._same_dataset(f"comparison.questions.{i}", [question.run, question.against])
+        for space, runs in self.comparison.spaces.items():
+            for run in runs:
+                one_of(f"comparison.spaces.{space}", run, list(self.runs))
+            self._same_dataset(f"comparison.spaces.{space}", runs)
+        return self
+
+    def _same_dataset(self, key: str, runs: list[str]) -> None:
+        """Images of two data sets cannot be paired."""
+        datasets = sorted({self.runs[run].dataset for run in runs})
+        if len(datasets) > 1:
+            raise UserError(
+                f"{key}: {' and '.join(runs)} are tested on {' and '.join(datasets)};"
+                " accepted: runs of one data set"
+            )
+
+    @property
+    def datasets_used(self) -> dict[str, str]:
+        """Key of `params.yaml` -> the data set it names."""
+        runs = {f"runs.{name}.dataset": run.dataset for name, run in self.runs.items()}
+        curves = self.efficiency.curves.items()
+        runs |= {f"efficiency.curves.{name}.dataset": curve.dataset for name, curve in curves}
+        return runs | {"autoencoder.dataset": self.autoencoder.dataset}
+
+
+# -------------------------------------------------------------------------------- datasets.yaml
+
+
+class Phantom(Block):
+    seed: Seed
+    train: int = Field(ge=10)
+    val: int = Field(ge=10)
+    test: int = Field(ge=10)
+
+    def sizes(self) -> dict[str, int]:
+        return self.model_dump(exclude={"seed"})
+
+
+class File(Block):
+    url: str  # or a path
+    md5: MD5
+    bytes: Count | None = None  # where it is known
+
+
+class Files(Block):
+    """The same images at every size that MedMNIST has them in."""
+
+    pixels_28: File
+    pixels_64: File
+    pixels_128: File
+    pixels_224: File
+
+
+class Dataset(Block):
+    title: str
+    positive: str
+    findings: Count
+    url: str | None
+    md5: MD5 | None
+    files: Files
+    phantom: Phantom
+
+    def file(self, pixels: int) -> File:
+        """The user's own file, whatever the size, or else MedMNIST's with images of this side."""
+        if self.url and self.md5:
+            return File(url=self.url, md5=self.md5)
+        return getattr(self.files, f"pixels_{pixels}")
+
+
+class Datasets(Block):
+    """The whole of `datasets.yaml`."""
+
+    datasets: dict[Name, Dataset]
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "Datasets":
+        for name, dataset in self.datasets.items():
+            if bool(dataset.url) != bool(dataset.md5):
+                raise UserError(
+                    f"datasets.{name}.url and datasets.{name}.md5 go together; accepted: both, of a"
+                    " file of your own, or null for both"
+                )
+        return self
+
+
+class Grid(Block):
+    """A sweep over configurations of run `pneumonia`; the first is the reference."""
+
+    best: Count
+    seeds: int = Field(ge=2)
+    configurations: dict[Name, dict[str, Any]] = Field(min_length=2)
+
+
+def one_of(key: str, value: str, accepted: list[str]) -> None:
+    """Raise UserError, which lists what is accepted, if the value is not."""
+    if value not in accepted:
+        raise UserError(f"{key}: {value!r} is unknown; accepted: {', '.join(accepted)}")

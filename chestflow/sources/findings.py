@@ -1,0 +1,155 @@
+"""The findings that phantoms may have: ChestX-ray14's (Wang et al. 2017, arXiv:1705.02315), each
+drawn as an opacity 0..1 over a phantom chest."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from chestflow.sources.anatomy import HEART, Chest, Dice, Span, _disc, _glow, _ramp
+
+
+def _beside(image: Chest, side: np.ndarray) -> np.ndarray:
+    """1 in the half of the body that the side belongs to."""
+    return _ramp(image.x * side, 0.1)
+
+
+def _spot(image: Chest, dice: Dice) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates about a point within one lung, clear of the heart."""
+    side = dice.side()
+    height = dice.between(-0.42, 0.18 - 0.08 * side)
+    across = dice.between(0.28, 0.51) + 0.07 * height + 0.03 * (1 + side)
+    return image.x - side * across, image.y - height
+
+
+def _lobe(image: Chest, dice: Dice) -> np.ndarray:
+    """A dense region of one lung with ragged borders."""
+    x, y = _spot(image, dice)
+    border = _disc(x, y, dice.between(0.20, 0.32), dice.between(0.22, 0.38)) + 0.05 * image.cloud
+    return _ramp(border, 0.12) * image.lung * dice.between(0.35, 0.9)
+
+
+def _haze(image: Chest, dice: Dice) -> np.ndarray:
+    """A faint, patchy veil over a large part of one lung or of both."""
+    reach = dice.between(0.26, 0.42)
+    first, second = (_glow(*_spot(image, dice), reach, reach) for _ in range(2))
+    veil = np.maximum(first, second * dice.happens(0.5))
+    return veil * (0.75 + 0.25 * image.cloud).clip(0.2, 1) * image.lung * dice.between(0.25, 0.6)
+
+
+def _pneumonia(image: Chest, dice: Dice) -> np.ndarray:
+    """Lobar (dense, one region), bronchial (two regions) or interstitial (a veil)."""
+    kind = dice.between(0, 1)
+    lobe, other, veil = _lobe(image, dice), _lobe(image, dice), _haze(image, dice)
+    return np.where(kind < 0.35, lobe, np.where(kind < 0.6, np.maximum(lobe, other), veil))
+
+
+def _atelectasis(image: Chest, dice: Dice) -> np.ndarray:
+    """A plate of collapsed lung above a diaphragm that is drawn upwards."""
+    side = dice.side()
+    height = image.dome + dice.between(-0.4, 0.4) * (image.x - side * 0.4)
+    plate = _ramp(dice.between(0.04, 0.08) - np.abs(height - dice.between(0.15, 0.4)))
+    raised = _ramp(dice.between(0.02, 0.14) - image.dome)
+    opacity = np.maximum(plate * dice.between(0.4, 0.9), raised)
+    return opacity * image.lung * _beside(image, side)
+
+
+def _cardiomegaly(image: Chest, dice: Dice) -> np.ndarray:
+    """A wider heart: what it takes from the lungs."""
+    return _ramp(image.heart + dice.between(0.06, 0.14)) * image.lung
+
+
+def _effusion(image: Chest, dice: Dice) -> np.ndarray:
+    """Fluid that fills the costophrenic angle and climbs the wall: a meniscus."""
+    side = dice.side()
+    climb = dice.between(0.1, 0.35) * _ramp(0.12 - image.wall, 0.24)
+    depth = dice.between(-0.04, 0.35) + climb - image.dome
+    return _ramp(depth, 0.08) * image.lung * _beside(image, side) * dice.between(0.6, 1)
+
+
+def _ball(image: Chest, dice: Dice, smallest: float, largest: float) -> np.ndarray:
+    """A round opacity with a sharp border: a nodule if small, a mass if large."""
+    radius = dice.between(smallest, largest)
+    ball = _disc(*_spot(image, dice), radius, radius * dice.between(0.8, 1.2))
+    return _ramp(ball) * image.lung * dice.between(0.5, 1)
+
+
+def _pneumothorax(image: Chest, dice: Dice) -> np.ndarray:
+    """Air between wall and lung: a black rim without markings, lateral and apical."""
+    side = dice.side()
+    lateral = np.abs(image.x) - 0.36 - 0.3 * (image.y + 0.3).clip(-0.5, 0)
+    rim = _ramp(dice.between(0.06, 0.16) - image.wall) * _ramp(lateral, 0.1)
+    return rim * _ramp(image.dome - 0.1) * image.lung * _beside(image, side)
+
+
+def _edema(image: Chest, dice: Dice) -> np.ndarray:
+    """Bat wings: haze about both hila."""
+    reach = dice.between(0.2, 0.34)
+    wings = _glow(np.abs(image.x) - 0.24, image.y - 0.02, reach, reach * 1.2)
+    return wings * (0.85 + 0.15 * image.cloud).clip(0, 1) * image.lung * dice.between(0.4, 0.8)
+
+
+def _emphysema(image: Chest, dice: Dice) -> np.ndarray:
+    """Over-inflated: black lungs down to a flat, low diaphragm."""
+    inflated = _ramp(image.wall) * _ramp(image.dome + dice.between(0.06, 0.16))
+    return inflated * (1 - _ramp(image.heart)) * dice.between(0.5, 0.9)
+
+
+def _fibrosis(image: Chest, dice: Dice) -> np.ndarray:
+    """A net of fine lines at both bases."""
+    net = _ramp(0.4 - np.abs(image.grain), 0.5)
+    base = _ramp(dice.between(0.3, 0.55) - image.dome, 0.25)
+    return net * base * image.lung * dice.between(0.45, 0.85)
+
+
+def _pleural(image: Chest, dice: Dice) -> np.ndarray:
+    """Thickened pleura: a bright rim along the lateral wall."""
+    side = dice.side()
+    along = dice.between(0.2, 0.45) - np.abs(image.y - dice.between(-0.25, 0.25))
+    rim = _ramp(dice.between(0.05, 0.1) - image.wall) * _ramp(np.abs(image.x) - 0.42, 0.1)
+    return rim * _ramp(along, 0.2) * image.lung * _beside(image, side) * dice.between(0.6, 1)
+
+
+def _hernia(image: Chest, dice: Dice) -> np.ndarray:
+    """A sac of stomach, with its air, before the heart's shadow."""
+    radius, lateral = dice.between(0.13, 0.22), dice.between(0.0, 0.15)
+    return _ramp(_disc(image.x - lateral, image.y - dice.between(0.24, 0.34), radius, radius))
+
+
+@dataclass(frozen=True)
+class Finding:
+    prevalence: float  # share of labelled images in ChestMNIST's training split
+    density: float  # of the tissue where opacity is 1
+    opacity: Callable[[Chest, Dice], np.ndarray]
+
+
+ATLAS: dict[str, Finding] = {
+    "atelectasis": Finding(0.103, 0.68, _atelectasis),
+    "cardiomegaly": Finding(0.025, HEART, _cardiomegaly),
+    "effusion": Finding(0.119, 0.74, _effusion),
+    "infiltration": Finding(0.178, 0.70, _haze),
+    "mass": Finding(0.050, 0.70, partial(_ball, smallest=0.12, largest=0.22)),
+    "nodule": Finding(0.056, 0.70, partial(_ball, smallest=0.045, largest=0.09)),
+    "pneumonia": Finding(0.012, 0.70, _pneumonia),
+    "pneumothorax": Finding(0.047, 0.02, _pneumothorax),
+    "consolidation": Finding(0.042, 0.72, _lobe),
+    "edema": Finding(0.021, 0.68, _edema),
+    "emphysema": Finding(0.022, 0.06, _emphysema),
+    "fibrosis": Finding(0.015, 0.70, _fibrosis),
+    "pleural": Finding(0.030, 0.70, _pleural),
+    "hernia": Finding(0.002, 0.35, _hernia),
+}
+FINDINGS: tuple[str, ...] = tuple(ATLAS)
+
+
+def _add_findings(image: Chest, truth, names, conspicuity: Span, uniform) -> Iterator[tuple]:
+    """Draw the findings of `truth` (n, k) into the images' density; yields, for each finding, its
+    bit, the rows of the images that have it and where it lies in them, as opacity 0..1."""
+    for bit, name in enumerate(names):
+        rows = np.flatnonzero(truth[:, bit])
+        if rows.size:
+            part, dice = image.take(rows), Dice(uniform[rows, bit])
+            opacity = dice.between(*conspicuity) * ATLAS[name].opacity(part, dice)
+            image.density[rows] += opacity * (ATLAS[name].density - part.density)
+            yield bit, rows, opacity

@@ -1,0 +1,71 @@
+"""Numbers as text, in one way everywhere: figures, tables, logs and the report.
+
+A number that is not defined is None, as in the metrics files. Belongs here: how a value is
+written. Does not: what is said about it (`report`), or how it is computed (`measures`).
+"""
+
+from collections.abc import Iterable
+from statistics import mean, stdev
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure with a real minus sign; a rounded zero has none."""
+    if value is None:
+        return "not defined"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", MINUS) if float(text) else text.lstrip("-")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference: its sign is always shown, but a rounded zero has none."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and float(f"{value:.{digits}f}") > 0 else text
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    return "not defined" if share is None else f"{number(100 * share, digits)} %"
+
+
+def between(interval: list, digits: int = 3, show=number) -> str:
+    """An interval: `[0.891, 0.934]`."""
+    return f"[{show(interval[0], digits)}, {show(interval[1], digits)}]"
+
+
+def with_interval(value: float | None, interval: list, digits: int = 3) -> str:
+    return (
+        "not defined" if value is None else f"{number(value, digits)} {between(interval, digits)}"
+    )
+
+
+def scored(report: dict, key: str) -> str:
+    """A score of a metrics file with its interval: `0.913 [0.891, 0.934]`."""
+    return with_interval(report[key], report["ci95"][key])
+
+
+def change(entry: dict) -> str:
+    """A difference with its interval: `+0.031 [+0.006, +0.061]`."""
+    return f"{signed(entry['difference'])} {between(entry['ci95'], show=signed)}"
+
+
+def headline(report: dict) -> str:
+    """AUROC and accuracy with their intervals, and the majority class, in one line."""
+    parts = (f"{label} {scored(report, key)}" for key, label in HEADLINE.items())
+    return f"{', '.join(parts)}, majority class {number(report['majority_accuracy'])}"
+
+
+HEADLINE = {"auroc": "AUROC", "accuracy": "accuracy"}
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± standard deviation; of a single value, the value."""
+    if len(values) == 1:
+        return number(values[0])
+    return f"{number(mean(values))} ± {number(stdev(values))}"
+
+
+def runs(names: Iterable[str]) -> str:
+    """`a`, `b` and `c`."""
+    quoted = [f"`{name}`" for name in names]
+    return " and ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))

@@ -1,0 +1,110 @@
+"""The documentation: does every link lead somewhere, and is every command one that can be run?"""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.cli.parser import get_main_parser
+
+from chestflow.__main__ import parse
+from chestflow.commands.sweep import markdown
+from chestflow.report.page import slug
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [ROOT / "benchmarks/README.md", ROOT / "benchmarks/RECORD.md", ROOT / "CHANGELOG.md"]
+OTHERS = {"git", "python3", "python", "uv", ".", "torchrun", "pre-commit", "nice"}
+FILES = {
+    name: yaml.safe_load((ROOT / name).read_text()) for name in ("params.yaml", "datasets.yaml")
+}
+DVC = get_main_parser()
+
+
+def identify(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"(?m)^#+ (.*)$", prose(file))
+            assert anchor in {slug(heading.replace("`", "")) for heading in headings}, target
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The commands of a page's sh blocks and of its tables, as words."""
+    text = page.read_text()
+    lines = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```", text)).replace("\\\n", " ").splitlines()
+    lines += re.findall(r"`((?:dvc|make|chestflow) [^`]+)`", text)
+    found = []
+    for line in lines:
+        words = shlex.split(re.sub(r"\$\([^)]*\)", "x", line), comments=True)
+        while "&&" in words:
+            found.append(words[: words.index("&&")])
+            words = words[words.index("&&") + 1 :]
+        found.append(words)
+    return [words for words in found if words and not {"...", "COMMAND"} & set(words)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_every_command_is_one_that_can_be_run(page):
+    for words in commands(page):
+        name, *rest = words
+        if name == "dvc":
+            check_dvc(rest)
+        elif name == "chestflow":
+            parse(rest)
+        elif name == "make":
+            check_make(rest)
+        elif name == "python" and rest[:1] == ["-m"]:
+            assert (ROOT / f"{rest[1].replace('.', '/')}.py").exists(), words
+        else:
+            assert name in OTHERS or name.startswith(".venv/bin/"), words
+
+
+def check_dvc(words: list[str]) -> None:
+    options = DVC.parse_args(words)
+    for override in getattr(options, "set_param", None) or []:
+        key, equals, _ = override.partition("=")
+        file, _, key = key.rpartition(":")
+        assert equals and holds(FILES[file or "params.yaml"], key.lstrip("+")) != ("+" in key), key
+    for target in getattr(options, "targets", None) or []:
+        stage, _, item = target.partition("@")
+        known = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+        if stage in known and item:
+            assert item in FILES["params.yaml"]["runs"] | FILES["datasets.yaml"]["datasets"], target
+
+
+def holds(block, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(block, dict) or part not in block:
+            return False
+        block = block[part]
+    return True
+
+
+def check_make(words: list[str]) -> None:
+    ended = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, f"make {' '.join(words)}: {ended.stderr}"
+
+
+def test_the_sweeps_table_is_the_one_of_its_figures():
+    """sweep.md is written together with sweep.json; an edit by hand would part them."""
+
+    report = json.loads((ROOT / "sweep/sweep.json").read_text())
+    assert (ROOT / "sweep/sweep.md").read_text() == markdown(report)
