@@ -1,4 +1,4 @@
-"""What the stages of the graph are made of, in rooms that import only downwards:
+"""What the stages of the graph are made of, in rooms (subpackages) that import only downwards:
 
     commands                 what people call by hand
     own                      a trained run on one's own images

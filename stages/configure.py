@@ -14,17 +14,17 @@ from chestflow.parameters.schema import Params, Points, Settings, one_of
 COMMON = {"seed", "threads", "processes", "timing"}  # what all trainings take alike
 
 
-def configure(subject: str, parameters: Path, datasets: Path, out: Path) -> None:
+def configure(subject: str, params: Path, datasets: Path, out: Path) -> None:
     """subject: the run that the top-level settings of `params.yaml` belong to."""
-    params, known = reading.params(parameters), reading.datasets(datasets)
-    one_of("run", subject, list(params.runs))
-    for key, dataset in params.datasets_used.items():
-        one_of(f"{parameters}: {key}", dataset, list(known))
-    runs = {name: settings_of(params, name, subject) for name in params.runs}
-    curves = {name: curve_settings(params, name) for name in params.efficiency.curves}
-    shape = params.defaults.model_dump(include={"width", "blocks"})
-    machine = params.model_dump(include={"seed", "threads"})
-    pretraining = params.autoencoder.model_dump() | shape | machine
+    checked, known = reading.params(params), reading.datasets(datasets)
+    one_of("run", subject, list(checked.runs))
+    for key, dataset in checked.datasets_used.items():
+        one_of(f"{params}: {key}", dataset, list(known))
+    runs = {name: settings_of(checked, name, subject) for name in checked.runs}
+    curves = {name: curve_settings(checked, name) for name in checked.efficiency.curves}
+    shape = checked.defaults.model_dump(include={"width", "blocks"})
+    machine = checked.model_dump(include={"seed", "threads"})
+    pretraining = checked.autoencoder.model_dump() | shape | machine
     for name, settings in runs.items():
         tables.write_exact_json(out / "runs" / f"{name}.json", settings)
     for name, settings in curves.items():

@@ -44,8 +44,8 @@ def measure(
     network = model.Classifier(**curve.architecture).to(here)
     checkpoint.load_encoder(network, start)
     settings, plan = schedule(curve, len(drawn))
-    shown, watched = (Samples.to(here, s) for s in (train[drawn], val[val_drawn]))
-    for _ in loop.fit(network, shown, watched, settings, plan, seed):
+    train_set, val_set = (Samples.to(here, s) for s in (train[drawn], val[val_drawn]))
+    for _ in loop.fit(network, train_set, val_set, settings, plan, seed):
         pass
     images = torch.from_numpy(test.images).to(here)
     return len(drawn), auroc(test.labels, inference.probabilities(network.eval(), images))

@@ -41,7 +41,7 @@ def evaluate(
     about = captions.of_folder(images, declared.title, declared.positive)
     network = checkpoint.load_classifier(trained).to(here)
     splits = labelled(images, trained / "drawn.json")
-    subject = Trained(network, splits, here, evaluation.bootstrap, seed)
+    subject = Run(network, splits, here, evaluation.bootstrap, seed)
     before = checkpoint.load_start(init)
     found = {
         "runs": score(subject, out) | training_record(trained / "history.csv", network),
@@ -55,8 +55,8 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained run, and what it is measured with."""
+class Run:
+    """A trained run, and what it is measured on and with."""
 
     network: model.Classifier
     splits: dict[str, arrays.Split]  # train and val: the labelled images that training saw
@@ -92,7 +92,7 @@ def training_record(history: Path, network: model.Classifier) -> dict[str, float
 # ------------------------------------------------------------------------------------- scores
 
 
-def score(run: Trained, out: Path) -> dict:
+def score(run: Run, out: Path) -> dict:
     """All scores on test; threshold and calibration are fitted on validation."""
     labels, probability = run.splits["test"].labels, run.probabilities("test")
     val_labels, val_probability = run.splits["val"].labels, run.probabilities("val")
@@ -106,7 +106,7 @@ def score(run: Trained, out: Path) -> dict:
 # ------------------------------------------------------------------------------------- GradCAM
 
 
-def explain(run: Trained, wanted: GradCAM, out: Path) -> dict:
+def explain(run: Run, wanted: GradCAM, out: Path) -> dict:
     """Scores of the GradCAM maps of all test images; writes a few as examples."""
     test = run.splits["test"]
     images = torch.from_numpy(test.images).to(run.device)
@@ -137,7 +137,7 @@ def write_examples(out: Path, split: arrays.Split, probability: np.ndarray, foun
 
 
 def embed(
-    run: Trained, start: model.Classifier | None, about: captions.About, wanted: Latent, out: Path
+    run: Run, start: model.Classifier | None, about: captions.About, wanted: Latent, out: Path
 ) -> dict:
     """How well the classes separate in the latent space; writes the test images' vectors, those of
     the start's encoder beside them, and their projections."""

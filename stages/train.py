@@ -32,9 +32,9 @@ def train_together(settings: Path, images: Path, init: Path, out: Path) -> None:
     index, side = draw_labels(splits, run), splits["train"].images.shape[-1]
     here = device.prepare(run.threads, run.seed)
     network = build(run, init, side).to(here)
-    shown, watched = (Samples.to(here, splits[name][index[name]]) for name in ("train", "val"))
+    train_set, val_set = (Samples.to(here, splits[name][index[name]]) for name in ("train", "val"))
     plan = strategies.phases(run.strategy, run.blocks, run.lr, run.lr_factor, run.layer_decay)
-    epochs = loop.fit(network, shown, watched, run, plan, run.seed)
+    epochs = loop.fit(network, train_set, val_set, run, plan, run.seed)
     if group().rank > 0:
         deque(epochs, maxlen=0)  # of several processes, the first writes and speaks for all
         return

@@ -32,11 +32,9 @@ def function_of(script: str):
 
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("*.py"))
-READERS = {  # script of a stage -> the option that names params.yaml
-    script: "parameters" if script == "configure" else "params"
-    for script in SCRIPTS
-    if script == "configure" or stage.params_of(function_of(script))
-}
+READERS = [  # scripts that are handed params.yaml
+    script for script in SCRIPTS if script == "configure" or stage.params_of(function_of(script))
+]
 
 
 def changed(key: str, value, original=VALUES) -> dict:
@@ -462,13 +460,13 @@ def command_line(script: str, params: Path) -> list[str]:
     """Arguments of a stage's script: these parameters, and paths none of which exists."""
     function, words = function_of(script), []
     for name, argument in inspect.signature(function).parameters.items():
-        if name in (READERS[script], *stage.params_of(function)):
+        if name in ("params", *stage.params_of(function)):
             continue
         if argument.annotation is str:
             words.append("some")
         else:
             words += [f"--{name}", str(params.parent / "no" / name)]
-    return [*words, f"--{READERS[script]}", str(params)]
+    return [*words, "--params", str(params)]
 
 
 def test_most_scripts_read_parameters():

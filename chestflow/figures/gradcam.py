@@ -3,13 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from chestflow.figures.style import CLASS_COLOURS
+from chestflow.figures.style import CLASS_COLOURS, OUTLINE
 from chestflow.images.arrays import Split
 from chestflow.images.captions import About
 
-COLOURS = (
-    "inferno"  # bright on dark, even steps of brightness: readable in print and without colour
-)
+COLORMAP = "inferno"  # even steps of brightness: readable in print and without colour
 
 
 def gradcam(
@@ -34,9 +32,9 @@ def gradcam(
             row.set_xticks(())
             row.set_yticks(())
         if split.masks is not None and split.masks[i].any():
-            axes[0, i].contour(split.masks[i], levels=[0.5], colors="#56B4E9", linewidths=1.5)
+            axes[0, i].contour(split.masks[i], levels=[0.5], colors=OUTLINE, linewidths=1.5)
         for row, overlay in zip(axes[1:, i], maps):
-            drawn = row.imshow(overlay[i], cmap=COLOURS, alpha=0.5, vmin=0, vmax=1)
+            drawn = row.imshow(overlay[i], cmap=COLORMAP, alpha=0.5, vmin=0, vmax=1)
     outline = "\n(blue: true finding)" if split.masks is not None else ""
     for row, text in zip(
         axes[:, 0], (f"image{outline}", *(f"evidence for\n{name}" for name in about.classes))

@@ -19,6 +19,7 @@ matplotlib.rcParams.update(
 # Healthy and diseased, from the palette of Okabe & Ito (2008): told apart by colour-blind readers.
 CLASS_COLOURS = ("#0072B2", "#D55E00")
 GREY = "#777777"
+OUTLINE = "#56B4E9"  # of the true finding, and of what the network sees: on black
 SYNTHETIC = " (synthetic images, no patients)"
 
 

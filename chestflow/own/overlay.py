@@ -8,11 +8,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from chestflow.figures.gradcam import COLORMAP
+from chestflow.figures.style import OUTLINE
 from chestflow.own.radiograph import Radiograph
 
 FONT = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")  # that of all other figures
-INFERNO = np.rint(255 * matplotlib.colormaps["inferno"](range(256))[:, :3]).astype(np.uint8)
-OUTLINE, WARNING = "#56B4E9", "#E69F00"  # Okabe & Ito (2008), on black
+PALETTE = np.rint(255 * matplotlib.colormaps[COLORMAP](range(256))[:, :3]).astype(np.uint8)
+WARNING = "#E69F00"  # Okabe & Ito (2008), on black
 OPACITY = 0.65  # of the strongest evidence; none is fully transparent
 LEAST_WIDTH = 560  # pixels, so that the words can be read
 
@@ -48,7 +50,7 @@ def _heated(grey: Image.Image, evidence: Image.Image) -> Image.Image:
     """Two pictures of 0 to 255 in one: the more evidence, the brighter and the less transparent."""
     opacity = evidence.point([round(OPACITY * value) for value in range(256)])
     colours = evidence.copy()
-    colours.putpalette(INFERNO.tobytes())
+    colours.putpalette(PALETTE.tobytes())
     return Image.composite(colours.convert("RGB"), grey.convert("RGB"), opacity)
 
 

@@ -198,7 +198,7 @@ def calibration(report: dict) -> str:
 
 
 def shows_the_finding(report: dict) -> bool:
-    """Whether a phantom's maps point at the finding more often than both yardsticks."""
+    """Whether a phantom's maps point at the finding more often than both baselines."""
     random = report["random_weights"]["pointing_hits"][0]
     return side(report["ci95"]["pointing_hits"], max(report["chance"], random)) == 1
 

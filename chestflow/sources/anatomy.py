@@ -76,33 +76,33 @@ class Chest:
         return Chest(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def _ramp(distance: np.ndarray, edge: float = 0.06) -> np.ndarray:
+def ramp(distance: np.ndarray, edge: float = 0.06) -> np.ndarray:
     """1 inside (distance > 0), 0 outside, linear over an edge of the given width."""
     value = distance / edge
     value += 0.5
     return value.clip(0, 1, out=value)
 
 
-def _disc(x, y, radius_x, radius_y) -> np.ndarray:
+def disc(x, y, radius_x, radius_y) -> np.ndarray:
     """Signed distance (approximately) into an ellipse about the origin."""
     return (1 - np.sqrt((x / radius_x) ** 2 + (y / radius_y) ** 2)) * np.minimum(radius_x, radius_y)
 
 
-def _glow(x, y, radius_x, radius_y) -> np.ndarray:
+def glow(x, y, radius_x, radius_y) -> np.ndarray:
     """A soft spot, exp(-r^2) but of finite reach: denormal tails would be slow to compute with."""
     near = 1 - 0.25 * ((x / radius_x) ** 2 + (y / radius_y) ** 2)
     return near.clip(0) ** 2 * near**2
 
 
-def _texture(rng: np.random.Generator, n: int, knots: int, grid: int) -> np.ndarray:
+def texture(rng: np.random.Generator, n: int, knots: int, grid: int) -> np.ndarray:
     """Smooth random fields (n, grid, grid): knots x knots normal numbers, blended."""
     position = (np.arange(grid, dtype=np.float32) + 0.5) / grid * (knots - 1)
-    weight = _glow(position[:, None] - np.arange(knots, dtype=np.float32), 0, 0.8, 1)
+    weight = glow(position[:, None] - np.arange(knots, dtype=np.float32), 0, 0.8, 1)
     weight /= np.sqrt((weight**2).sum(1, keepdims=True))
     return weight @ (rng.standard_normal((n, knots, knots), np.float32) @ weight.T)
 
 
-def _frame(dice: Dice, how: Acquisition, grid: int) -> tuple[np.ndarray, np.ndarray]:
+def frame(dice: Dice, how: Acquisition, grid: int) -> tuple[np.ndarray, np.ndarray]:
     """Body coordinates x, y (n, grid, grid) of the pixels of rotated, shifted, magnified images."""
     axis = (np.arange(grid, dtype=np.float32) + 0.5) * (2 / grid) - 1
     column, row = axis[None, None, :], axis[None, :, None]
@@ -113,22 +113,22 @@ def _frame(dice: Dice, how: Acquisition, grid: int) -> tuple[np.ndarray, np.ndar
     return x, cos * row - sin * column + dice.between(*how.shift)
 
 
-def _anatomy(dice: Dice, build: Habitus, x, y, cloud, grain) -> Chest:
+def anatomy(dice: Dice, build: Habitus, x, y, cloud, grain) -> Chest:
     """Images without ribs and without findings."""
     across = np.abs(x - dice.between(-0.03, 0.03) * y)
     width, height = dice.between(*build.lung_width), dice.between(*build.lung_height)
-    wall = _disc(across - 0.41 - 0.07 * y, y - 0.12, width, height)
-    arch = dice.between(0.5, 1.3) * (across - 0.36) ** 2 - 0.06 * _ramp(-x, 0.3)
+    wall = disc(across - 0.41 - 0.07 * y, y - 0.12, width, height)
+    arch = dice.between(0.5, 1.3) * (across - 0.36) ** 2 - 0.06 * ramp(-x, 0.3)
     dome = dice.between(*build.dome) + arch - y
     size, lean = dice.between(*build.heart), dice.between(0.45, 0.8)
     along, aside = x - dice.between(0.08, 0.17), y - dice.between(0.18, 0.28)
-    heart = _disc(along + lean * aside, aside - lean * along, size * 1.45, size)
-    lung = _ramp(np.minimum(wall, dome)) * (1 - _ramp(heart))
+    heart = disc(along + lean * aside, aside - lean * along, size * 1.45, size)
+    lung = ramp(np.minimum(wall, dome)) * (1 - ramp(heart))
     density = _tissue(dice, x, y, across, dome) * (1 - lung) + LUNG * lung
-    density += _ramp(heart) * (HEART - density)
-    hila = _glow(across - 0.17, y + 0.03, 0.13, 0.2) * dice.between(0.08, 0.28)
-    vessels = 0.035 * grain * _ramp(0.42 - across, 0.6)
-    breast = _glow(across - 0.42, y - 0.3, 0.3, 0.2) * dice.between(*build.breast).clip(0)
+    density += ramp(heart) * (HEART - density)
+    hila = glow(across - 0.17, y + 0.03, 0.13, 0.2) * dice.between(0.08, 0.28)
+    vessels = 0.035 * grain * ramp(0.42 - across, 0.6)
+    breast = glow(across - 0.42, y - 0.3, 0.3, 0.2) * dice.between(*build.breast).clip(0)
     density += lung * (hila + vessels) + breast
     return Chest(x, y, wall, dome, heart, lung, density, cloud, grain)
 
@@ -138,24 +138,24 @@ def _tissue(dice: Dice, x, y, across, dome) -> np.ndarray:
     shoulder = y - dice.between(-0.92, -0.8) - dice.between(0.2, 0.45) * across**2
     outline = np.minimum(dice.between(0.88, 1.08) - across, shoulder)
     neck = 0.22 - across
-    tissue = SOFT + (ABDOMEN - SOFT) * _ramp(-dome, 0.12)
-    knob = dice.between(0.02, 0.08) * _glow(x - 0.2, y + 0.32, 0.3, 0.12) * (x > 0)
-    waist = 0.09 * _ramp(y - 0.02, 0.5)
-    middle = _ramp(dice.between(0.09, 0.14) + knob + waist - across)
+    tissue = SOFT + (ABDOMEN - SOFT) * ramp(-dome, 0.12)
+    knob = dice.between(0.02, 0.08) * glow(x - 0.2, y + 0.32, 0.3, 0.12) * (x > 0)
+    waist = 0.09 * ramp(y - 0.02, 0.5)
+    middle = ramp(dice.between(0.09, 0.14) + knob + waist - across)
     tissue += middle * (HEART - tissue)
-    bubble = _disc(x - 0.38, y - dice.between(0.58, 0.7), 0.16, dice.between(0.05, 0.12))
-    tissue -= _ramp(bubble) * dice.between(-0.2, 0.35).clip(0)
-    return tissue * _ramp(np.maximum(outline, neck))
+    bubble = disc(x - 0.38, y - dice.between(0.58, 0.7), 0.16, dice.between(0.05, 0.12))
+    tissue -= ramp(bubble) * dice.between(-0.2, 0.35).clip(0)
+    return tissue * ramp(np.maximum(outline, neck))
 
 
-def _bones(dice: Dice, image: Chest) -> np.ndarray:
+def bones(dice: Dice, image: Chest) -> np.ndarray:
     """Density that ribs, clavicles and spine add over whatever lies behind them."""
     across = np.abs(image.x)
     phase = image.y * dice.between(5.5, 7.5) + dice.between(0, 1) - 3 * (across - 0.4) ** 2
-    cage = _ramp(np.minimum(image.wall + 0.08, 0.5 * image.dome + 0.08), 0.1)
-    rib = np.sin(2 * np.pi * phase) * cage * _ramp(across - 0.1, 0.2)
+    cage = ramp(np.minimum(image.wall + 0.08, 0.5 * image.dome + 0.08), 0.1)
+    rib = np.sin(2 * np.pi * phase) * cage * ramp(across - 0.1, 0.2)
     slope = image.y + dice.between(0.5, 0.62) + dice.between(0.1, 0.3) * across
-    clavicle = _ramp(0.035 - np.abs(slope)) * _ramp(0.62 - across, 0.1)
-    spine = _ramp(0.07 - across) * _ramp(image.dome + 0.2, 0.2)
+    clavicle = ramp(0.035 - np.abs(slope)) * ramp(0.62 - across, 0.1)
+    spine = ramp(0.07 - across) * ramp(image.dome + 0.2, 0.2)
     strength = dice.between(0.015, 0.06), dice.between(0.05, 0.2), dice.between(0.02, 0.12)
     return rib * strength[0] + clavicle * strength[1] + spine * strength[2]

@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from chestflow.sources.anatomy import HEART, Chest, Dice, Span, _disc, _glow, _ramp
+from chestflow.sources.anatomy import HEART, Chest, Dice, Span, disc, glow, ramp
 
 
 def _beside(image: Chest, side: np.ndarray) -> np.ndarray:
     """1 in the half of the body that the side belongs to."""
-    return _ramp(image.x * side, 0.1)
+    return ramp(image.x * side, 0.1)
 
 
 def _spot(image: Chest, dice: Dice) -> tuple[np.ndarray, np.ndarray]:
@@ -26,14 +26,14 @@ def _spot(image: Chest, dice: Dice) -> tuple[np.ndarray, np.ndarray]:
 def _lobe(image: Chest, dice: Dice) -> np.ndarray:
     """A dense region of one lung with ragged borders."""
     x, y = _spot(image, dice)
-    border = _disc(x, y, dice.between(0.20, 0.32), dice.between(0.22, 0.38)) + 0.05 * image.cloud
-    return _ramp(border, 0.12) * image.lung * dice.between(0.35, 0.9)
+    border = disc(x, y, dice.between(0.20, 0.32), dice.between(0.22, 0.38)) + 0.05 * image.cloud
+    return ramp(border, 0.12) * image.lung * dice.between(0.35, 0.9)
 
 
 def _haze(image: Chest, dice: Dice) -> np.ndarray:
     """A faint, patchy veil over a large part of one lung or of both."""
     reach = dice.between(0.26, 0.42)
-    first, second = (_glow(*_spot(image, dice), reach, reach) for _ in range(2))
+    first, second = (glow(*_spot(image, dice), reach, reach) for _ in range(2))
     veil = np.maximum(first, second * dice.happens(0.5))
     return veil * (0.75 + 0.25 * image.cloud).clip(0.2, 1) * image.lung * dice.between(0.25, 0.6)
 
@@ -49,57 +49,57 @@ def _atelectasis(image: Chest, dice: Dice) -> np.ndarray:
     """A plate of collapsed lung above a diaphragm that is drawn upwards."""
     side = dice.side()
     height = image.dome + dice.between(-0.4, 0.4) * (image.x - side * 0.4)
-    plate = _ramp(dice.between(0.04, 0.08) - np.abs(height - dice.between(0.15, 0.4)))
-    raised = _ramp(dice.between(0.02, 0.14) - image.dome)
+    plate = ramp(dice.between(0.04, 0.08) - np.abs(height - dice.between(0.15, 0.4)))
+    raised = ramp(dice.between(0.02, 0.14) - image.dome)
     opacity = np.maximum(plate * dice.between(0.4, 0.9), raised)
     return opacity * image.lung * _beside(image, side)
 
 
 def _cardiomegaly(image: Chest, dice: Dice) -> np.ndarray:
     """A wider heart: what it takes from the lungs."""
-    return _ramp(image.heart + dice.between(0.06, 0.14)) * image.lung
+    return ramp(image.heart + dice.between(0.06, 0.14)) * image.lung
 
 
 def _effusion(image: Chest, dice: Dice) -> np.ndarray:
     """Fluid that fills the costophrenic angle and climbs the wall: a meniscus."""
     side = dice.side()
-    climb = dice.between(0.1, 0.35) * _ramp(0.12 - image.wall, 0.24)
+    climb = dice.between(0.1, 0.35) * ramp(0.12 - image.wall, 0.24)
     depth = dice.between(-0.04, 0.35) + climb - image.dome
-    return _ramp(depth, 0.08) * image.lung * _beside(image, side) * dice.between(0.6, 1)
+    return ramp(depth, 0.08) * image.lung * _beside(image, side) * dice.between(0.6, 1)
 
 
 def _ball(image: Chest, dice: Dice, smallest: float, largest: float) -> np.ndarray:
     """A round opacity with a sharp border: a nodule if small, a mass if large."""
     radius = dice.between(smallest, largest)
-    ball = _disc(*_spot(image, dice), radius, radius * dice.between(0.8, 1.2))
-    return _ramp(ball) * image.lung * dice.between(0.5, 1)
+    ball = disc(*_spot(image, dice), radius, radius * dice.between(0.8, 1.2))
+    return ramp(ball) * image.lung * dice.between(0.5, 1)
 
 
 def _pneumothorax(image: Chest, dice: Dice) -> np.ndarray:
     """Air between wall and lung: a black rim without markings, lateral and apical."""
     side = dice.side()
     lateral = np.abs(image.x) - 0.36 - 0.3 * (image.y + 0.3).clip(-0.5, 0)
-    rim = _ramp(dice.between(0.06, 0.16) - image.wall) * _ramp(lateral, 0.1)
-    return rim * _ramp(image.dome - 0.1) * image.lung * _beside(image, side)
+    rim = ramp(dice.between(0.06, 0.16) - image.wall) * ramp(lateral, 0.1)
+    return rim * ramp(image.dome - 0.1) * image.lung * _beside(image, side)
 
 
 def _edema(image: Chest, dice: Dice) -> np.ndarray:
     """Bat wings: haze about both hila."""
     reach = dice.between(0.2, 0.34)
-    wings = _glow(np.abs(image.x) - 0.24, image.y - 0.02, reach, reach * 1.2)
+    wings = glow(np.abs(image.x) - 0.24, image.y - 0.02, reach, reach * 1.2)
     return wings * (0.85 + 0.15 * image.cloud).clip(0, 1) * image.lung * dice.between(0.4, 0.8)
 
 
 def _emphysema(image: Chest, dice: Dice) -> np.ndarray:
     """Over-inflated: black lungs down to a flat, low diaphragm."""
-    inflated = _ramp(image.wall) * _ramp(image.dome + dice.between(0.06, 0.16))
-    return inflated * (1 - _ramp(image.heart)) * dice.between(0.5, 0.9)
+    inflated = ramp(image.wall) * ramp(image.dome + dice.between(0.06, 0.16))
+    return inflated * (1 - ramp(image.heart)) * dice.between(0.5, 0.9)
 
 
 def _fibrosis(image: Chest, dice: Dice) -> np.ndarray:
     """A net of fine lines at both bases."""
-    net = _ramp(0.4 - np.abs(image.grain), 0.5)
-    base = _ramp(dice.between(0.3, 0.55) - image.dome, 0.25)
+    net = ramp(0.4 - np.abs(image.grain), 0.5)
+    base = ramp(dice.between(0.3, 0.55) - image.dome, 0.25)
     return net * base * image.lung * dice.between(0.45, 0.85)
 
 
@@ -107,14 +107,14 @@ def _pleural(image: Chest, dice: Dice) -> np.ndarray:
     """Thickened pleura: a bright rim along the lateral wall."""
     side = dice.side()
     along = dice.between(0.2, 0.45) - np.abs(image.y - dice.between(-0.25, 0.25))
-    rim = _ramp(dice.between(0.05, 0.1) - image.wall) * _ramp(np.abs(image.x) - 0.42, 0.1)
-    return rim * _ramp(along, 0.2) * image.lung * _beside(image, side) * dice.between(0.6, 1)
+    rim = ramp(dice.between(0.05, 0.1) - image.wall) * ramp(np.abs(image.x) - 0.42, 0.1)
+    return rim * ramp(along, 0.2) * image.lung * _beside(image, side) * dice.between(0.6, 1)
 
 
 def _hernia(image: Chest, dice: Dice) -> np.ndarray:
     """A sac of stomach, with its air, before the heart's shadow."""
     radius, lateral = dice.between(0.13, 0.22), dice.between(0.0, 0.15)
-    return _ramp(_disc(image.x - lateral, image.y - dice.between(0.24, 0.34), radius, radius))
+    return ramp(disc(image.x - lateral, image.y - dice.between(0.24, 0.34), radius, radius))
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ ATLAS: dict[str, Finding] = {
 FINDINGS: tuple[str, ...] = tuple(ATLAS)
 
 
-def _add_findings(image: Chest, truth, names, conspicuity: Span, uniform) -> Iterator[tuple]:
+def add_findings(image: Chest, truth, names, conspicuity: Span, uniform) -> Iterator[tuple]:
     """Draw the findings of `truth` (n, k) into the images' density; yields, for each finding, its
     bit, the rows of the images that have it and where it lies in them, as opacity 0..1."""
     for bit, name in enumerate(names):

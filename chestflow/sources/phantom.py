@@ -16,13 +16,13 @@ from chestflow.sources.anatomy import (
     Dice,
     Habitus,
     Span,
-    _anatomy,
-    _bones,
-    _frame,
-    _ramp,
-    _texture,
+    anatomy,
+    bones,
+    frame,
+    ramp,
+    texture,
 )
-from chestflow.sources.findings import ATLAS, FINDINGS, _add_findings
+from chestflow.sources.findings import ATLAS, FINDINGS, add_findings
 
 CHUNK_PIXELS = 2**16  # pixels drawn at once: the fields of a chunk stay in the processor's cache
 VISIBLE = 0.3  # a mask covers where a finding has this share of its greatest opacity
@@ -55,7 +55,7 @@ def _expose(density: np.ndarray, dice: Dice, how: Acquisition, noise: np.ndarray
     image = image + dice.between(*how.noise) * noise
     mark = np.maximum(np.abs(column + 0.8 * dice.side()), np.abs(row + dice.between(0.75, 0.85)))
     image = np.maximum(image, 0.9 * dice.happens(0.3) * (mark < 0.07))
-    image = image * _ramp(dice.between(0.9, 1.4) - np.abs(column), 0.04)
+    image = image * ramp(dice.between(0.9, 1.4) - np.abs(column), 0.04)
     return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -107,14 +107,14 @@ def _labels(rng: np.random.Generator, truth: np.ndarray, mixed_up: float) -> np.
 def _draw(kind: Collection, how: Acquisition, truth, uniform, textures, size: int):
     """Densities (n, size, size) and masks (n, size, size) uint16 of images with these findings."""
     dice = Dice(uniform[:, 0])
-    image = _anatomy(dice, kind.build, *_frame(dice, how, textures[0].shape[-1]), *textures)
+    image = anatomy(dice, kind.build, *frame(dice, how, textures[0].shape[-1]), *textures)
     masks = np.zeros((len(truth), size, size), np.uint16)
-    drawn = _add_findings(image, truth, kind.names, kind.conspicuity, uniform[:, 2:])
+    drawn = add_findings(image, truth, kind.names, kind.conspicuity, uniform[:, 2:])
     for bit, rows, opacity in drawn:
         small = _shrink(opacity, size)
         core = small > VISIBLE * small.max((1, 2), keepdims=True)
         masks[rows] |= core.astype(np.uint16) << bit
-    return _shrink(image.density + _bones(dice, image), size), masks
+    return _shrink(image.density + bones(dice, image), size), masks
 
 
 def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Iterator[tuple]:
@@ -125,7 +125,7 @@ def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Itera
     for start in range(0, len(truth), step):
         some = slice(start, start + step)
         count = len(truth[some])
-        textures = _texture(clouds, count, 7, grid), _texture(grains, count, 29, grid)
+        textures = texture(clouds, count, 7, grid), texture(grains, count, 29, grid)
         density, masks = _draw(kind, how, truth[some], uniform[some], textures, size)
         speckle = speckles.standard_normal((count, size, size), np.float32)
         yield _expose(density, Dice(uniform[some, 1]), how, speckle), masks
