@@ -85,8 +85,10 @@ def test_orchestration(tmp_path, monkeypatch):
     result = run(orchestration, tmp_path, monkeypatch)
     assert result["start_up_seconds"] > 0 and result["share"] is None
     assert result["dvc_per_stage"]["median"] > 0
-    (goal,) = result["goals"]
-    assert (goal["wanted"], goal["reached"]) == ("≤ 0.2", None), "only --graph measures it"
+    share, graph, idle, changed = result["goals"]
+    assert (share["wanted"], share["reached"]) == ("≤ 0.2", None), "only --graph measures it"
+    assert graph["reached"] is None and changed["reached"] is None, "not with --quick"
+    assert idle["measured"] == result["nothing_changed"]["median"]
 
 
 def test_every_stage_of_the_graph_is_counted(tmp_path):
