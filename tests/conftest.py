@@ -18,6 +18,12 @@ from stages.configure import settings_of
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_configure() -> None:
+    """medmnist creates this folder on import; of two processes at once the slower one is warned,
+    and a warning is an error here."""
+    (Path.home() / ".medmnist").mkdir(exist_ok=True)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The graph first: it takes longest, and must not be what the other process waits for."""
     items.sort(key=lambda item: "test_pipeline" not in item.nodeid)
