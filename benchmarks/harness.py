@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
@@ -18,7 +18,7 @@ import torch
 
 from chestflow.core import tables
 from chestflow.core.errors import UserError
-from chestflow.images import arrays, captions, labelling
+from chestflow.images import arrays, captions
 from chestflow.parameters import reading, schema
 from chestflow.sources import fetching
 from chestflow.training import batching
@@ -159,13 +159,8 @@ def archive(quick: bool) -> Iterator[tuple[Path, captions.About]]:
 def read(folder: Path) -> dict[str, batching.Samples]:
     """The splits of the archive in `folder`, on the processor."""
     with np.load(folder / "pneumoniamnist.npz", allow_pickle=False) as file:
-        splits = {name: split(file, name) for name in arrays.SPLITS}
+        splits = {name: arrays.split_of(file, name) for name in arrays.SPLITS}
     return {name: batching.Samples.to(CPU, images) for name, images in splits.items()}
-
-
-def split(file: Mapping[str, np.ndarray], name: str) -> arrays.Split:
-    """One split of an archive, with binary labels."""
-    return arrays.Split(file[f"{name}_images"], labelling.binary_labels(file[f"{name}_labels"]))
 
 
 def settings(run: str = "pneumonia") -> schema.Training:

@@ -49,15 +49,6 @@ def change(entry: dict) -> str:
     return f"{signed(entry['difference'])} {between(entry['ci95'], show=signed)}"
 
 
-def headline(report: dict) -> str:
-    """AUROC and accuracy with their intervals, and the majority class, in one line."""
-    parts = (f"{label} {scored(report, key)}" for key, label in HEADLINE.items())
-    return f"{', '.join(parts)}, majority class {number(report['majority_accuracy'])}"
-
-
-HEADLINE = {"auroc": "AUROC", "accuracy": "accuracy"}
-
-
 def spread(values: list[float]) -> str:
     """Mean ± standard deviation; of a single value, the value."""
     if len(values) == 1:

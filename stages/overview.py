@@ -27,8 +27,9 @@ def overview(
     *,
     comparison: Comparison,
 ) -> None:
-    runs = tables.read_json(settings)["runs"]
-    datasets = dict.fromkeys(run["dataset"] for run in runs.values())
+    declared = tables.read_json(settings)
+    runs, curves = declared["runs"], declared["curves"]
+    datasets = dict.fromkeys(e["dataset"] for e in (*runs.values(), *curves.values()))
     reports = {run: tables.read_json(scores / f"{run}.json") for run in runs}
     counted = {name: tables.read_json(counts / f"{name}.json") for name in datasets}
     for name, report in counted.items():

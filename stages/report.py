@@ -33,7 +33,8 @@ def report(
         return {run: tables.read_json(metrics / kind / f"{run}.json") for run in runs}
 
     layers = tables.read_json(models / subject / "architecture.json")["layers"]
-    datasets = dict.fromkeys(run["dataset"] for run in runs.values())
+    curves = declared["curves"]
+    datasets = dict.fromkeys(e["dataset"] for e in (*runs.values(), *curves.values()))
     figures = {
         "subject": subject,
         "runs": runs,

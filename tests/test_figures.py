@@ -18,7 +18,7 @@ from chestflow.figures import reconstructions as reconstructions_figure
 from chestflow.figures.style import save
 from chestflow.images import arrays, captions
 from chestflow.measures import resampling, scores
-from chestflow.wording import headline
+from chestflow.wording import scored
 from stages.binarize import class_counts
 
 TITLE = "PneumoniaMNIST"
@@ -234,12 +234,11 @@ def test_history_marks_the_epoch_whose_weights_were_kept(splits):
     assert any("kept: epoch 5" in text.get_text() for legend in legends for text in legend)
 
 
-def test_the_headline_of_a_report():
+def test_a_score_is_written_with_its_interval():
     labels = np.repeat([0, 1], 50)
     p = np.clip(labels * 0.5 + 0.25 + np.tile([0.2, -0.3], 50), 0, 1)
     report = scores.report(labels, p, 0.5, (1.0, 0.0), resamples=100, seed=0)
     low, high = report["ci95"]["auroc"]
-    line = headline(report)
-    assert f"AUROC {report['auroc']:.3f} [{low:.3f}, {high:.3f}]" in line
-    assert line.endswith("majority class 0.500")
+    assert scored(report, "auroc") == f"{report['auroc']:.3f} [{low:.3f}, {high:.3f}]"
+    assert report["majority_accuracy"] == 0.5
     assert resampling.auroc(labels, p)[0] == pytest.approx(report["auroc"])

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from chestflow.commands import repro
+from chestflow.commands import repro, summary
 from chestflow.core.errors import UserError
 
 GRAPH = {"data": set(), "long": {"data"}, "longer": {"long"}, "short": {"data"}, "alone": set()}
@@ -207,3 +207,8 @@ def test_jobs_must_be_a_whole_number(jobs, capsys):
     with pytest.raises(SystemExit, match="2"):
         call(f"--jobs={jobs}")
     assert f"--jobs: invalid int value: {jobs!r}" in capsys.readouterr().err
+
+
+def test_a_summary_without_results_says_what_to_run(tmp_path):
+    with pytest.raises(UserError, match=r"holds no results; run the graph first, .*make repro"):
+        summary.main(argparse.Namespace(metrics=tmp_path))

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from chestflow.core import tables
+from chestflow.core.errors import UserError
 from chestflow.wording import number, scored
 
 
@@ -12,6 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
+    if not any(options.metrics.glob("*.json")):
+        raise UserError(
+            f"{options.metrics} holds no results; run the graph first, in the repository's folder:"
+            " make repro, or dvc repro"
+        )
     reports = {path.stem: tables.read_json(path) for path in sorted(options.metrics.glob("*.json"))}
     print(
         f"\n{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}n test images"
