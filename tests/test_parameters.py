@@ -5,7 +5,9 @@ import copy
 import importlib
 import inspect
 import json
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +18,9 @@ from medmnist import INFO
 
 from chestflow.commands import check
 from chestflow.core.errors import UserError
-from chestflow.parameters import reading, schema, stage
-from chestflow.sources import findings
+from chestflow.parameters import needs, reading, schema, stage
+from chestflow.parameters.values import RESERVED
+from chestflow.sources import archive, findings
 from stages.configure import configure, settings_of
 
 ROOT = Path(__file__).parents[1]
@@ -139,6 +142,13 @@ def test_the_repositorys_files_are_valid():
         ("evaluation.bootstrap", 10, "greater than or equal to 100"),
         ("gradcam.images", 1, "greater than or equal to 2"),
         ("latent.images", 9, "greater than or equal to 10"),
+        ("comparison.spaces.transfer", [], "at least 1 item"),
+        ("efficiency.labels", [], "at least 1 item"),
+        ("efficiency.curves", {}, "at least 1 item"),
+        ("runs", {}, "at least 1 item"),
+        ("epochs", 10**15, "less than or equal to 100000"),
+        ("efficiency.seeds", 10**12, "less than or equal to 1000"),
+        ("autoencoder.code", 10**12, "less than or equal to 50176"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_accepted(mistake, key, value, accepted):
@@ -147,12 +157,18 @@ def test_a_bad_value_is_named_with_what_is_accepted(mistake, key, value, accepte
     assert accepted in line
 
 
+BAD_TITLES = ("", " a", "a\nb", "\x1b[2J", "x" * 41, "a\u202eb", 7)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "accepted"),
     [
         ("datasets.chestmnist.md5", "xyz", "pattern"),
         ("datasets.chestmnist.files.pixels_64.md5", "xyz", "pattern"),
         ("datasets.chestmnist.phantom.train", 3, "greater than or equal to 10"),
+        ("datasets", {}, "at least 1 item"),
+        *(("datasets.chestmnist.title", title, "1 to 40 printable") for title in BAD_TITLES),
+        ("datasets.chestmnist.positive", "healthy", "not 'healthy'"),
     ],
 )
 def test_a_bad_value_of_a_data_set_is_named_too(datasets_mistake, key, value, accepted):
@@ -200,10 +216,11 @@ def test_an_unknown_key_of_a_data_set_is_named_too(datasets_mistake, key, accept
     assert accepted in line
 
 
-def test_an_unknown_key_of_a_run_that_is_named_like_a_parameter(mistake):
-    values = changed("runs.labels", VALUES["runs"]["pneumonia"] | {"learning_rate": 1})
+@pytest.mark.parametrize("name", ["labels", "int"])
+def test_an_unknown_key_of_a_run_that_is_named_like_a_parameter_or_a_type(mistake, name):
+    values = changed(f"runs.{name}", VALUES["runs"]["pneumonia"] | {"learning_rate": 1})
     line = mistake(yaml.safe_dump(values))
-    assert "runs.labels.learning_rate is not a parameter; accepted here: dataset, init" in line
+    assert f"runs.{name}.learning_rate is not a parameter; accepted here: dataset, init" in line
 
 
 @pytest.mark.parametrize("key", ["lr", "defaults.epochs", "runs.pneumonia.init", "defaults"])
@@ -233,6 +250,25 @@ def test_a_reference_to_nothing_is_named(mistake, key, value, accepted):
     name = value[0] if isinstance(value, list) else value
     assert f"params.yaml: {key}: {name!r} is unknown; accepted: " in line
     assert accepted in line
+
+
+@pytest.mark.parametrize(
+    ("inits", "circle"),
+    [
+        ({"chest": "frozen"}, "chest starts from frozen, which starts from chest: a circle"),
+        (
+            {"chest": "lowdata", "lowdata": "frozen", "pneumonia": "lowdata"},
+            "lowdata starts from frozen, which starts from chest, which starts from lowdata:",
+        ),
+    ],
+)
+def test_runs_that_start_from_each_other_are_named(mistake, inits, circle):
+    values = changed("seed", 0)
+    for run, start in inits.items():
+        values["runs"][run]["init"] = start
+    line = mistake(yaml.safe_dump(values, sort_keys=False))
+    assert f"params.yaml: runs: {circle}" in line
+    assert line.endswith(": a circle; accepted: starts that lead to scratch or autoencoder")
 
 
 @pytest.mark.parametrize(
@@ -301,15 +337,208 @@ def test_what_is_not_a_mapping_is_refused(mistake, datasets_mistake, text):
 
 
 def test_a_file_in_another_encoding_is_refused(tmp_path):
-    (tmp_path / "params.yaml").write_bytes("# für später\nlr: 0.01\n".encode("latin-1"))
-    with pytest.raises(UserError, match=r"params\.yaml"):
-        reading.params(tmp_path / "params.yaml")
+    for encoding in ("latin-1", "utf-16"):
+        (tmp_path / "params.yaml").write_bytes("# für später\nlr: 0.01\n".encode(encoding))
+        with pytest.raises(UserError, match=r"params\.yaml is not YAML: 'utf-8' codec"):
+            reading.params(tmp_path / "params.yaml")
+
+
+def test_a_byte_order_mark_is_no_mistake(load):
+    assert load("\ufeff" + (ROOT / "params.yaml").read_text()).lr == VALUES["lr"]
+
+
+LAUGHS = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 20))
+LAUGHS = f"a0: &a0 [x, x]\n{LAUGHS}lr: *a19"  # 9 to the power of 19 values
+UNREADABLE = {  # what would be overlooked, or exhaust the parser or the memory
+    "twice": ("lr: 1\nseed: 0\nlr: 2", ": 'lr' is given twice, in lines 1 and 3; accepted: once"),
+    "twice within": ("a: [{b: 1,\n 'b': 2}]", ": 'b' is given twice, in lines 1 and 2"),
+    "digits": (f"lr: {'9' * 5000}", ": line 1: '99999999999999999999'... is too long; accepted: "),
+    "hexadecimal": (f"lr: 0x{'f' * 5000}", ": line 1: '0xffffffffffffffffff'... is too long"),
+    "nested": (f"lr: {'[' * 20_000}{']' * 20_000}", ": line 1 is nested too deeply; accepted: 20"),
+    "nested in lines": ("- " * 20_000, ": line 1 is nested too deeply; accepted: 20 blocks"),
+    "nested until a crash": ("[" * 500_000, ": line 1 is nested too deeply"),
+    "in itself": ("lr: &a [*a]", ": line 1: *a stands for what it is in"),
+    "aliases of aliases": (LAUGHS, ": holds more than 100,000 values, aliases (*) written out"),
+    "large": ("#" * 2_000_000, " is too large; accepted: up to 1,000,000 bytes"),
+    "date": ("lr: 2001-13-45", " is not YAML: '2001-13-45' cannot be read as timestamp"),
+    "binary": ("lr: 0b_", " is not YAML: '0b_' cannot be read as int"),
+    "boolean": ("lr: !!bool x", " is not YAML: 'x' cannot be read as bool"),
+    "no integer": ("lr: !!int ''", " is not YAML: '' cannot be read as int"),
+    "octal or not": (
+        "seed: 010",
+        ": line 1: 010 is not the same number to DVC as here; accepted: a",
+    ),
+    "base 60 or not": ("epochs: 1:30", ": line 1: 1:30 is not the same number to DVC as here"),
+    "control character": ("lr: \0", " is not YAML: "),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_text_that_no_parser_should_be_given_is_refused(mistake, datasets_mistake, kind):
+    text, said = UNREADABLE[kind]
+    assert f"params.yaml{said}" in mistake(text)
+    assert f"datasets.yaml{said}" in datasets_mistake(text)
+
+
+def test_a_merged_block_is_read_and_its_keys_may_be_given_again(load):
+    declared = "{dataset: chestmnist, init: scratch, lr: 0.5, epochs: 5}"
+    added = f"runs:\n  one: &one {declared}\n  two: {{<<: *one, epochs: 3}}\n"
+    params = load((ROOT / "params.yaml").read_text().replace("runs:\n", added, 1))
+    assert params.runs["two"] == params.runs["one"].model_copy(update={"epochs": 3})
+
+
+def test_a_message_stays_one_short_line(mistake):
+    line = mistake(yaml.safe_dump(changed("lr", ["x"] * 900)))
+    assert "lr = ['x', 'x', " in line and "...: Input should be a valid number" in line
+    line = mistake(yaml.safe_dump(changed("defaults.a\nb\x1b", 1)))
+    assert r"defaults.'a\nb\x1b' is not a parameter; accepted here: lr" in line
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "0.001", "+1e-3", ".001"])
 def test_numbers_in_every_notation(load, text):
     source = (ROOT / "params.yaml").read_text()
     assert load(source.replace("\nlr: 0.01", f"\nlr: {text}")).lr == 0.001
+
+
+# ------------------------------------------------------------------------------------------ names
+
+BAD_NAMES = ["", "../x", "../../x", "a;touch PWNED", "$(touch PWNED)", "a b", "a.b", "a/b", "a\n"]
+BAD_NAMES += ["-a", "_a", "1a", "größe", "a@b", "a{b}", "x" * 41, 1, True, None]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_what_is_no_name_is_refused_wherever_one_is_declared(mistake, datasets_mistake, name):
+    for key, entry in (
+        ("runs", VALUES["runs"]["chest"]),
+        ("efficiency.curves", VALUES["runs"]["chest"]),
+        ("comparison.spaces", ["chest"]),
+    ):
+        values = copy.deepcopy(VALUES)
+        block = values[key] if key == "runs" else values[key.split(".")[0]][key.split(".")[1]]
+        block[name] = entry
+        line = mistake(yaml.safe_dump(values, sort_keys=False))
+        assert f"params.yaml: {key}: {name!r} is not a name; accepted: 1 to 40 of the " in line
+        assert "characters A-Z, a-z, 0-9, _ and -, a letter first" in line
+        assert ("reserved: scratch, autoencoder" in line) == (key == "runs")
+    values = copy.deepcopy(DATASETS)
+    values["datasets"][name] = DATASETS["datasets"]["chestmnist"]
+    line = datasets_mistake(yaml.safe_dump(values, sort_keys=False))
+    assert f"datasets.yaml: datasets: {name!r} is not a name; accepted: 1 to 40 of the " in line
+
+
+@pytest.mark.parametrize("name", ["a", "Chest-2_b", "x" * 40])
+def test_names_of_letters_digits_and_two_signs_are_accepted(load, name):
+    values = changed(f"runs.{name}", VALUES["runs"]["chest"])
+    values["comparison"]["spaces"][name] = [name]
+    assert name in load(yaml.safe_dump(values)).runs
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "scratch", "Scratch"])
+def test_a_run_cannot_take_a_reserved_name(mistake, load, name):
+    line = mistake(yaml.safe_dump(changed(f"runs.{name}", VALUES["runs"]["chest"])))
+    assert f"params.yaml: runs: {name!r} is reserved; accepted: 1 to 40 of the characters" in line
+    assert line.endswith("; reserved: scratch, autoencoder")
+    curves = changed(f"efficiency.curves.{name}", VALUES["runs"]["chest"])
+    assert name in load(yaml.safe_dump(curves)).efficiency.curves, "a curve shares no folder"
+
+
+def test_the_reserved_names_are_those_of_other_outputs_beside_a_runs():
+    """Of dvc.yaml: what a run's name would make of `models/${key}` is there already."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    taken, patterns = set(), set()
+    for stage_ in stages.values():
+        body = stage_.get("do", stage_)
+        for out in (out for kind in ("outs", "metrics") for out in body.get(kind, [])):
+            path = Path(out if isinstance(out, str) else next(iter(out)))
+            is_of_run = stage_.get("foreach") == "${runs}"
+            (patterns if is_of_run else taken).add((path.parent, path.name))
+    found = {name for folder, name in taken for p, _ in patterns if folder == p}
+    assert found == set(RESERVED)
+
+
+def test_names_that_differ_in_capitals_alone_are_refused(mistake, datasets_mistake):
+    line = mistake(yaml.safe_dump(changed("runs.Chest", VALUES["runs"]["chest"]), sort_keys=False))
+    assert "params.yaml: runs: chest and Chest differ in capitals alone; accepted: " in line
+    values = changed("datasets.ChestMNIST", DATASETS["datasets"]["chestmnist"], DATASETS)
+    line = datasets_mistake(yaml.safe_dump(values, sort_keys=False))
+    assert "datasets.yaml: datasets: chestmnist and ChestMNIST differ in capitals alone" in line
+
+
+# ------------------------------------------------------------------------------ what cannot be held
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"source": "medmnist", "pixels": 224, "width": 256, "blocks": 1, "batch_size": 65536},
+            "runs.pneumonia: a batch of 65,536 images of 224 pixels needs about 16,836 GB",
+        ),
+        (
+            {
+                "pixels": 224,
+                "defaults": {"width": 256, "blocks": 1},
+                "autoencoder": {"code": 50176},
+            },
+            "autoencoder.code: a code of 50,176 numbers needs about 5,156 GB",
+        ),
+    ],
+)
+def test_what_no_memory_can_hold_is_refused_with_what_there_is(tmp_path, given, said):
+    values = {k: VALUES[k] | v if isinstance(v, dict) else v for k, v in given.items()}
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump(VALUES | values))
+    files = options(params=params, datasets=ROOT / "datasets.yaml")
+    line = refusal(lambda given: check.main(given), files)
+    assert line.startswith(said)
+    assert re.search(r"; this machine has [\d,]+ GB of memory; accepted: less$", line)
+
+
+def test_a_phantom_that_no_disk_can_hold_is_refused_before_it_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = reading.params(ROOT / "params.yaml").model_copy(update={"pixels": 224})
+    declared = reading.datasets(ROOT / "datasets.yaml")
+    phantom = schema.Phantom(seed=0, train=400_000, val=50_000, test=50_000)
+    large = {"chestmnist": declared["chestmnist"].model_copy(update={"phantom": phantom})}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: argparse.Namespace(free=54 * 10**9))
+    line = refusal(lambda datasets: check.fit(params, datasets), large)
+    said = "datasets.chestmnist.phantom: 500,000 images of 224 pixels needs about 125 GB; this"
+    assert line == f"{said} machine has 54 GB free on its disk; accepted: less"
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/raw/chestmnist.npz").touch()
+    check.fit(params, large)  # it has been drawn
+
+
+def test_a_phantom_larger_than_its_archive_may_be_is_refused(datasets_mistake):
+    values = changed("datasets.chestmnist.phantom.train", 10**12, DATASETS)
+    line = datasets_mistake(yaml.safe_dump(values))
+    assert "datasets.yaml: datasets.chestmnist.phantom = {" in line
+    assert "1,000,000,001,600 images in all; accepted: up to 500,000" in line
+    assert schema.MOST_IMAGES == archive.MAX_IMAGES
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what", "factor"),
+    [
+        ("batch_size", 256, "runs.pneumonia", 2),
+        ("defaults.width", 16, "runs.chest", 2),
+        ("pixels", 64, "runs.chest", (64 / 28) ** 2),
+        ("runs.lowdata.batch_size", 60_000, "runs.lowdata", 300 / 128),  # it has no more labels
+        ("runs.chest.batch_size", 60_000, "runs.chest", 5000 / 128),  # nor more images
+        ("efficiency.batch_size", 32, "efficiency.curves.chest_scratch", 1 / 2),
+        ("autoencoder.batch_size", 32, "autoencoder", 1 / 2),
+        ("autoencoder.code", 30, "autoencoder.code", 3),
+        ("evaluation.bootstrap", 3000, "evaluation.bootstrap", 3),
+    ],
+)
+def test_the_memory_needed_follows_what_is_declared(load, key, value, what, factor):
+    datasets = reading.datasets(ROOT / "datasets.yaml")
+    usual, now = (
+        {need.what.split(":")[0]: need.amount for need in needs.memory(params, datasets)}
+        for params in (load(yaml.safe_dump(values)) for values in (VALUES, changed(key, value)))
+    )
+    assert now[what] == pytest.approx(factor * usual[what])
+    assert max(usual.values()) < 10**8, "less than 100 MB"
 
 
 # ------------------------------------------------------------------------------------ its content
@@ -436,6 +665,11 @@ def test_findings_of_the_phantom_are_chestmnists_in_its_order():
         ("{lr: 5}", "configurations.b: lr = 5: Input should be less than or equal to 1"),
         ("{learning_rate: 0.1}", "configurations.b: learning_rate is not a parameter; accepted"),
         ("3", "configurations.b = 3: Input should be a valid dictionary"),
+        ("{pixels: 64}", "configurations.b: pixels: 'pixels' is unknown; accepted: lr, schedule"),
+        ("{}\n  ../b: {}", "configurations: '../b' is not a name; accepted: 1 to 40 of the char"),
+        ("{}\n  b.lock: {}", "configurations: 'b.lock' is not a name; accepted: "),
+        ("{}\n  b;c: {}", "configurations: 'b;c' is not a name; accepted: "),
+        ("{}\n  b: {}", "'b' is given twice, in lines 5 and 6; accepted: once"),
     ],
 )
 def test_a_mistake_in_the_grid_is_named(load, tmp_path, changes, said):

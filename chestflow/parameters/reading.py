@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from chestflow.core.errors import UserError
+from chestflow.parameters import document
 from chestflow.parameters.schema import (
     Block,
     Curve,
@@ -16,20 +16,13 @@ from chestflow.parameters.schema import (
     Grid,
     Params,
     Pretraining,
+    Settings,
     Training,
     one_of,
 )
+from chestflow.parameters.values import shown
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML 1.2's numbers, as DVC reads them: PyYAML alone takes 1e-3 for a text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 def params(path: str | Path) -> Params:
@@ -37,12 +30,12 @@ def params(path: str | Path) -> Params:
 
     Raises UserError, in one line, for the first unknown key, wrong type or value out of range.
     """
-    return _checked(Params, _read(path), f"{path}: ")
+    return _checked(Params, document.read(path), f"{path}: ")
 
 
 def datasets(path: str | Path) -> dict[str, Dataset]:
     """Read and check `datasets.yaml`; the same errors."""
-    return _checked(Datasets, _read(path), f"{path}: ").datasets
+    return _checked(Datasets, document.read(path), f"{path}: ").datasets
 
 
 def dataset(path: str | Path, key: str) -> Dataset:
@@ -52,24 +45,27 @@ def dataset(path: str | Path, key: str) -> Dataset:
 
 def training(path: Path) -> Training:
     """The complete settings of a run, as stage `configure` has written them."""
-    return Training.model_validate(_read(path))
+    return Training.model_validate(document.read(path))
 
 
 def curve(path: Path) -> Curve:
     """Those of a label-efficiency curve."""
-    return Curve.model_validate(_read(path))
+    return Curve.model_validate(document.read(path))
 
 
 def pretraining(path: Path) -> Pretraining:
     """Those of the autoencoder."""
-    return Pretraining.model_validate(_read(path))
+    return Pretraining.model_validate(document.read(path))
 
 
 def grid(path: str | Path, params: Params) -> Grid:
     """Read and check the declaration of a sweep; the same errors."""
-    found = _checked(Grid, _read(path), f"{path}: ")
+    found = _checked(Grid, document.read(path), f"{path}: ")
     for name, changes in found.configurations.items():
-        changed(params, changes, f"{path}: configurations.{name}: ")
+        where = f"{path}: configurations.{name}: "
+        changed(params, changes, where)
+        for key in changes:
+            one_of(f"{where}{key}", key, list(Settings.model_fields))
     return found
 
 
@@ -84,13 +80,6 @@ def entry(entries: dict, key: str, kind: str):
     return entries[key]
 
 
-def _read(path: str | Path):
-    try:
-        return yaml.load(Path(path).read_text(), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-
-
 def _checked(model: type[Model], values, where: str) -> Model:
     try:
         return model.model_validate(values)
@@ -100,22 +89,23 @@ def _checked(model: type[Model], values, where: str) -> Model:
 
 def _first_mistake(model: type[BaseModel], error: ValidationError) -> str:
     mistake = error.errors()[0]
-    place = _place(mistake)
+    place = [str(part) for part in mistake["loc"]]
+    if mistake["type"] == "name":  # of a key: the message tells it
+        place = place[:-2] if place[-1] == "[key]" else place
+        return f"{_dotted(place)}: {mistake['msg']}"
     if mistake["type"] == "extra_forbidden":
         known = ", ".join(_fields_at(model, place[:-1]))
-        return f"{'.'.join(place)} is not a parameter; accepted here: {known}"
+        return f"{_dotted(place)} is not a parameter; accepted here: {known}"
     if isinstance(mistake.get("ctx", {}).get("error"), UserError):
         return str(mistake["ctx"]["error"])
     if mistake["type"] == "missing":
-        return f"{'.'.join(place)} is missing; it must be given"
-    reasons = " or ".join(e["msg"] for e in error.errors() if _place(e) == place)
-    return f"{'.'.join(place) or 'the file'} = {mistake['input']!r}: {reasons}"
+        return f"{_dotted(place)} is missing; it must be given"
+    reason = re.sub(r"^Value error, | or instance of \w+$", "", mistake["msg"])
+    return f"{_dotted(place) or 'the file'} = {shown(mistake['input'])}: {reason}"
 
 
-def _place(mistake) -> list[str]:
-    """The keys that lead to a mistake, without the names that pydantic gives to alternatives."""
-    parts = map(str, mistake["loc"])
-    return [part for part in parts if not re.match(r"literal\[|constrained-|int$", part)]
+def _dotted(place: list[str]) -> str:
+    return ".".join(part if part.isprintable() else shown(part) for part in place)
 
 
 def _fields_at(model: Any, place: list[str]) -> list[str]:

@@ -1,17 +1,28 @@
 """What `params.yaml` and `datasets.yaml` may hold: one typed model of each block."""
 
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from chestflow.core.errors import UserError
+from chestflow.parameters.values import (
+    DISTINCT,
+    MD5,
+    RESERVED,
+    ClassName,
+    Count,
+    Epochs,
+    Label,
+    Labels,
+    Name,
+    RunName,
+    Seed,
+    Share,
+    Title,
+)
 
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Labels = Count | Literal["all"]
-Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]  # part of an experiment's name
-MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+MOST_IMAGES = 500_000  # of a phantom, all splits together: what stage `download` accepts
 
 
 class Block(BaseModel):
@@ -26,7 +37,7 @@ class Settings(Block):
 
     lr: Share
     schedule: Literal["onecycle", "constant", "plateau"]
-    epochs: Count
+    epochs: Epochs
     patience: Count
     min_delta: float = Field(ge=0, lt=1)
     batch_size: int = Field(ge=2, le=65536)
@@ -73,17 +84,15 @@ _own: dict[str, Any] = {
     for name, field in Defaults.model_fields.items()
 }
 Run: Any = create_model("Run", __base__=Block, dataset=(str, ...), init=(str, ...), **_own)
-Run.__doc__ = (
-    "A run or a curve as declared: its data, its start, and where it differs from defaults."
-)
+Run.__doc__ = "A run or curve as declared: its data, its start, and how it differs from defaults."
 
 
 class Autoencoder(Block):
     dataset: str
-    code: Count
+    code: int = Field(ge=1, le=224 * 224)
     dropout: float = Field(ge=0, lt=1)
     lr: Share
-    epochs: Count
+    epochs: Epochs
     patience: Count
     batch_size: int = Field(ge=2, le=65536)
     weight_decay: float = Field(ge=0, le=1)
@@ -108,22 +117,22 @@ class Question(Block):
 
 class Comparison(Block):
     questions: list[Question]
-    spaces: dict[str, list[str]]
+    spaces: Annotated[dict[Name, Annotated[list[str], Field(min_length=1)]], DISTINCT]
 
 
 class Points(Block):
     """The points of a label-efficiency curve, and how each is trained."""
 
-    labels: list[Labels]
-    seeds: Count
-    images: Count
+    labels: list[Labels] = Field(min_length=1)
+    seeds: int = Field(ge=1, le=1000)
+    images: int = Field(ge=1, le=10**9)
     val_share: Share
 
 
 class Efficiency(Points):
     lr: Share
     batch_size: int = Field(ge=2, le=65536)
-    curves: dict[Name, Run]
+    curves: Annotated[dict[Name, Run], Field(min_length=1, max_length=1000), DISTINCT]
 
 
 class Curve(Training):
@@ -157,7 +166,7 @@ class Params(Settings):
     processes: int = Field(ge=1, le=256)
     timing: bool
     defaults: Defaults
-    runs: dict[Name, Run]
+    runs: Annotated[dict[RunName, Run], Field(min_length=1, max_length=1000), DISTINCT]
     autoencoder: Autoencoder
     comparison: Comparison
     efficiency: Efficiency
@@ -167,12 +176,13 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _references_exist(self) -> "Params":
-        starts = ["scratch", "autoencoder", *self.runs]
+        starts = [*RESERVED, *self.runs]
         for name, run in self.runs.items():
             others = [start for start in starts if start != name]
             one_of(f"runs.{name}.init", run.init, others)
         for name, curve in self.efficiency.curves.items():
             one_of(f"efficiency.curves.{name}.init", curve.init, starts)
+        self._starts_end()
         for i, question in enumerate(self.comparison.questions):
             for field, run in question:
                 one_of(f"comparison.questions.{i}.{field}", run, list(self.runs))
@@ -182,6 +192,17 @@ class Params(Settings):
                 one_of(f"comparison.spaces.{space}", run, list(self.runs))
             self._same_dataset(f"comparison.spaces.{space}", runs)
         return self
+
+    def _starts_end(self) -> None:
+        """Raise UserError for runs that start from each other in a circle."""
+        try:
+            TopologicalSorter({name: [run.init] for name, run in self.runs.items()}).prepare()
+        except CycleError as error:
+            first, *others = reversed(error.args[1])
+            raise UserError(
+                f"runs: {first} starts from {', which starts from '.join(others)}: a circle;"
+                f" accepted: starts that lead to {' or '.join(RESERVED)}"
+            ) from None
 
     def _same_dataset(self, key: str, runs: list[str]) -> None:
         """Images of two data sets cannot be paired."""
@@ -213,6 +234,12 @@ class Phantom(Block):
     def sizes(self) -> dict[str, int]:
         return self.model_dump(exclude={"seed"})
 
+    @model_validator(mode="after")
+    def _can_be_held(self) -> "Phantom":
+        if (n := sum(self.sizes().values())) > MOST_IMAGES:
+            raise ValueError(f"{n:,} images in all; accepted: up to {MOST_IMAGES:,}")
+        return self
+
 
 class File(Block):
     url: str  # or a path
@@ -230,8 +257,8 @@ class Files(Block):
 
 
 class Dataset(Block):
-    title: str
-    positive: str
+    title: Title
+    positive: ClassName
     findings: Count
     url: str | None
     md5: MD5 | None
@@ -248,7 +275,7 @@ class Dataset(Block):
 class Datasets(Block):
     """The whole of `datasets.yaml`."""
 
-    datasets: dict[Name, Dataset]
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1), DISTINCT]
 
     @model_validator(mode="after")
     def _belong_together(self) -> "Datasets":
@@ -265,8 +292,8 @@ class Grid(Block):
     """A sweep over configurations of run `pneumonia`; the first is the reference."""
 
     best: Count
-    seeds: int = Field(ge=2)
-    configurations: dict[Name, dict[str, Any]] = Field(min_length=2)
+    seeds: int = Field(ge=2, le=1000)
+    configurations: Annotated[dict[Label, dict[str, Any]], Field(min_length=2), DISTINCT]
 
 
 def one_of(key: str, value: str, accepted: list[str]) -> None:
