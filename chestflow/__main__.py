@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-from chestflow.parameters.stage import one_line
+from chestflow.parameters import ending
 
 COMMANDS = {  # name -> the line in the list of commands
     "repro": "run what has changed in the graph, several stages at once",
@@ -13,11 +13,14 @@ COMMANDS = {  # name -> the line in the list of commands
     "seeds": "tabulate experiments that differ in nothing but the seed",
     "predict": "ask a trained run about your own images",
     "export": "write a trained run as ONNX",
-    "check": "check params.yaml and datasets.yaml",
+    "check": "check params.yaml, datasets.yaml, and whether this machine can run them",
 }
 
 
 def main() -> None:
+    ending.at_once()
+    from chestflow.parameters.stage import one_line
+
     # Names of files need not be text, and must not end a batch.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -4,8 +4,13 @@ The stages that train read these files instead of `params.yaml`: a change reruns
 trainings whose settings it reaches, wherever in `params.yaml` it was made.
 """
 
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from chestflow.core import tables
 from chestflow.parameters import reading, stage
@@ -33,6 +38,10 @@ def configure(subject: str, params: Path, datasets: Path, out: Path) -> None:
     # One file keeps the runs in their order, for those that set them side by side.
     everything = {"subject": subject, "runs": runs, "curves": curves, "autoencoder": pretraining}
     tables.write_exact_json(out / "all.json", everything)
+    # The same whatever the settings are: stages that need none of them wait for the check alone.
+    tables.write_exact_json(out / "checked.json", {"names": "valid", "values": "in range"})
+    for change in since_commit(params):
+        print(f"configure: not as committed: {change}")
     print(f"configure: {len(runs)} runs, {len(curves)} curves")
 
 
@@ -56,6 +65,28 @@ def curve_settings(params: Params, curve: str) -> dict[str, Any]:
     own = params.efficiency.curves[curve].model_dump(exclude_none=True)
     points = params.efficiency.model_dump(include=set(Points.model_fields))
     return {"name": curve, **shared, **own, "points": points}
+
+
+def since_commit(params: Path) -> list[str]:
+    """What differs between the parameters and those of the last commit, or of the commit that an
+    experiment started from: an experiment inherits what the one before it has left in the folder.
+    """
+    start = os.environ.get("DVC_EXP_BASELINE_REV", "HEAD")
+    shown = subprocess.run(["git", "show", f"{start}:./{params}"], capture_output=True, text=True)
+    if shown.returncode:  # no commit yet
+        return []
+    before, now = (dict(flat(yaml.safe_load(t))) for t in (shown.stdout, params.read_text()))
+    changed = [key for key in before | now if before.get(key) != now.get(key)]
+    return [f"{key}: {before.get(key, 'not set')} -> {now.get(key, 'not set')}" for key in changed]
+
+
+def flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """`runs.chest.epochs` and its value, for every value in nested dicts."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def test_a_graph_is_read_run_and_left_alone_when_current(project, capsys):
     assert "Data and pipelines are up to date" in ended.stdout
     capsys.readouterr()
     call("--jobs", "2")
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("repro: 4 of 4 stages were up to date\n", "")
 
 
 def test_only_what_follows_a_change_is_outdated(project):
@@ -182,12 +182,13 @@ def test_what_the_settings_change_is_known_only_after_configure(start, capsys):
     call("--jobs", "2")
     assert (folder / "b").read_text() == "2"
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and lines[1].startswith("[1/1] b: "), "a has not changed"
+    assert lines[1].startswith("[1/1] b: "), "a has not changed"
+    assert lines[2:] == ["repro: 2 of 3 stages were up to date"]
 
 
-def test_one_job_leaves_everything_to_dvc(project, capsys):
+def test_one_job_is_the_plain_dvc_repro(project, capfd):
     call("--jobs", "1")
-    assert capsys.readouterr() == ("", "") and not (project / "a").exists()
+    assert "Running stage 'a'" in capfd.readouterr().out and (project / "c").exists()
 
 
 def test_what_dvc_cannot_read_is_reported_in_its_own_words(project):

@@ -111,7 +111,7 @@ def function_of(stage: str):
 
 
 def test_every_script_is_a_stage_and_every_stage_is_named_after_its_script():
-    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")}
+    scripts = {path.stem for path in (ROOT / "stages").glob("[!_]*.py")}
     assert scripts == set(STAGES) == {script_of(stage) for stage in STAGES}
 
 
@@ -170,6 +170,7 @@ def test_a_command_names_what_the_stage_declares(stage):
     given = set(re.findall(r"--\w+ (\S+)", body(stage)["cmd"]))
     declared = {path for field in FIELDS for path in names(stage, field)}
     declared = {path for path in declared if not path.startswith(("chestflow", "stages/"))}
+    declared -= {"data/settings/checked.json"}  # waited for, not read
     by_key = {"params.yaml", "datasets.yaml"} - declared  # read key by key, under `params`
     assert not {path for path in declared if not any(covers(g, path) for g in given)}
     assert not {path for path in given - by_key if not any(covers(path, d) for d in declared)}

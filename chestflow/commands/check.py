@@ -1,4 +1,5 @@
-"""Check params.yaml and datasets.yaml before DVC reads them, and that this machine is large enough.
+"""Check params.yaml and datasets.yaml before DVC reads them, that this machine is large enough, and
+that Git has a name for the commits that DVC makes of experiments.
 
 DVC itself would call an unknown start of a run a missing file, and would not notice a key that
 nothing depends on.
@@ -9,6 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
+from chestflow.commands import clone
 from chestflow.core.errors import UserError
 from chestflow.parameters import needs, reading
 from chestflow.parameters.schema import Dataset, Params, one_of
@@ -25,6 +27,7 @@ def main(options: argparse.Namespace) -> None:
     params, datasets = reading.params(options.params), reading.datasets(options.datasets)
     for key, dataset in params.datasets_used.items():
         one_of(f"{options.params}: {key}", dataset, list(datasets))
+    clone.identify()
     fit(params, datasets)
 
 

@@ -2,26 +2,32 @@
 
 DVC runs one stage after another. Here each is a `dvc repro --single-item` of its own, begun as soon
 as the stages before it are done, which DVC's locks allow (`--wait-for-lock`). A plain `dvc repro`
-afterwards finds nothing left to do, or does what is left.
+ends it, which finds nothing left to do, or does what is left.
 """
 
 import argparse
 import multiprocessing
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from graphlib import TopologicalSorter
+from multiprocessing import connection
 from typing import NamedTuple
 
+from chestflow.commands import clone
 from chestflow.core.errors import UserError
 
 Graph = dict[str, set[str]]  # stage -> the stages that it depends on
 
 # Loaded once by the server that all further processes are forked from: half of DVC's start.
 PRELOADED = ["dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run", "ruamel.yaml"]
+BUSY = "is busy, it is being blocked by"  # DVC's words where another process uses the same files
 
 
 class Ended(NamedTuple):
@@ -33,17 +39,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="stages at once (%(default)s)")
 
 
-def main(options: argparse.Namespace) -> None:
+def main(options: argparse.Namespace) -> int:
+    """Returns the exit code."""
     if options.jobs < 1:
         raise UserError(f"jobs = {options.jobs}; accepted: a whole number from 1")
-    if options.jobs > 1:  # else the plain `dvc repro`, which follows, does it all
-        # What the settings of all trainings depend on comes first: only then can DVC tell which of
-        # them have changed.
+    with clone.claimed("repro"):
+        return side_by_side(options.jobs) if options.jobs > 1 else one_by_one()
+
+
+def one_by_one() -> int:
+    """The plain `dvc repro`, with its own output; it knows best what Ctrl-C means for it."""
+    running = subprocess.Popen(["dvc", "repro"])
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return running.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def side_by_side(jobs: int) -> int:
+    # What the settings of all trainings depend on comes first: only then can DVC tell which of them
+    # have changed.
+    with processes(1) as pool:
+        for stage in ("configure",) if "configure" in read_graph(pool) else ():
+            finish(stage, pool.submit(dvc, "repro", stage).result())
+        whole = read_graph(pool)
+        graph = outdated(pool, whole)
+    run(graph, jobs)
+    if graph:
         with processes(1) as pool:
-            for stage in ("configure",) if "configure" in read_graph(pool) else ():
-                finish(stage, pool.submit(dvc, "repro", stage).result())
-            graph = outdated(pool, read_graph(pool))
-        run(graph, options.jobs)
+            finish("the graph", pool.submit(dvc, "repro").result())
+    print(f"repro: {len(whole) - len(graph)} of {len(whole)} stages were up to date")
+    return 0
 
 
 def processes(n: int) -> ProcessPoolExecutor:
@@ -56,6 +83,7 @@ def dvc(*arguments: str) -> Ended:
     """A DVC command in this process, and what it and the commands it started have said."""
     from dvc.cli import main
 
+    threading.Thread(target=end_with_parent, daemon=True).start()
     with tempfile.TemporaryFile() as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
@@ -64,6 +92,13 @@ def dvc(*arguments: str) -> Ended:
         sys.stderr.flush()
         file.seek(0)
         return Ended(code, file.read().decode(errors="replace"))
+
+
+def end_with_parent() -> None:
+    """Nobody would hear of what is done after `chestflow repro` itself was killed."""
+    if parent := multiprocessing.parent_process():
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def read_graph(pool: ProcessPoolExecutor) -> Graph:
@@ -124,8 +159,11 @@ def heights(graph: Graph) -> dict[str, int]:
 def reproduce(stage: str) -> tuple[Ended, float]:
     """Run one stage if it has changed; returns how it ended, and after how many seconds."""
     start = time.monotonic()
-    ended = dvc("--wait-for-lock", "repro", "--single-item", stage)
-    return ended, time.monotonic() - start
+    while True:
+        ended = dvc("--wait-for-lock", "repro", "--single-item", stage)
+        if not (ended.code and BUSY in ended.said):
+            return ended, time.monotonic() - start
+        time.sleep(1)  # `--wait-for-lock` does not wait for single files
 
 
 def finish(stage: str, ended: Ended) -> str:

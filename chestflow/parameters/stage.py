@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chestflow.core.errors import UserError
-from chestflow.parameters import reading
+from chestflow.parameters import ending, reading
 
 
 def run(function: Callable[..., None]) -> None:
@@ -62,7 +62,8 @@ def one_line(name: str) -> Iterator[None]:
     """End the process with one line on stderr and exit code 1 for a mistake of the user's, a full
     disk or a missing file; any other exception is a defect of ours and keeps its traceback."""
     try:
-        yield
+        with ending.in_order():
+            yield
     except UserError as error:
         sys.exit(f"{name}: {error}")
     except OSError as error:

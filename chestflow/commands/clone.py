@@ -1,0 +1,114 @@
+"""This clone of the repository: one run of the graph at a time, whatever a killed one has left."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from chestflow.core.errors import UserError
+
+DVC = Path(".dvc/tmp")  # below the repository's root, where everything here is run
+WHO = {"user.name": "chestflow", "user.email": "chestflow@localhost"}
+
+
+@contextmanager
+def claimed(command: str) -> Iterator[None]:
+    """Run the body when no other `claimed` body and no other DVC process runs stages in this clone;
+    until then, say who does, and wait."""
+    if not DVC.parent.is_dir():
+        raise UserError(f"{Path.cwd()} has no folder .dvc; run this in the repository's own folder")
+    DVC.mkdir(exist_ok=True)
+    with (DVC / "chestflow.lock").open("a+") as file:  # the system frees it however a process ends
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            _say_waiting(command, file.read())
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()}, {command}")
+        file.flush()
+        mend(command)
+        if others := holders():
+            _say_waiting(command, others[0])
+            while holders():
+                time.sleep(1)
+        yield
+
+
+def _say_waiting(command: str, other: str) -> None:
+    print(
+        f"{command}: another run is at work in this folder ({other}); waiting until it ends."
+        " Ctrl-C ends the waiting",
+        flush=True,
+    )
+
+
+def mend(command: str) -> None:
+    """Remove DVC's list of files in use if it is unreadable: a process that is killed while it
+    writes the list leaves it empty or cut off, and no DVC command works from then on."""
+    with (DVC / "rwlock.lock").open("a") as guard:  # a living process writes under this lock alone
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if _in_use() is None:
+            (DVC / "rwlock").unlink()
+            print(f"{command}: removed {DVC / 'rwlock'}, which a killed process left broken")
+
+
+def holders() -> list[str]:
+    """The living processes, in words, whose stages DVC's list holds. A process younger than the
+    list has only inherited the number of one that was killed."""
+    written = (DVC / "rwlock").stat().st_mtime if (DVC / "rwlock").exists() else 0
+    found = {entry["pid"]: entry["cmd"] for entry in _in_use() or []}
+    return [f"process {pid}, {said}" for pid, said in found.items() if _older(pid, written)]
+
+
+def _in_use() -> list[dict] | None:
+    """DVC's entries of who reads and writes which files, or None if it could not read them."""
+    try:
+        held = json.loads((DVC / "rwlock").read_bytes())
+        writers = [*held.get("write", {}).values()]
+        entries = writers + [entry for each in held.get("read", {}).values() for entry in each]
+        return [{"pid": int(entry["pid"]), "cmd": str(entry["cmd"])} for entry in entries]
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _older(pid: int, moment: float) -> bool:
+    """moment: in seconds; to within 2, by which a corrected clock may differ."""
+    try:
+        return psutil.Process(pid).create_time() <= moment + 2
+    except psutil.NoSuchProcess:
+        return False
+
+
+def identify() -> None:
+    """Give this clone a name for commits if Git has none: DVC commits what an experiment starts
+    from when that is not the last commit."""
+    if not Path(".git").exists() or all(_configured(key) for key in WHO):
+        return
+    for key, value in WHO.items():
+        subprocess.run(["git", "config", "--local", key, value], check=True)
+    print(
+        "check: Git knows no name for your commits and DVC's; in this folder it is now"
+        f" {WHO['user.name']} (change it: git config user.name, git config user.email)",
+        file=sys.stderr,
+    )
+
+
+def _configured(key: str) -> bool:
+    """Whether Git or its environment has a value for `user.name` or `user.email`."""
+    part = key.removeprefix("user.").upper()
+    given = os.environ.get(f"GIT_AUTHOR_{part}") and os.environ.get(f"GIT_COMMITTER_{part}")
+    return (
+        bool(given)
+        or not subprocess.run(["git", "config", key], stdout=subprocess.DEVNULL).returncode
+    )
