@@ -1,13 +1,17 @@
-"""Numbers as text, in one way everywhere: figures, tables, logs and the report.
+"""Numbers and names as text, in one way everywhere: figures, tables, logs and the report.
 
 A number that is not defined is None, as in the metrics files. Belongs here: how a value is
 written. Does not: what is said about it (`report`), or how it is computed (`measures`).
 """
 
+import re
 from collections.abc import Iterable
 from statistics import mean, stdev
 
 MINUS = "\N{MINUS SIGN}"
+# What Markdown, GitHub's included, may take for markup within a line; an underscore between letters
+# or digits means nothing there, and names such as `lowdata_autoencoder` stay as they are.
+MARKUP = re.compile(r"[\\`*\[\]<>&|~$#]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -60,3 +64,14 @@ def runs(names: Iterable[str]) -> str:
     """`a`, `b` and `c`."""
     quoted = [f"`{name}`" for name in names]
     return " and ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
+
+
+def one_line(text: str) -> str:
+    """Words that a user chose, without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def literal(text: str) -> str:
+    """Words that a user chose, such as a data set's title, as Markdown that shows them as they are:
+    on one line, without markup, links and pictures, fit for the cell of a table."""
+    return MARKUP.sub(r"\\\g<0>", one_line(text))

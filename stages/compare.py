@@ -11,7 +11,7 @@ from chestflow.measures import comparison as measures
 from chestflow.measures import resampling
 from chestflow.parameters import stage
 from chestflow.parameters.schema import Comparison, Evaluation
-from chestflow.wording import change, number, scored
+from chestflow.wording import change, literal, number, scored
 
 CURVES = ("roc", "precision_recall", "reliability")
 
@@ -154,7 +154,7 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
         verdict = "above" if beats_majority(report) else "**not above** the majority class"
         cells = (scored(report, key) for key in ("auroc", "balanced_accuracy", "accuracy"))
         lines.append(
-            f"| {run} | {report['n']:,} of {report['data']} | {' | '.join(cells)}"
+            f"| {literal(run)} | {report['n']:,} of {literal(report['data'])} | {' | '.join(cells)}"
             f" | {number(report['majority_accuracy'])} | {verdict} |"
         )
     lines += [
@@ -168,7 +168,8 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
             for key in ("auroc", "balanced_accuracy")
         )
         lines.append(
-            f"| {entry['run']} - {entry['against']} | {entry['n']:,} | {' | '.join(cells)} |"
+            f"| {literal(entry['run'])} - {literal(entry['against'])} | {entry['n']:,}"
+            f" | {' | '.join(cells)} |"
         )
     note = (
         "Intervals: 95 %, bootstrap over the test images, of one training per run;"

@@ -127,11 +127,12 @@ def test_the_table_marks_runs_that_do_not_beat_the_majority_class():
         names = ("accuracy", "balanced_accuracy", "auroc")
         scores = dict.fromkeys(names, accuracy)
         ci95 = dict.fromkeys(names, interval)
-        return {"n": 624, "data": "A", "majority_accuracy": 0.625, "ci95": ci95, **scores}
+        return {"n": 624, "data": "A|![b](c)", "majority_accuracy": 0.625, "ci95": ci95, **scores}
 
     rows = compare.markdown({"good": report(0.7), "poor": report(0.64)}, []).splitlines()
     assert "not above" not in rows[2]
     assert "not above" in rows[3]
+    assert r"| 624 of A\|!\[b\](c) |" in rows[2]  # shown as it was written
 
 
 @pytest.mark.parametrize("dataset", ["pneumoniamnist", "chestmnist"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from chestflow.figures import classes as class_figure
@@ -206,6 +207,19 @@ def test_the_same_figure_has_the_same_bytes(draw, splits, tmp_path):
         save(draw(splits, PHANTOM), tmp_path / "new" / file)
     one, two = ((tmp_path / "new" / file).read_bytes() for file in ("one.png", "two.png"))
     assert one == two and one.startswith(b"\x89PNG") and len(one) > 5000
+
+
+@each_figure
+def test_a_title_is_no_formula_and_no_name_is_missing(draw, splits, tmp_path):
+    """Matplotlib takes dollars for a formula, and hides labels that begin with an underscore."""
+    about = captions.About(r"Pneumonia_$\frac$ #1", ("healthy", "_$sick"))
+    figure = draw(splits, about)
+    save(figure, tmp_path / "figure.png")
+    shown = [text.get_text() for text in figure.findobj(Text)]
+    assert any(r"_$\frac$ #1" in text for text in shown)
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    if draw in (counts, latent, latent_spaces):
+        assert "_$sick" in legends[0].get_texts()[1].get_text()
 
 
 def test_confusion_matrix_counts_images(splits):

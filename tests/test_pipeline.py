@@ -9,6 +9,7 @@ import yaml
 from workspace import RESULTS, ROOT, RUNNING, Workspace
 
 from benchmarks.orchestration import shrink
+from chestflow.commands import seeds
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
@@ -69,6 +70,21 @@ def test_lock_is_current(tmp_path, environment):
     changed = ", ".join(re.findall(RUNNING, ended.stdout))
     assert not changed, f"run dvc repro and commit dvc.lock: {changed} changed"
     assert ended.returncode == 0, ended.stderr
+
+
+def test_what_sets_runs_side_by_side_depends_on_every_run(tmp_path, environment):
+    """On a new one as well, without an edit of dvc.yaml: or the report would show comparisons made
+    before it beside its scores."""
+    clone = Workspace(tmp_path, environment)
+    clone.succeed("git", "init", "--quiet")
+    params = clone.params()
+    params["runs"]["new"] = {"dataset": "pneumoniamnist", "init": "chest"}
+    params["comparison"]["questions"].append({"run": "new", "against": "frozen"})
+    clone.set_params(params)
+    dot = clone.succeed("dvc", "dag", "--dot")
+    edges = set(re.findall(r'(?m)^"(.+)" -> "(.+)";$', dot))
+    readers = ("compare", "overview", "report")
+    assert {(f"evaluate@{run}", r) for run in params["runs"] for r in readers} <= edges
 
 
 # -------------------------------------------------------------------------------- the first run
@@ -240,6 +256,41 @@ def test_seeds_tabulates_the_experiments(workspace, repro):
     for run in workspace.params()["runs"]:
         row = rf"^\| `{run}` \| 40 of \w+ PHANTOM \|.* 1 \|$"
         assert re.search(row, table, re.MULTILINE), table
+    assert "1 experiments with other parameters" in table
+
+
+TRAINED = """
+from chestflow.commands import records
+for experiment in records.recorded():
+    print(experiment.name, experiment.trained())
+"""
+
+
+def test_a_run_counts_the_seeds_that_it_was_trained_with(workspace, repro):
+    """These experiments train `pneumonia` alone; the scores of the other runs are the commit's, be
+    it the seed that they ask for or another setting."""
+    for name, change in (("seeded", "seed=1"), ("decayed", "defaults.weight_decay=0.1")):
+        asked = ("--temp", "-n", name, "-S", change, "evaluate@pneumonia")
+        workspace.succeed("dvc", "exp", "run", *asked)
+    table = workspace.succeed(*workspace.chestflow("seeds"))
+    others, unknown = workspace.params()["runs"].keys() - {"pneumonia"}, seeds.UNKNOWN
+    assert re.search(r"(?m)^\| `pneumonia` \|.* [\d.]+ ± [\d.]+ \|.* 2 \|$", table), table
+    for run in others:
+        assert re.search(rf"(?m)^\| `{run}` \|.* [\d.]+ {unknown} \|.* 1 \|$", table), table
+        assert re.search(rf"(?m)^Not trained with every seed: .*`{run}`", table), table
+    said = workspace.succeed("python", "-c", TRAINED)
+    trained = dict(line.split(" ", 1) for line in said.splitlines())
+    assert trained["decayed"] == trained["seeded"] == "{'pneumonia'}"
+
+
+def test_no_command_runs_with_a_name_that_is_refused(workspace, repro):
+    """Names are parts of commands: stage `configure` comes before all that have one."""
+    datasets = yaml.safe_load(workspace.read("datasets.yaml"))
+    datasets["datasets"] = {"a;touch intruder": datasets["datasets"]["chestmnist"]}
+    workspace.set_params(datasets, "datasets.yaml")
+    assert "is not a name" in workspace.run("dvc", "repro").stderr
+    assert not (workspace.folder / "intruder").exists()
+    workspace.restore()
 
 
 def test_an_entry_in_params_yaml_is_all_that_a_run_needs(workspace, repro):
@@ -252,6 +303,7 @@ def test_an_entry_in_params_yaml_is_all_that_a_run_needs(workspace, repro):
         "strategy": "gradual",
         "epochs": 1,
     }
+    params["comparison"]["questions"].append({"run": "gradual", "against": "frozen"})
     workspace.set_params(params)
     ran = workspace.ran("dvc", "repro")
     assert ran == {
@@ -262,12 +314,16 @@ def test_an_entry_in_params_yaml_is_all_that_a_run_needs(workspace, repro):
     assert "gradual" in [entry["run"] for entry in compared["runs"]]
     assert "`gradual`" in workspace.read("report/index.md")
     assert "gradual" in workspace.read("plots/curves/roc.csv")
-    del params["runs"]["gradual"]
+    assert compared["questions"][-1]["run"] == "gradual"
+    del params["runs"]["gradual"], params["comparison"]["questions"][-1]
     workspace.set_params(params)
     workspace.succeed("dvc", "repro")
     compared = json.loads(workspace.read("metrics/comparison.json"))
     assert "gradual" not in [entry["run"] for entry in compared["runs"]]
     assert "`gradual`" not in workspace.read("report/index.md")
+    assert (workspace.folder / "metrics/runs/gradual.json").exists()
+    changed = workspace.succeed("git", "diff", "--name-only", "--", *RESULTS)
+    assert changed == "", "a run that is no longer declared left traces"
     workspace.succeed("git", "clean", "--quiet", "-d", "--force", "metrics", "plots")
     workspace.restore()
 

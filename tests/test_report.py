@@ -392,7 +392,7 @@ class Tags(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.found, self.opened = [], []
+        self.found, self.opened, self.text = [], [], ""
         self.feed(html)
         assert not self.opened
 
@@ -403,6 +403,9 @@ class Tags(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.opened.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
 
     def of(self, *names: str) -> list[dict]:
         return [attrs for tag, attrs, _ in self.found if tag in names]
@@ -463,6 +466,39 @@ def test_the_markdown_finds_its_pictures_and_has_no_broken_tables(written):
 def test_markup_in_a_title_is_escaped(tmp_path):
     html = page.html("# A <script>alert(1)</script>\n\n<b>no</b>", tmp_path)
     assert "<script" not in html and "<b>" not in html and "&lt;b&gt;no" in html
+
+
+NASTY = r"""a|b `c` *d* _e_ **f <script>alert(1)</script> ![g](../plots/secret.png) [h](i)
+{{ j }} {% k %} # $l$ &amp; \m \| ~~n~~ www"""
+
+
+def test_a_title_is_shown_as_it_was_written(inputs):
+    """Whatever datasets.yaml calls a data set and its positive class is text: no markup, no link,
+    no other table, and no picture that the report has not chosen."""
+    shutil.copy(inputs.folder / "sweep/sweep.png", inputs.folder / "plots/secret.png")
+    for name in files(inputs):
+        inputs.edit(name, lambda v: v.update(data=f"{NASTY} PHANTOM", classes=["healthy", NASTY]))
+    inputs.edit("sweep/sweep.json", lambda v: v.update(data=NASTY))
+    written = inputs.written()
+    found, literal = Tags(written.html.read_text()), " ".join(NASTY.split())
+    body = found.text[found.text.index("Part 1: Healthy or a|b") :]
+    assert body.startswith(f"Part 1: Healthy or {literal}?")  # in the contents, and below
+    assert found.text.count(literal) == found.text.count("alert(1)") > 20
+    assert any(literal in attrs["alt"] for attrs in found.of("img"))
+    assert len(found.of("img")) == 11 and not found.of("script", "del", "s")
+    assert all(attrs["src"].startswith("data:image/webp") for attrs in found.of("img"))
+    assert all(attrs["href"].startswith(("#", "https://doi.org/")) for attrs in found.of("a"))
+    for table in re.findall(r"(?m)(?:^\|.*\n)+", written.markdown.read_text()):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
+
+
+@pytest.mark.parametrize("source", ["../../secret.png", "a/../../../secret.png", "/etc/x.png"])
+def test_no_picture_from_elsewhere_gets_into_the_page(tmp_path, source):
+    report = tmp_path / "results/report"
+    report.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
+    with pytest.raises(ValueError, match="is not in"):
+        page.html(f"![a secret]({source})", report)
 
 
 def test_ids_are_those_of_github():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from chestflow.core import tables
 from chestflow.core.errors import UserError
-from chestflow.wording import number, scored
+from chestflow.wording import number, one_line, scored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,6 @@ def main(options: argparse.Namespace) -> None:
     for run, report in reports.items():
         cells = [f"{scored(report, key):<24}" for key in ("auroc", "accuracy")]
         majority = f"{number(report['majority_accuracy']):<10}"
-        print(f"{run:<22}{''.join(cells)}{majority}{report['n']:,} of {report['data']}")
+        print(f"{run:<22}{''.join(cells)}{majority}{report['n']:,} of {one_line(report['data'])}")
     print("\nAnswers: report/index.html, figures: plots/, numbers: metrics/")
     print("Compare with the last commit: dvc metrics diff")

@@ -179,8 +179,9 @@ def summarise(once: list[dict], repeated: list[dict], reference: str, params: Pa
 def markdown(report: dict) -> str:
     """The two tables: all configurations once, and the best over several seeds."""
     lines = [
-        f"Test: {report['n']:,} images of {report['data']}; best first by validation: AUROCs within"
-        f" {report['min_delta']} of the highest count as equal and go by the loss.",
+        f"Test: {report['n']:,} images of {wording.literal(report['data'])}; best first by"
+        f" validation: AUROCs within {report['min_delta']} of the highest count as equal and go by"
+        " the loss.",
         "",
         "| configuration | changes | parameters | training | validation AUROC | validation loss"
         " | test AUROC [95 %] | test accuracy [95 %] |",
@@ -190,14 +191,15 @@ def markdown(report: dict) -> str:
         changes = ", ".join(f"{key} {value}" for key, value in row["changes"].items()) or "none"
         cells = [wording.scored(row, score) for score in ("auroc", "accuracy")]
         lines.append(
-            f"| {row['name']} | {changes} | {row['parameters']:,} | {row['train_seconds']:.0f} s"
+            f"| {wording.literal(row['name'])} | {changes} | {row['parameters']:,}"
+            f" | {row['train_seconds']:.0f} s"
             f" | {row['val_auroc']:.4f} | {row['val_loss']:.4f} | {' | '.join(cells)} |"
         )
     lines += ["", chosen_in_words(report)]
     lines += [
         "",
         "| configuration | seeds | validation AUROC | validation loss | test AUROC | test accuracy"
-        f" | {report['chosen']} - it: test AUROC [95 %] | test accuracy [95 %] |",
+        f" | {wording.literal(report['chosen'])} - it: test AUROC [95 %] | test accuracy [95 %] |",
         "|---" * 8 + "|",
     ]
     distances = {entry["against"]: entry for entry in report["differences"]}
@@ -205,7 +207,8 @@ def markdown(report: dict) -> str:
         cells = [wording.spread(row[score]) for score in SCORES]
         apart = distances.get(row["name"])
         cells += [lead(apart[s]) if apart else "" for s in ("auroc", "accuracy")]
-        lines.append(f"| {row['name']} | {len(row['seeds'])} | {' | '.join(cells)} |")
+        cells = [wording.literal(row["name"]), str(len(row["seeds"])), *cells]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
@@ -228,6 +231,6 @@ def chosen_in_words(report: dict) -> str:
         )
     )
     return (
-        f"Chosen by the mean over {n} seeds on validation: **{chosen['name']}**, with a test {test}"
-        " (mean over the seeds, 95 % interval of that mean)."
+        f"Chosen by the mean over {n} seeds on validation: **{wording.literal(chosen['name'])}**,"
+        f" with a test {test} (mean over the seeds, 95 % interval of that mean)."
     )

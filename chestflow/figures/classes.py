@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from chestflow.figures.style import CLASS_COLOURS, SYNTHETIC
+from chestflow.figures.style import CLASS_COLOURS, SYNTHETIC, label
 from chestflow.images.captions import About
 
 
@@ -13,14 +13,14 @@ def class_counts(report: dict, about: About) -> Figure:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     place = np.arange(len(counts))
-    for label, key in enumerate(("healthy", "positive")):
+    for kind, key in enumerate(("healthy", "positive")):
         values = [split[key] for split in counts.values()]
         bars = axes.bar(
-            place + (label - 0.5) * 0.4,
+            place + (kind - 0.5) * 0.4,
             values,
             0.4,
-            color=CLASS_COLOURS[label],
-            label=about.classes[label],
+            color=CLASS_COLOURS[kind],
+            label=label(about.classes[kind]),
         )
         shares = [f"{v:,}\n{v / split['n']:.1%}" for v, split in zip(values, counts.values())]
         axes.bar_label(bars, shares, fontsize=9, padding=2)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from chestflow.figures.style import CLASS_COLOURS
+from chestflow.figures.style import CLASS_COLOURS, label
 from chestflow.images.captions import About
 from chestflow.wording import scored
 
@@ -40,16 +40,16 @@ def scatter(axes, points: np.ndarray, labels: np.ndarray, about: About) -> None:
     order = np.random.default_rng(0).permutation(len(points))
     colours = np.array(CLASS_COLOURS)[labels[order]]
     axes.scatter(*points[order].T, c=colours, s=9, alpha=0.6, linewidths=0)
-    for label, name in enumerate(about.classes):
-        n = int((labels == label).sum())
-        axes.scatter((), (), c=CLASS_COLOURS[label], s=30, label=f"{name} (n = {n:,})")
+    for kind, name in enumerate(about.classes):
+        n = int((labels == kind).sum())
+        axes.scatter((), (), c=CLASS_COLOURS[kind], s=30, label=label(f"{name} (n = {n:,})"))
 
 
 def separation(report: dict) -> str:
     """The scores of a latent space with their intervals, in one line."""
     return " · ".join(
-        f"{label} {scored(report, key)}"
-        for key, label in (
+        f"{title} {scored(report, key)}"
+        for key, title in (
             ("silhouette", "silhouette"),
             ("knn_balanced_accuracy", "k-NN balanced accuracy"),
             ("probe_auroc", "linear-probe AUROC"),

@@ -13,6 +13,7 @@ matplotlib.rcParams.update(
         "axes.titlesize": 12,
         "figure.titlesize": 13,
         "savefig.dpi": 110,
+        "text.parse_math": False,  # a dollar sign in a data set's title is no formula
     }
 )
 
@@ -27,6 +28,12 @@ def save(figure: Figure, path: Path) -> None:
     """Write a PNG whose bytes depend on nothing but the figure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
+
+
+def label(name: str) -> str:
+    """A name as the label of what is drawn: Matplotlib leaves one that begins with an underscore
+    out of the legend, so a space without width goes before it."""
+    return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
 
 
 def point(axes, y: float, value: float, interval: list[float], colour: str) -> None:

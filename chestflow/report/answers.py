@@ -5,9 +5,11 @@
 
 from collections.abc import Iterable
 
+from chestflow import wording
 from chestflow.report import borders, classifier, transfer, tuning
 
 UNASKED = "Nothing in the parameters of this run asks this."
+USERS_WORDS = ("data", "classes")  # where metrics files hold words of datasets.yaml
 
 
 def parts(layers: list[dict]) -> list[dict]:
@@ -34,7 +36,11 @@ def confusion(predictions: dict[str, list]) -> list[list[int]]:
 
 
 def roles(figures: dict) -> dict:
-    """Who plays which part on the page: the settings say it, not the runs' names."""
+    """The figures, fit for the page, and who plays which part on it: the settings say that, not the
+    runs' names."""
+    # Here, where all figures pass, so that no sentence and no table need think of it; the names of
+    # spaces alone might be those of the fields that are looked for.
+    figures = literal(figures) | {"spaces": figures["spaces"]}
     subject, runs = figures["subject"], figures["runs"]
     dataset = runs[subject]["dataset"]
     data = list(dict.fromkeys(report["data"] for report in figures["scores"].values()))
@@ -43,7 +49,7 @@ def roles(figures: dict) -> dict:
     for question in figures["questions"]:
         asked[kind(runs, question)].append(question)
     counts = figures["counts"]
-    return {
+    return figures | {
         "report": figures["scores"][subject],
         "settings": runs[subject],
         "dataset": dataset,
@@ -54,6 +60,16 @@ def roles(figures: dict) -> dict:
         "asked": asked,
         "curves": {key: [row for row in curves if row["dataset"] == key] for key in counts},
     }
+
+
+def literal(found, chosen: bool = False):
+    """The same, with every data set's caption and class names as Markdown that shows them as the
+    user wrote them; chosen: whether this is what stands under one of the user's keys."""
+    if isinstance(found, dict):
+        return {key: literal(value, key in USERS_WORDS) for key, value in found.items()}
+    if isinstance(found, list):
+        return [literal(value, chosen) for value in found]
+    return wording.literal(found) if chosen and isinstance(found, str) else found
 
 
 def kind(runs: dict[str, dict], question: dict) -> str:

@@ -3,6 +3,7 @@ and for paper."""
 
 import base64
 import io
+import os
 import re
 from html import escape
 from itertools import pairwise
@@ -91,7 +92,8 @@ def html(markdown: str, folder: Path) -> str:
     """The page; folder: what the pictures' paths are relative to.
 
     A picture alone on its line becomes a figure, and the line below it its caption. HTML within
-    the Markdown is shown, not obeyed.
+    the Markdown is shown, not obeyed. Raises ValueError for a picture that lies neither in the
+    folder nor in one beside it: no file of the user's gets into the page by mistake.
     """
     parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False}).enable("table")
     tokens = parser.parse(markdown)
@@ -128,10 +130,11 @@ def html(markdown: str, folder: Path) -> str:
 def _name_headings(tokens: list[Token]) -> list[tuple[str, str]]:
     """Give every heading its id; returns level and text of each."""
     found = []
-    for token, content in pairwise(tokens):
+    for token, inline in pairwise(tokens):
         if token.type == "heading_open":
-            token.attrSet("id", slug(content.content))
-            found.append((token.tag, content.content))
+            text = "".join(part.content for part in inline.children or [])
+            token.attrSet("id", slug(text))
+            found.append((token.tag, text))
     return found
 
 
@@ -142,11 +145,18 @@ def _figures(tokens: list[Token], folder: Path) -> None:
             continue
         before.tag = after.tag = "figure"
         image, *caption = inline.children
-        source, width, height = data_uri(folder / str(image.attrs["src"]))
+        source, width, height = data_uri(_beside(folder, str(image.attrs["src"])))
         image.attrs |= {"src": source, "width": width, "height": height}
         inline.children = [_raw('<div class="scroll" tabindex="0">'), image, _raw("</div>")]
         if caption:
             inline.children += [_raw("<figcaption>"), *caption[1:], _raw("</figcaption>")]
+
+
+def _beside(folder: Path, source: str) -> Path:
+    root, path = (Path(os.path.abspath(folder / name)) for name in (os.pardir, source))
+    if not path.is_relative_to(root):
+        raise ValueError(f"the picture {source} is not in {root}")
+    return path
 
 
 def _tables(tokens: list[Token]) -> None:
