@@ -140,3 +140,15 @@ def test_a_run_that_is_not_trained_names_the_command_that_trains_it(options):
         export.main(options("--run", "frozen"))
     with pytest.raises(UserError, match="'best' is unknown; accepted: pneumonia"):
         export.main(options("--run", "best"))
+
+
+def test_a_file_that_cannot_be_written_is_named(workspace, options):
+    with pytest.raises(OSError, match="Is a directory: 'models'"):
+        export.main(options("--out", "models"))
+    assert not (workspace / "models.part").exists()
+
+
+def test_swapped_weights_are_refused(workspace, options):
+    path = workspace / "models/scratch"
+    with pytest.raises(UserError, match=r"holds no network of a run; .*evaluate@pneumonia"):
+        export.main(options("--weights", path))

@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import os
 import re
+import resource
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import skimage
 import small_run
 import torch
 from PIL import Image
+from safetensors.torch import save as as_bytes
 from test_radiograph import in_every_format
 
 from chestflow.commands import predict
@@ -18,7 +22,7 @@ from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.measures import scores
 from chestflow.network import autoencoder, checkpoint, inference
-from chestflow.own import novelty, overlay, radiograph
+from chestflow.own import novelty, overlay, pixels, radiograph
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "camera")  # come with scikit-image
 
@@ -265,6 +269,74 @@ def test_words_fit_below_images_of_any_shape(shape):
     assert len(columns) > picture.width / 2, "too small for its width"
 
 
+# ---------------------------------------------------------------- strange names, and no files
+
+STRANGE = (
+    "plain.png",
+    "x" * 246 + ".png",
+    "\u00e9" * 125 + ".png",
+    "a\nb\x1b[31m.png",
+    "\udcff.png",
+)
+HOPELESS = ("fifo.png", "loop.png", "dangling.png", "device.png")
+
+
+@pytest.fixture(scope="module")
+def strange(splits, tmp_path_factory) -> Path:
+    """A folder of good images with strange names, and of what looks like images and is none."""
+    folder = tmp_path_factory.mktemp("strange")
+    for image, name in zip(splits["test"].images, STRANGE):
+        write(folder / "short.png", image).rename(folder / name)
+    os.mkfifo(folder / "fifo.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    (folder / "device.png").symlink_to("/dev/zero")
+    (folder / "folder.png").mkdir()
+    (folder / "circle").symlink_to(folder)
+    return folder
+
+
+def test_what_is_no_file_fails_alone(strange, ask, tmp_path):
+    report = ask(strange, strange / "circle", tmp_path / ("y" * 300), "--out", tmp_path)
+    assert {row["image"] for row in report["images"]} == {str(strange / n) for n in STRANGE}
+    failed = [Path(row["image"]).name for row in report["failed"]]
+    assert sorted(failed) == sorted([*HOPELESS, "y" * 300])
+    overlays = [Path(row["overlay"]) for row in report["images"]]
+    assert len(set(overlays)) == len(STRANGE) and all(path.is_file() for path in overlays)
+
+
+def test_names_of_files_cannot_steer_a_terminal(strange, workspace, tmp_path):
+    ended = small_run.call(workspace, "predict", strange, "--out", tmp_path / "a\x1b[2J")
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == len(HOPELESS) and "Traceback" not in ended.stderr
+    rows = [line for line in ended.stdout.splitlines() if line.startswith(str(strange))]
+    assert len(rows) == len(STRANGE) and "\x1b" not in ended.stdout
+    assert any(r"/a\nb\x1b[31m.png" in row for row in rows)
+
+
+@pytest.mark.parametrize("name", [*STRANGE, "\U0001f5bc" * 63 + "a", "\udcff" * 250, "-rf", ".png"])
+def test_the_name_of_an_overlay_is_clean_and_short(name, tmp_path):
+    """It has to leave room for `.part` within 255 bytes, and letters are kept whole."""
+    found = predict.place(tmp_path, tmp_path / name).name
+    assert found.isprintable() and len(found.encode()) <= 250
+    start = found.rpartition("-")[0]
+    assert (
+        Path(name)
+        .stem.replace("\n", "_")
+        .replace("\x1b", "_")
+        .replace("\udcff", "_")
+        .startswith(start)
+    )
+    assert predict.place(tmp_path, tmp_path / f"a{name}").name != found
+
+
+def test_very_large_images_come_in_smaller_batches(splits, tmp_path, monkeypatch):
+    images = splits["test"].images[:5]
+    paths = [write(tmp_path / f"{i}.png", image) for i, image in enumerate(images)]
+    monkeypatch.setattr(pixels, "MAX_PIXELS", 2 * images[0].size)
+    assert [list(found) for found, _ in predict.read(paths)] == [paths[:3], paths[3:]]
+
+
 # --------------------------------------------------------------------------- mistakes of users
 
 
@@ -289,11 +361,152 @@ def test_no_autoencoder_names_the_command_that_trains_it(ask, tmp_path):
         ask(tmp_path, "--autoencoder", "none.x")
 
 
-def test_files_of_different_states_are_refused(ask, workspace, splits, tmp_path):
-    report = tables.read_json(workspace / "metrics/runs/pneumonia.json")
-    for name, change in {"data": "PneumoniaMNIST", "calibration": None}.items():
-        other = {key: v for key, v in report.items() if key != name}
-        other |= {name: change} if change else {}
-        tables.write_json(tmp_path / "other.json", {"data": report["data"]} | other)
-        with pytest.raises(UserError, match=r"different states.*dvc repro evaluate@pneumonia"):
-            ask(tmp_path, "--scores", tmp_path / "other.json")
+def changed(path: Path, out: Path, **values) -> Path:
+    """A metrics file with other values; None takes one away."""
+    report = tables.read_json(path) | values
+    tables.write_json(out, {key: value for key, value in report.items() if value is not None})
+    return out
+
+
+@pytest.mark.parametrize(
+    "change", [{"data": "PneumoniaMNIST"}, {"val_auroc": 0.5}], ids=["data", "training"]
+)
+def test_files_of_different_states_are_refused(change, ask, workspace, tmp_path):
+    other = changed(workspace / "metrics/runs/pneumonia.json", tmp_path / "other.json", **change)
+    with pytest.raises(UserError, match=r"different states.*dvc repro evaluate@pneumonia"):
+        ask(tmp_path, "--scores", other)
+
+
+def test_the_weights_of_another_run_are_refused(ask, workspace, tmp_path):
+    about = checkpoint.read(workspace / "models/pneumonia")[1]
+    network = checkpoint.load_classifier(workspace / "models/pneumonia")
+    checkpoint.save(tmp_path / "frozen", network, about | {"run": "frozen"})
+    with pytest.raises(UserError, match=r"frozen \(run frozen\).*all of run pneumonia.*evaluate@"):
+        ask(tmp_path, "--weights", tmp_path / "frozen")
+
+
+NOTHING = "damaged, or no network as safetensors"
+SCORES = "no threshold with a calibration; expected: the metrics file of run pneumonia"
+
+
+def network_with(workspace: Path, change) -> bytes:
+    """The run's weights after a change of them, or of what the file says about them."""
+    weights, about = checkpoint.read(workspace / "models/pneumonia")
+    change(weights, about)
+    return as_bytes(weights, {"about": json.dumps(about)})
+
+
+NETWORKS = {  # content of model.safetensors -> what is said of it
+    "a picture": (lambda w: b"\x89PNG\r\n\x1a\n" + bytes(999), NOTHING),
+    "nothing": (lambda w: b"", NOTHING),
+    "half": (lambda w: (w / "models/pneumonia/model.safetensors").read_bytes()[:3000], NOTHING),
+    "a huge header": (lambda w: (1 << 40).to_bytes(8, "little") + b"{}", NOTHING),
+    "the empty start": (
+        lambda w: (w / "models/scratch/model.safetensors").read_bytes(),
+        "holds no network of a run; expected: a",
+    ),
+    "remarks that are no JSON": (lambda w: as_bytes({}, {"about": "{"}), NOTHING),
+    "remarks that are a list": (lambda w: as_bytes({}, {"about": "[]"}), NOTHING),
+}
+CLASSIFIERS = NETWORKS | {
+    "an autoencoder": (
+        lambda w: (w / "models/autoencoder/model.safetensors").read_bytes(),
+        "holds an autoencoder; expected: a classifier",
+    ),
+    "no architecture": (
+        lambda w: network_with(w, lambda weights, about: about.pop("architecture")),
+        "says None of its network",
+    ),
+    "a gigantic architecture": (
+        lambda w: network_with(w, lambda _, about: about["architecture"].update(width=1 << 30)),
+        "but its weights are {'width': 8, 'blocks': 3}",
+    ),
+    "a weight less": (
+        lambda w: network_with(w, lambda weights, about: weights.pop("head.bias")),
+        r"in 1 of .* keys; head.bias: given none, accepted \(2,\)",
+    ),
+    "no numbers": (
+        lambda w: network_with(w, lambda weights, about: weights["head.bias"].fill_(torch.nan)),
+        "weights that are no numbers",
+    ),
+}
+AUTOENCODERS = NETWORKS | {
+    "a classifier": (
+        lambda w: (w / "models/pneumonia/model.safetensors").read_bytes(),
+        "holds a classifier; expected: an autoencoder",
+    ),
+}
+METRICS = "metrics/runs/pneumonia.json"
+REPORTS = {
+    "a picture": (lambda w: b"\x89PNG\r\n\x1a\n", "damaged, or no JSON"),
+    "half": (
+        lambda w: (w / "metrics/runs/pneumonia.json").read_bytes()[:99],
+        "damaged, or no JSON",
+    ),
+    "nested": (lambda w: b"[" * 100_000, "damaged, or no JSON"),
+    "a list": (lambda w: b"[1]", SCORES),
+    "other metrics": (lambda w: (w / "metrics/gradcam/pneumonia.json").read_bytes(), SCORES),
+    "no number": (lambda w: b'{"at_val_threshold": {"threshold": NaN}}', SCORES),
+    "no threshold": (lambda w: b'{"at_val_threshold": 1, "calibration": [1, 2]}', SCORES),
+    "words": (lambda w: b'{"at_val_threshold": {"threshold": 1}, "calibration": "ab"}', SCORES),
+}
+DAMAGED = [
+    (option, kind)
+    for option, kinds in (
+        ("--weights", CLASSIFIERS),
+        ("--autoencoder", AUTOENCODERS),
+        ("--scores", REPORTS),
+    )
+    for kind in kinds
+]
+
+
+@pytest.mark.parametrize("option, kind", DAMAGED)
+def test_a_damaged_or_swapped_file_is_named_with_its_remedy(option, kind, ask, workspace, tmp_path):
+    kinds = {"--weights": CLASSIFIERS, "--autoencoder": AUTOENCODERS, "--scores": REPORTS}[option]
+    content, reason = kinds[kind]
+    path = tmp_path / ("x.json" if option == "--scores" else checkpoint.FILE)
+    path.write_bytes(content(workspace))
+    with pytest.raises(UserError, match=reason) as error:
+        ask(tmp_path, option, path if option == "--scores" else tmp_path)
+    said = str(error.value)
+    assert str(path) in said and said.isprintable()
+    remedy = "pretrain" if option == "--autoencoder" else "evaluate@pneumonia"
+    assert said.endswith(f"; make it anew: dvc repro {remedy}")
+
+
+@pytest.mark.parametrize("option", ["--weights", "--autoencoder"])
+def test_a_file_in_place_of_its_folder_is_refused(option, ask, workspace, tmp_path):
+    path = workspace / "models/pneumonia/model.safetensors"
+    with pytest.raises(UserError, match=r"is a file; expected: the folder of model.safetensors"):
+        ask(tmp_path, option, path)
+
+
+def test_damaged_images_of_the_data_set_are_named(ask, workspace, tmp_path):
+    shutil.copytree(workspace / "data/binary/pneumoniamnist", tmp_path / "images")
+    path = tmp_path / "images/train_images.npy"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(UserError, match=r"images is damaged .*dvc repro evaluate@pneumonia"):
+        ask(tmp_path, "--images", tmp_path / "images")
+    path.unlink()
+    with pytest.raises(UserError, match=r"train_images.npy is missing"):
+        ask(tmp_path, "--images", tmp_path / "images")
+
+
+def test_a_folder_that_cannot_be_written_is_named(ask, splits, tmp_path):
+    image = write(tmp_path / "image.png", splits["test"].images[0])
+    with pytest.raises(OSError, match=r"Not a directory: .*image.png/pneumonia"):
+        ask(image, "--out", image)
+
+
+def test_an_overlay_for_which_the_disk_has_no_room_is_named(ask, splits, tmp_path):
+    """A limit on the size of a file stands for a full disk."""
+    image = write(tmp_path / "image.png", splits["test"].images[0])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*/out/pneumonia/image-.*\.png"):
+            ask(image, "--out", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / "out").rglob("*.*"))

@@ -1,7 +1,12 @@
 """A user's own radiographs: one picture in every file format, and files that are refused."""
 
+import io
+import os
+import resource
 import shutil
+import socket
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -18,6 +23,8 @@ from chestflow.core.errors import UserError
 from chestflow.own import radiograph
 
 SIDE = 28
+ROOT = Path(__file__).parents[1]
+ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
 
 
 @pytest.fixture(scope="module")
@@ -268,10 +275,65 @@ UNUSABLE = {
         folder / "p.dcm", grey, PhotometricInterpretation="PALETTE COLOR"
     ),
     "JPEG Lossless": lambda folder, grey: of_syntax(folder / "l.dcm", grey, uid.JPEGLossless),
+    "2 x 20000 pixels; accepted: ": lambda folder, grey: save(
+        Image.new("1", (2, 20_000)), folder / "thin.png"
+    ),
+    "132,000 bytes of pixels; expected: 66,000": lambda folder, grey: dicom(
+        folder / "long.dcm", grey, PixelData=2 * grey.tobytes()
+    ),
+    "unpack to 5000 x 4000; expected: 220 x 300": lambda folder, grey: encapsulated(
+        folder / "big.dcm", grey.T, in_format("JPEG", Image.new("L", (5000, 4000)))
+    ),
+    "compressed, for 300 x 220": lambda folder, grey: encapsulated(
+        folder / "rle.dcm", grey, struct.pack("<16I", 1, 64, *[0] * 14) + b"\x81\5" * 200_000
+    ),
+    "box without a length": lambda folder, grey: encapsulated(
+        folder / "box.dcm", grey, b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99), uid.JPEG2000
+    ),
+    "more than 64 scans": lambda folder, grey: written(folder / "s.jpg", with_scans(grey, 100)),
+    "more elements than any header": lambda folder, grey: with_element(
+        folder / "items.dcm", grey, 0x00283011, b"SQ", 70_000 * ITEM, length=0xFFFFFFFF
+    ),
+    "(0028,1050) has 600,000 bytes": lambda folder, grey: with_element(
+        folder / "numbers.dcm", grey, 0x00281050, b"UN", b"1\\" * 300_000
+    ),
+    "beyond all numbers": lambda folder, grey: dicom(
+        folder / "inf.dcm", grey, RescaleSlope="1e300", RescaleIntercept="1e308"
+    ),
     "60000 x 60000 pixels": lambda folder, grey: dicom(
         folder / "huge.dcm", grey, Rows=60_000, Columns=60_000
     ),
 }
+
+
+def in_format(kind: str, image: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def with_scans(grey: np.ndarray, n: int) -> bytes:
+    """A JPEG whose last scan is repeated: 50 bytes each, and each goes over all pixels."""
+    whole = in_format("JPEG", Image.fromarray(grey), progressive=True)
+    return whole[:-2] + n * whole[whole.rindex(b"\xff\xda") : -2] + whole[-2:]
+
+
+def encapsulated(
+    path: Path, grey: np.ndarray, frame: bytes, syntax: str = uid.JPEGBaseline8Bit
+) -> Path:
+    file = pydicom.dcmread(dicom(path, grey))
+    file.file_meta.TransferSyntaxUID = syntax
+    file.PixelData = pydicom.encaps.encapsulate([frame])
+    file.save_as(path)
+    return path
+
+
+def with_element(path: Path, grey: np.ndarray, tag: int, kind: bytes, value: bytes, length=0):
+    """A DICOM file with one more element, before the pixels, as nobody's library would write it."""
+    whole = dicom(path, grey).read_bytes()
+    at = whole.rindex(struct.pack("<HH", 0x7FE0, 0x10))
+    head = struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, kind, 0, length or len(value))
+    return written(path, whole[:at] + head + value + whole[at:])
 
 
 def without_pixels(path: Path, grey: np.ndarray) -> Path:
@@ -308,6 +370,145 @@ def test_dicom_without_pydicom_names_the_command_that_installs_it(picture, tmp_p
     assert radiograph.read(png(tmp_path / "image.png", picture)).grey.shape == picture.shape
 
 
+def test_large_private_elements_are_passed_over(picture, tmp_path):
+    path = with_element(tmp_path / "p.dcm", picture, 0x00291010, b"UN", bytes(3_000_000))
+    assert np.array_equal(radiograph.read(path).grey, picture)
+
+
+ZEROS = 1 << 24  # bytes that are deflated at once
+READ = """
+import resource, sys
+from pathlib import Path
+from chestflow.core.errors import UserError
+from chestflow.own import radiograph
+try:
+    radiograph.read(Path(sys.argv[1]))
+except UserError as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, error)
+"""
+
+
+def deflated_bomb(path: Path, grey: np.ndarray, tag: int, parts: int) -> Path:
+    """A DICOM file that inflates to one element of so many times ZEROS bytes, or, without a tag, to
+    millions of empty elements."""
+    file = pydicom.dcmread(dicom(path, grey))
+    file.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    file.save_as(path)
+    whole = path.read_bytes()
+    start = 144 + int.from_bytes(whole[140:144], "little")
+    inner = zlib.decompress(whole[start:], -zlib.MAX_WBITS)
+    inner = inner[: inner.rindex(struct.pack("<HH", 0x7FE0, 0x10))]
+    head, filling = struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"OB", 0, parts * ZEROS), b"\0"
+    if not tag:
+        head, filling = b"", struct.pack("<HH2sH", 0x29, 0x1010, b"LO", 0)
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    begun = packer.compress(inner + head) + packer.flush(zlib.Z_FULL_FLUSH)
+    part = packer.compress(filling * (ZEROS // len(filling))) + packer.flush(zlib.Z_FULL_FLUSH)
+    return written(path, whole[:start] + begun + parts * part + packer.flush())
+
+
+@pytest.mark.parametrize(
+    "tag, parts, reason",
+    [
+        (0x7FE00010, 120, "inflates to more"),  # 2 GB of pixels
+        (0x7FE00010, 10, "167,772,160 bytes of pixels; expected: 66,000"),
+        (0x00291010, 120, "inflates to more"),  # before the pixels
+        (0, 10, "more elements than any header"),
+    ],
+)
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tag, parts, reason, picture, tmp_path):
+    """In another process, whose memory is limited: this one's would be the tests' own."""
+    path = deflated_bomb(tmp_path / "bomb.dcm", picture, tag, parts)
+    assert path.stat().st_size < 3_000_000
+    ended = subprocess.run(
+        [sys.executable, "-c", READ, path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)),
+    )
+    kilobytes, _, said = ended.stdout.partition(" ")
+    assert ended.stderr == "" and reason in said
+    assert int(kilobytes) < 800_000
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.dcm"])
+def test_a_defect_of_ours_is_not_called_damage(name, picture, tmp_path, monkeypatch):
+    def broken(values):
+        raise TypeError("a defect")
+
+    wide, path = picture.astype(np.uint16) * 16, tmp_path / name
+    save(Image.fromarray(wide), path) if path.suffix == ".png" else dicom(path, wide)
+    for module in ("radiograph", "dicom"):
+        monkeypatch.setattr(f"chestflow.own.{module}.eight_bit", broken)
+    with pytest.raises(TypeError, match="a defect"):
+        radiograph.read(path)
+
+
+# -------------------------------------------------------------------------- what is no file
+
+
+def fifo(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def link(path: Path, to: str) -> Path:
+    path.symlink_to(to)
+    return path
+
+
+def bound(path: Path) -> Path:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))  # its name may have 108 bytes only
+    return path
+
+
+def sparse(path: Path) -> Path:
+    written(path, b"x")
+    os.truncate(path, 1 << 33)
+    return path
+
+
+def unreadable(path: Path) -> Path:
+    written(path, b"x").chmod(0)
+    return path
+
+
+NO_FILES = {
+    "FIFO": fifo,
+    "device": lambda path: link(path, "/dev/zero"),
+    "socket": bound,
+    "levels of symbolic links": lambda path: link(path, path.name),
+    "No such file": lambda path: link(path, "nowhere"),
+    "name too long": lambda path: path.with_name("x" * 300),
+    "a folder that cannot": lambda path: path.mkdir() or path,
+    "accepted: up to": sparse,
+    "Permission denied": unreadable,
+}
+
+
+@pytest.mark.parametrize("reason", NO_FILES)
+def test_what_is_no_readable_file_is_refused_at_once(reason, tmp_path):
+    if reason == "Permission denied" and os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    path = NO_FILES[reason](tmp_path / "x.png")
+    with pytest.raises(UserError, match=reason) as error:
+        radiograph.read(path)
+    assert str(error.value).startswith(f"{path}: ")
+    if not os.path.isdir(path):
+        assert radiograph.find([path]) == [path], "read says why, and the others are read"
+
+
+def test_messages_cannot_steer_a_terminal(tmp_path):
+    path = written(tmp_path / "a\n\x1b[31mb\u202e\udcff.png", b"Dear colleague")
+    with pytest.raises(UserError, match=r"no picture") as error:
+        radiograph.read(path)
+    assert str(error.value).isprintable()
+    assert r"/a\n\x1b[31mb\u202e\udcff.png: " in str(error.value)
+
+
 # ------------------------------------------------------------------------------------- folders
 
 
@@ -334,3 +535,13 @@ def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(UserError, match="no image in this folder; accepted: PNG"):
         radiograph.find([tmp_path])
+
+
+def test_links_that_lead_in_circles_end_no_search(picture, tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    image = png(folder / "a.png", picture)
+    link(folder / "itself", ".")
+    link(folder / "same.png", "a.png")
+    loop = link(folder / "loop.png", "loop.png")
+    assert radiograph.find([folder, folder / "itself", loop]) == [image, loop]

@@ -53,13 +53,15 @@ def main(options: argparse.Namespace) -> None:
     run, out = trained.load(options, params), stage.at(options.out, run=options.run)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.part")
+    content, val = convert(run), arrays.read(run.images, "val").images
     try:
-        part.write_bytes(convert(run))
-        val = arrays.read(run.images, "val").images
+        part.write_bytes(content)
         difference = deviation(part, run, val)
         if not difference <= TOLERANCE:
             raise UserError(f"{out} would differ from PyTorch by {difference:.1g}: not written")
         os.replace(part, out)
+    except OSError as error:  # which names no file if the disk is full
+        raise OSError(error.errno, error.strerror or str(error), str(out)) from error
     finally:
         part.unlink(missing_ok=True)
     print(

@@ -4,7 +4,9 @@ lies, and how unlike the training images each image is. Not for diagnosis."""
 import argparse
 import hashlib
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.images import arrays
 from chestflow.network import autoencoder, checkpoint, device, gradcam, inference
-from chestflow.own import novelty, overlay, radiograph, trained
+from chestflow.own import novelty, overlay, pixels, radiograph, trained
 from chestflow.parameters import reading
 
-BATCH = 32  # images in memory at once, each at its own resolution
+BATCH = 32  # images in memory at once, each at its own resolution, or fewer that are very large
+STEM = 200  # bytes of an image's name that its overlay bears; systems allow 255 for the whole
 KNOWN = 5000  # training images, at most, to which distances are measured
 GUESS = "unlike the training images: treat the answer as a guess"
 
@@ -31,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="IMAGE",
-        help=f"{radiograph.ACCEPTED}, or a folder of them",
+        help=f"{pixels.ACCEPTED}, or a folder of them",
     )
     add("--out", type=Path, default=Path("predictions"), help="folder for overlays (%(default)s)")
     add("--json", action="store_true", help="print one JSON document for machines")
@@ -43,13 +46,15 @@ def main(options: argparse.Namespace) -> int:
     params = reading.params(options.params)
     run, here = trained.load(options, params), device.prepare(params.threads)
     run.classifier.to(here)
-    trained.require(options.autoencoder / checkpoint.FILE, mend="dvc repro pretrain")
+    mend = "dvc repro pretrain"
+    trained.require(options.autoencoder / checkpoint.FILE, mend=mend)
+    with trained.mended_by(mend):
+        rebuilder = autoencoder.load(options.autoencoder, run.side).to(here)
     out, answers, failures = options.out / run.run, [], []
     paths = radiograph.find(options.given, leave=(options.out, out))
-    unlikeness = measure(options, run, params.seed, here)
+    unlikeness = measure(rebuilder, run, params.seed, here)
     with tqdm(total=len(paths), desc="predict", unit="image", disable=None) as bar:
-        for start in range(0, len(paths), BATCH):
-            images, unread = read(paths[start : start + BATCH])
+        for images, unread in read(paths):
             failures += unread
             if images:
                 answers += answer(images, run, unlikeness, params.gradcam.layer, out)
@@ -59,29 +64,35 @@ def main(options: argparse.Namespace) -> int:
     return int(bool(failures))
 
 
-def measure(options, run: trained.Trained, seed: int, here) -> novelty.Unlikeness:
+def measure(
+    rebuilder: autoencoder.Autoencoder, run: trained.Trained, seed: int, here: torch.device
+) -> novelty.Unlikeness:
     """What is usual among the images of the run's data set."""
-    rebuilder = autoencoder.load(options.autoencoder, run.side).to(here)
     train, val = (arrays.read(run.images, split).images for split in ("train", "val"))
     drawn = np.sort(np.random.default_rng(seed).permutation(len(train))[:KNOWN])
     usual = (torch.from_numpy(np.array(images)).to(here) for images in (train[drawn], val))
     return novelty.fit(run.classifier, rebuilder, *usual)
 
 
-def read(paths: list[Path]) -> tuple[dict[Path, radiograph.Radiograph], list[dict]]:
-    """The images that can be read, and why the others cannot; that is said at once."""
-    images, unread = {}, []
+def read(paths: list[Path]) -> Iterator[tuple[dict[Path, pixels.Radiograph], list[dict]]]:
+    """In batches, the images that can be read, and why the others cannot; that is said at once."""
+    images: dict[Path, pixels.Radiograph] = {}
+    unread: list[dict] = []
     for path in paths:
         try:
             images[path] = radiograph.read(path)
         except UserError as error:
             tqdm.write(f"predict: {error}", file=sys.stderr)
             unread.append({"image": str(path), "reason": str(error)})
-    return images, unread
+        size = sum(each.grey.size for each in images.values())
+        if len(images) + len(unread) == BATCH or size > pixels.MAX_PIXELS:
+            yield images, unread
+            images, unread = {}, []
+    yield images, unread
 
 
 def answer(
-    radiographs: dict[Path, radiograph.Radiograph],
+    radiographs: dict[Path, pixels.Radiograph],
     run: trained.Trained,
     unlikeness: novelty.Unlikeness,
     layer: str,
@@ -117,9 +128,12 @@ def answer(
 
 def place(folder: Path, path: Path) -> Path:
     """Where an image's overlay goes: images of one name in different folders stay apart, and asking
-    again about an image replaces its overlay."""
-    digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()
-    return folder / f"{path.stem}-{digest[:8]}.png"
+    again about an image replaces its overlay. Of a name that is long, or no text, only part stays.
+    """
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
+    stem = "".join(sign if sign.isprintable() else "_" for sign in path.stem)
+    kept = stem.encode()[:STEM].decode(errors="ignore")  # no half of a letter
+    return folder / f"{kept}-{digest[:8]}.png"
 
 
 def words(row: dict, run: trained.Trained, heat: np.ndarray) -> tuple[str, list[str]]:
@@ -160,16 +174,17 @@ def table(report: dict, folder: Path) -> str:
         ranks = (f"{row[f'{name}_percentile']:.1f} %" for name in ("reconstruction", "embedding"))
         remarks = "; ".join([GUESS.upper()] * row["unlike"] + row["remarks"])
         said = (f"{row['probability']:.2f}", row["decision"], *ranks)
-        rows.append((row["image"], *said, Path(row["overlay"]).name, remarks))
+        named = radiograph.shown(row["image"])
+        rows.append((named, *said, Path(row["overlay"]).name, remarks))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     disease, n, limit = report["classes"][1], report["validation_images"], report["unlike_above"]
     legend = (
-        f"probability: of {disease}, calibrated on validation; {disease} from"
+        f"probability: of {disease}, calibrated where that helped on validation; {disease} from"
         f" {report['threshold']:.2f}, the threshold chosen there",
         f"rebuilt, embedded: percent of {n:,} validation images that the autoencoder rebuilds"
         f" better,\n  and that lie nearer to the training images; above {limit:.0f} % in either: a"
         " guess",
-        f"overlays: in {folder}",
+        f"overlays: in {radiograph.shown(folder)}",
     )
     return "\n".join([report["notice"], "", *lines, "", *legend])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from chestflow.core.errors import UserError
 from chestflow.images.arrays import blocks
-from chestflow.network.checkpoint import read
+from chestflow.network.checkpoint import architecture, fill, read
 from chestflow.network.inference import in_batches
 from chestflow.network.model import Encoder
 
@@ -62,14 +62,15 @@ class Autoencoder(nn.Module):
 
 def load(folder: Path, side: int) -> Autoencoder:
     """The trained autoencoder that `pretrain` saved, in evaluation mode; side: of its images, in
-    pixels. Raises UserError if it was trained on images that its code does not fit."""
+    pixels. Raises UserError if the folder holds none, or one that was trained on images that its
+    code does not fit."""
     weights, about = read(folder)
-    code, flat = weights["squeeze.1.weight"].shape
-    model = Autoencoder(**about["architecture"], side=side, code=code, dropout=0.0)
-    if model.squeeze[1].in_features != flat:
+    shape = architecture(folder, "an autoencoder", weights, about)
+    code, *flat = weights["squeeze.1.weight"].shape
+    model = Autoencoder(**shape, side=side, code=code, dropout=0.0)
+    if [model.squeeze[1].in_features] != flat:
         raise UserError(f"{folder} was trained on images of another side than {side} pixels")
-    model.load_state_dict(weights)
-    return model.eval()
+    return fill(model, weights, folder)
 
 
 def unit(images: Tensor) -> np.ndarray:

@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import TypeVar
 
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 
 from chestflow.core.errors import UserError
 from chestflow.network.model import Classifier
 
 FILE = "model.safetensors"  # of a model's folder
+Network = TypeVar("Network", bound=nn.Module)
+KINDS = {"head.weight": "a classifier", "squeeze.1.weight": "an autoencoder"}  # by a key of theirs
 
 
 def load_encoder(model: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -23,11 +26,7 @@ def load_encoder(model: nn.Module, weights: dict[str, Tensor]) -> None:
     wanted = {key: v for key, v in model.state_dict().items() if key.startswith("encoder.")}
     if not weights:
         return
-    if unlike := sorted(
-        key
-        for key in given.keys() | wanted.keys()
-        if _shape(given.get(key)) != _shape(wanted.get(key))
-    ):
+    if unlike := _unlike(given, wanted):
         key = unlike[0]
         raise UserError(
             f"the starting weights do not fit the network in {len(unlike)} of {len(wanted)} encoder"
@@ -35,6 +34,12 @@ def load_encoder(model: nn.Module, weights: dict[str, Tensor]) -> None:
             " give both runs the same width and blocks"
         )
     model.load_state_dict(given, strict=False)
+
+
+def _unlike(given: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
+    """The keys that are missing, unknown or of another shape."""
+    keys = sorted(given.keys() | wanted.keys())
+    return [key for key in keys if _shape(given.get(key)) != _shape(wanted.get(key))]
 
 
 def _shape(value: Tensor | None) -> str:
@@ -47,20 +52,62 @@ def save(folder: Path, model: nn.Module, about: dict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
     # One key only: safetensors does not keep the order of several.
-    save_file(weights, folder / FILE, {"about": json.dumps(about)})
+    (folder / FILE).write_bytes(as_bytes(weights, {"about": json.dumps(about)}))
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], dict]:
-    """The weights and the `about` that `save` wrote; both empty for an empty start."""
-    with safe_open(folder / FILE, framework="pt") as file:
-        about = json.loads((file.metadata() or {}).get("about", "{}"))
-        return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118
+    """The weights and the `about` that `save` wrote; both empty for an empty start.
+
+    Raises UserError for a file that `save` cannot have written.
+    """
+    path = folder / FILE
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if not isinstance(about, dict):
+            raise ValueError(f"it says of itself only {about}")
+    except (SafetensorError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged, or no network as safetensors ({said})") from error
+    return weights, about
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """The trained classifier of a run, in evaluation mode."""
+    """The trained classifier of a run, in evaluation mode; UserError if the folder holds none."""
     weights, about = read(folder)
-    model = Classifier(**about["architecture"])
+    return fill(Classifier(**architecture(folder, "a classifier", weights, about)), weights, folder)
+
+
+def architecture(folder: Path, kind: str, weights: dict[str, Tensor], about: dict) -> dict:
+    """The arguments that rebuild a network of one of the KINDS.
+
+    Raises UserError if the file holds another kind, or weights of another shape than it says: an
+    architecture that nobody has compared with its weights could take any amount of memory.
+    """
+    found = next((kind for key, kind in KINDS.items() if key in weights), "no network of a run")
+    if found != kind:
+        raise UserError(f"{folder / FILE} holds {found}; expected: {kind}")
+    blocks = [value for key, value in weights.items() if key.endswith("conv1.weight")]
+    width = next((len(value) for value in blocks if value.ndim == 4 and value.shape[1] == 1), 0)
+    shape, said = {"width": width, "blocks": len(blocks)}, about.get("architecture")
+    if not isinstance(said, dict) or said | shape != said:
+        raise UserError(f"{folder / FILE} says {said} of its network, but its weights are {shape}")
+    return said | shape
+
+
+def fill(model: Network, weights: dict[str, Tensor], folder: Path) -> Network:
+    """The model with these weights, which are all of its own, in evaluation mode."""
+    wanted = model.state_dict()
+    if unlike := _unlike(weights, wanted):
+        key = unlike[0]
+        raise UserError(
+            f"{folder / FILE} does not fit the network that it names in {len(unlike)} of"
+            f" {len(wanted)} keys; {key}: given {_shape(weights.get(key))}, accepted"
+            f" {_shape(wanted.get(key))}"
+        )
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise UserError(f"{folder / FILE} holds weights that are no numbers")
     model.load_state_dict(weights)
     return model.eval()
 

@@ -91,5 +91,7 @@ def save(picture: Image.Image, path: Path, words: str) -> None:
     try:
         picture.save(part, "PNG", pnginfo=note)
         os.replace(part, path)
+    except OSError as error:  # which names no file if the disk is full
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         part.unlink(missing_ok=True)

@@ -2,6 +2,9 @@
 validation has settled."""
 
 import argparse
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import numpy as np
 
 from chestflow.core import tables
 from chestflow.core.errors import UserError
+from chestflow.core.history import kept_epoch
 from chestflow.images import arrays, captions
 from chestflow.measures import scores
 from chestflow.network import checkpoint, model
@@ -68,33 +72,82 @@ def load(options: argparse.Namespace, params: schema.Params) -> Trained:
     dataset = reading.entry(params.runs, run, "run").dataset
     weights, report = (stage.at(path, run=run) for path in (options.weights, options.scores))
     images = stage.at(options.images, dataset=dataset)
-    require(
-        weights / checkpoint.FILE, images / "origin.txt", report, mend=f"dvc repro evaluate@{run}"
-    )
-    declared, settled = reading.dataset(options.datasets, dataset), tables.read_json(report)
-    about = captions.of_folder(images, declared.title, declared.positive)
-    side = arrays.read(images, "train").images.shape[-1]
-    known = {"dataset": dataset, "origin": arrays.origin(images), "side": side}
-    record = checkpoint.read(weights)[1]
-    same = all(record.get(key) == value for key, value in known.items())
-    if not same or settled.get("data") != about.caption or "calibration" not in settled:
+    mend = f"dvc repro evaluate@{run}"
+    files = [images / f"{split}_images.npy" for split in arrays.SPLITS]
+    require(weights / checkpoint.FILE, images / "origin.txt", *files, report, mend=mend)
+    with mended_by(mend):
+        classifier, record = checkpoint.load_classifier(weights), checkpoint.read(weights)[1]
+        settled, (about, side) = metrics(report, run), usual(images, options.datasets, dataset)
+        known = {"run": run, "dataset": dataset, "origin": arrays.origin(images), "side": side}
+        unlike = [f"{key} {record.get(key)}" for key in known if record.get(key) != known[key]]
+        if unlike or settled.get("data") != about.caption or not comes_from(settled, weights):
+            held = ", ".join(unlike) or "other scores"
+            raise UserError(
+                f"{weights} ({held}), {report} and {images} are from different states of the"
+                f" workflow; expected: all of run {run}"
+            )
+    threshold, calibration = settled["at_val_threshold"]["threshold"], settled["calibration"]
+    return Trained(run, classifier, images, about, side, threshold, tuple(calibration))
+
+
+def metrics(report: Path, run: str) -> dict:
+    """The metrics file of a run; UserError if it is damaged, or lacks what validation settled."""
+    try:
+        found = tables.read_json(report)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{report} is damaged, or no JSON ({error})") from error
+    held = found if isinstance(found, dict) else {}
+    at, both = held.get("at_val_threshold"), held.get("calibration")
+    values = [at.get("threshold") if isinstance(at, dict) else None]
+    values += both if isinstance(both, list) else []
+    # Compared so that no number at all (NaN) fails as well.
+    if not all(isinstance(v, int | float) and -1e9 < v < 1e9 for v in values) or len(values) != 3:
         raise UserError(
-            f"{weights}, {report} and {images} are from different states of the workflow; bring"
-            f" them together: dvc repro evaluate@{run}"
+            f"{report} holds no threshold with a calibration; expected: the metrics file of run"
+            f" {run}, with at_val_threshold.threshold and calibration as numbers"
         )
-    return Trained(
-        run,
-        checkpoint.load_classifier(weights),
-        images,
-        about,
-        side,
-        settled["at_val_threshold"]["threshold"],
-        tuple(settled["calibration"]),
-    )
+    return held
+
+
+def usual(images: Path, datasets: Path, dataset: str) -> tuple[captions.About, int]:
+    """What the images in a folder are called, and their side in pixels."""
+    declared = reading.dataset(datasets, dataset)
+    try:
+        about = captions.of_folder(images, declared.title, declared.positive)
+        return about, arrays.read(images, "train").images.shape[-1]
+    except (ValueError, EOFError) as error:  # of numpy, for an array cut off
+        raise UserError(f"{images} is damaged ({error})") from error
+
+
+def comes_from(settled: dict, weights: Path) -> bool:
+    """Whether a metrics file is of the training in a folder: `evaluate` copies the validation
+    scores of the epoch that was kept. Of weights without their history nobody knows."""
+    history = weights / "history.csv"
+    if not history.is_file():
+        return True
+    try:
+        epochs = tables.read_csv(history)
+        best = kept_epoch(epochs["improved"])
+        kept = {name: epochs[name][best] for name in ("val_auroc", "val_loss")}
+    except (ValueError, LookupError, csv.Error) as error:
+        raise UserError(f"{history} is damaged ({error})") from error
+    return all(settled.get(name) == value for name, value in tables.rounded(kept).items())
 
 
 def require(*paths: Path, mend: str) -> None:
-    """Raise UserError, with the command that makes it, if one of the paths is missing."""
+    """Raise UserError, with the command that makes it, if one of the paths is no file."""
     for path in paths:
-        if not path.exists():
-            raise UserError(f"{path} is missing; make it: {mend} (or everything: make repro)")
+        if path.parent.is_file():
+            raise UserError(f"{path.parent} is a file; expected: the folder of {path.name}")
+        if not path.is_file():
+            what = "is no file" if path.exists() else "is missing"
+            raise UserError(f"{path} {what}; make it: {mend} (or everything: make repro)")
+
+
+@contextmanager
+def mended_by(command: str) -> Iterator[None]:
+    """Around the reading of what the workflow has made: its mistakes name the remedy."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error}; make it anew: {command}") from error
