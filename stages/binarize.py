@@ -13,7 +13,7 @@ from chestflow.sources import archive as npz
 
 def binarize(dataset: str, datasets: Path, archive: Path, out: Path, metrics: Path) -> None:
     declared, held = reading.dataset(datasets, dataset), npz.keys(archive)
-    origin = str(npz.read(archive, "origin")) if "origin" in held else "images"
+    origin = "phantom" if npz.is_phantom(archive) else "images"
     splits = {name: binary_split(archive, name, f"{name}_masks" in held) for name in arrays.SPLITS}
     arrays.write(out, origin, splits)
     about = captions.of_folder(out, declared.title, declared.positive)

@@ -16,12 +16,13 @@ from chestflow.sources import archive, fetching, phantom
 
 def download(dataset: str, datasets: Path, out: Path, *, source: str, pixels: int) -> None:
     declared = reading.dataset(datasets, dataset)
+    origin = str(out)
     if source == "phantom":
         invent(dataset, declared.phantom, out, pixels)
     else:
-        obtain(dataset, declared.file(pixels), out)
+        origin = obtain(dataset, declared.file(pixels), out)
     try:
-        archive.check(out, declared.findings, pixels)
+        archive.check(out, declared.findings, pixels, name=origin)
     except UserError:
         out.unlink()
         raise
@@ -57,8 +58,8 @@ def spool(images: Iterator, shape: tuple[int, int, int], folder: Path) -> list[n
     return [np.memmap(place, dtype, "r", shape=shape) for place, dtype in places.items()]
 
 
-def obtain(dataset: str, declared: File, out: Path) -> None:
-    """Fetch the genuine archive from the first place that has it."""
+def obtain(dataset: str, declared: File, out: Path) -> str:
+    """Fetch the genuine archive from the first place that has it; returns that place."""
     try:
         places = sources(declared.url)
         source, passed_over = fetching.fetch(out, places, declared.md5, declared.bytes)
@@ -70,6 +71,7 @@ def obtain(dataset: str, declared: File, out: Path) -> None:
     for failure in passed_over:
         print(f"download: passed over {failure}")
     print(f"download: {out} is {source}")
+    return source
 
 
 def sources(url: str) -> list[str]:

@@ -128,6 +128,32 @@ def stalling(handler: Handler):
     silent(handler)
 
 
+def cutting(handler: Handler):
+    """At most 20,000 bytes of what is asked for, less than a reader's buffer holds."""
+    start = int((handler.headers["Range"] or "bytes=0-")[len("bytes=") : -1])
+    place = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+    rest = len(BODY) - start
+    handler.reply(206, BODY[start : start + 20_000], length=rest, Content_Range=place)
+    handler.close_connection = True
+
+
+def dripping(handler: Handler):
+    """A byte at a time, each before the patience with silence is over."""
+    handler.reply(200, b"", length=len(BODY))
+    try:
+        for i in range(200):
+            handler.wfile.write(BODY[i : i + 1])
+            handler.server.leave.wait(0.05)
+    except OSError:
+        pass
+    handler.close_connection = True
+
+
+def exaggerating(handler: Handler):
+    handler.reply(200, BODY, length=len(BODY) + 1000)
+    handler.close_connection = True
+
+
 def endless(handler: Handler):
     """More and more bytes, without an announced length."""
     handler.send_response(200)
@@ -226,14 +252,33 @@ def test_a_truncated_download_is_resumed(server, out):
     server.behaviours = [truncated, ranged]
     fetch(out, server.url)
     assert out.read_bytes() == BODY
-    assert server.ranges() == [None, f"bytes={fetching.CHUNK}-"]
+    assert server.ranges() == [None, "bytes=50000-"]
 
 
 def test_a_stalled_download_is_resumed(server, out):
     server.behaviours = [stalling, ranged]
     fetch(out, server.url)
     assert out.read_bytes() == BODY
-    assert server.ranges() == [None, f"bytes={fetching.CHUNK}-"]
+    assert server.ranges() == [None, "bytes=50000-"]
+
+
+def test_a_server_that_cuts_off_again_and_again_gets_through(server, out):
+    server.behaviours = [cutting]
+    fetch(out, server.url)
+    assert out.read_bytes() == BODY
+    assert server.ranges()[1:] == [f"bytes={n}-" for n in range(20_000, len(BODY), 20_000)]
+
+
+def test_a_server_that_drips_is_too_slow(server, out):
+    server.behaviours = [dripping]
+    line = failure(out, server.url, patience=QUICK._replace(attempts=2, window=0.5))
+    assert re.search(r"\d+ bytes per second over 0.5 s; accepted: 1,000 or more", line)
+
+
+def test_a_length_announced_too_large_does_no_harm(server, out):
+    server.behaviours = [exaggerating]
+    fetch(out, server.url)
+    assert out.read_bytes() == BODY
 
 
 def test_without_range_requests_the_download_starts_again(server, out):
@@ -245,22 +290,23 @@ def test_without_range_requests_the_download_starts_again(server, out):
 def test_an_interrupted_download_is_resumed_by_the_next_run(server, out):
     server.behaviours = [truncated]
     line = failure(out, server.url, patience=QUICK._replace(attempts=1))
-    assert "more expected); 1 attempts)" in line
+    assert "more expected); 2 attempts)" in line, "one that brings bytes does not count"
     server.behaviours = [ranged]
     fetch(out, server.url)
     assert out.read_bytes() == BODY
-    assert server.ranges()[-1] == f"bytes={fetching.CHUNK}-"
+    assert server.ranges()[-1] == "bytes=50000-"
 
 
 @pytest.mark.parametrize("older", [BODY, BODY + b"more", b"<html>" * 500], ids=len)
 def test_an_unusable_partial_file_is_discarded(server, out, older):
-    """A complete or oversized part is answered with 416; another file's part gives a wrong MD5."""
+    """An oversized part is answered with 416; another file's part gives a wrong MD5; one that is
+    complete is the file, and nobody is asked."""
     out.parent.mkdir(parents=True)
     part(out).write_bytes(older)
     server.behaviours = [ranged]
     fetch(out, server.url)
     assert out.read_bytes() == BODY
-    assert len(server.requests) == 2
+    assert len(server.requests) == (0 if older == BODY else 2)
 
 
 def test_a_silent_server_times_out(server, out):
@@ -343,8 +389,18 @@ def test_the_first_good_source_is_used(server, out, tmp_path):
 def test_all_failures_are_listed_in_one_line(server, out, tmp_path):
     server.behaviours = [status(403)]
     line = failure(out, tmp_path, tmp_path / "none.npz", server.url)
-    assert f"{tmp_path} (no such file), nor from {tmp_path / 'none.npz'} (no such file)" in line
+    assert (
+        f"{tmp_path} (a folder, not a file), nor from {tmp_path / 'none.npz'} (no such file)"
+        in line
+    )
     assert f"nor from {server.url} (HTTP 403 Forbidden)" in line
+
+
+def test_a_path_that_is_no_file_is_called_what_it_is(out, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "(a pipe, not a file)" in failure(out, tmp_path / "pipe")
+    assert "(a device, not a file)" in failure(out, "/dev/zero")
+    assert "(there is no user nobody-here)" in failure(out, "~nobody-here/images.npz")
 
 
 @pytest.mark.parametrize(
@@ -437,7 +493,12 @@ OBJECTS = np.array([[print]] * 70, dtype=object)
         (
             "val_masks",
             np.zeros((9, 28, 28), "?"),
-            "(9, 28, 28); accepted: (20, 28, 28) in C's order",
+            "bool (9, 28, 28); accepted: integer or bool (20, 28, 28) in C's order",
+        ),
+        (
+            "val_masks",
+            np.full((20, 28, 28), "x"),
+            "<U1 (20, 28, 28); accepted: integer or bool (20, 28, 28) in C's order",
         ),
         ("train_labels", np.zeros((70, 1)), f"float64 (70, 1); accepted: {LABELS}"),
         ("train_labels", np.zeros(70, "u1"), f"uint8 (70,); accepted: {LABELS}"),
@@ -447,6 +508,17 @@ OBJECTS = np.array([[print]] * 70, dtype=object)
 )
 def test_wrong_shapes_and_types(tmp_path, key, array, expected):
     assert verdict(tmp_path / "a.npz", images(**{key: array})) == f"{key} is {expected}"
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path):
+    """Under its name without an ending, numpy would not find it."""
+    with zipfile.ZipFile(tmp_path / "in.npz", "w") as file, np.load(io.BytesIO(BODY)) as arrays:
+        for name in arrays:
+            with file.open(name, "w") as member:
+                np.lib.format.write_array(member, arrays[name])
+    assert "accepted: members named *.npy" in verdict(
+        tmp_path / "a.npz", (tmp_path / "in.npz").read_bytes()
+    )
 
 
 def test_labels_other_than_0_and_1(tmp_path):
@@ -614,7 +686,8 @@ def test_the_stage_refuses_a_page_whose_md5_was_declared(out, tmp_path):
     (tmp_path / "page.npz").write_bytes(HTML)
     md5 = hashlib.md5(HTML).hexdigest()
     ended = stage(tmp_path, out, url=str(tmp_path / "page.npz"), md5=md5)
-    assert ended.stderr.startswith(f"download: {out}: not a readable npz archive")
+    named = tmp_path / "page.npz"  # the user's own file, not its copy
+    assert ended.stderr.startswith(f"download: {named}: not a readable npz archive")
     assert (ended.returncode, ended.stderr.count("\n"), out.exists()) == (1, 1, False)
 
 

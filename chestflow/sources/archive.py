@@ -2,8 +2,9 @@
 
 import math
 import os
+import textwrap
+import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,33 +19,40 @@ ZIP64_FROM = 2**30  # bytes of an array; a member of a ZIP file ends at 2^31 wit
 MAX_IMAGES = 500_000  # at most, or an archive is taken for a zip bomb; ChestMNIST has 112,120
 BYTES_PER_PIXEL = 4  # of an image, its mask and its labels, generously
 BLOCK_BYTES = 1 << 22  # of an array that are in memory at a time
+LONGEST = 500  # characters of a message, which may quote names and types of the archive's
 READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError, KeyError, OSError)
 Header = tuple[tuple[int, ...], bool, np.dtype]
 
 
-def check(path: Path, findings: int, size: int, *, max_bytes: int | None = None) -> None:
+def check(
+    path: Path, findings: int, size: int, *, name: str | None = None, max_bytes: int | None = None
+) -> None:
     """Accept an archive or say why not.
 
     Accepted are images uint8 (n, size, size) and labels integer (n, findings) of 0 and 1 for each
-    split, n at least 1, masks, where there are any, of the images' shape; other arrays may lie
-    beside them. Sizes are judged from the headers before anything is unpacked, checksums without
-    holding an array in memory, and pickled objects are never loaded.
-    `max_bytes`: of all arrays together; by default of MAX_IMAGES images of this size.
+    split, n at least 1, masks, where there are any, integer or bool and of the images' shape; other
+    arrays may lie beside them. Sizes are judged from the headers before anything is unpacked,
+    checksums without holding an array in memory, and pickled objects are never loaded.
+    `name`: what messages call the file, by default its path; `max_bytes`: of all arrays together,
+    by default of MAX_IMAGES images of this size.
     Raises UserError with the file, the key, what was received and what is accepted.
     """
-    headers = _headers(path, max_bytes or MAX_IMAGES * BYTES_PER_PIXEL * size**2)
-    for split in SPLITS:
-        _check_headers(path, headers, split, findings, size)
-    with _readable(path), zipfile.ZipFile(path) as archive:
-        if broken := archive.testzip():
-            raise zipfile.BadZipFile(f"bad checksum of {broken}")
-    for split in SPLITS:
-        if strange := sorted(set(np.unique(read(path, f"{split}_labels")).tolist()) - {0, 1}):
-            raise UserError(f"{path}: {split}_labels holds {strange[0]}; accepted: 0 and 1")
+    try:
+        headers = _headers(path, max_bytes or MAX_IMAGES * BYTES_PER_PIXEL * size**2)
+        for split in SPLITS:
+            _check_headers(headers, split, findings, size)
+        _unpack(path)
+        for key in (f"{split}_labels" for split in SPLITS):
+            with _readable():
+                held = np.unique(read(path, key))
+            if strange := sorted(set(held.tolist()) - {0, 1}):
+                raise UserError(f"{key} holds {strange[0]}; accepted: 0 and 1")
+    except UserError as error:
+        reason = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
+        raise UserError(f"{name or path}: {reason}") from error
 
 
 def keys(path: Path) -> list[str]:
@@ -53,10 +61,21 @@ def keys(path: Path) -> list[str]:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
+def is_phantom(path: Path) -> bool:
+    """Whether array `origin` is the word that marks phantoms; an archive of the user's own may hold
+    anything under that name."""
+    if "origin" not in keys(path):
+        return False
+    with zipfile.ZipFile(path) as archive, archive.open("origin.npy") as member:
+        _read_header(member)
+        return member.read(100).replace(b"\0", b"") == b"phantom"  # each letter has four bytes
+
+
 def read(path: Path, key: str) -> np.ndarray:
     """One array, whole."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays[key]
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        shape, is_fortran, dtype = _read_header(member)
+        return np.frombuffer(member.read(), dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
 def shape_of(path: Path, key: str) -> tuple[int, ...]:
@@ -96,60 +115,82 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Tell in one line what zipfile and NumPy raise for a file that is no npz archive."""
+def _readable() -> Iterator[None]:
+    """Tell in one line what zipfile and NumPy raise for a file that is no npz archive: there is
+    hardly an exception that neither they nor one of their four decompressors raises."""
     try:
         yield
-    except BROKEN as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a readable npz archive ({reason})") from error
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"not a readable npz archive ({reason})") from error
 
 
 def _headers(path: Path, max_bytes: int) -> dict[str, Header]:
     """Shape, order and dtype of each array, without unpacking it."""
-    with _readable(path), zipfile.ZipFile(path) as archive:
+    with _readable(), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    unpacked = sum(member.file_size for member in members)
-    if unpacked > max_bytes:
-        raise UserError(f"{path}: unpacks to {unpacked:,} bytes; accepted: up to {max_bytes:,}")
-    headers, held = {}, {}
-    with _readable(path), zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in members)
+        if unpacked > max_bytes:
+            raise UserError(f"unpacks to {unpacked:,} bytes; accepted: up to {max_bytes:,}")
+        headers: dict[str, Header] = {}
         for info in members:
             key = info.filename.removesuffix(".npy")
+            if not info.filename.endswith(".npy"):
+                raise UserError(f"holds {key}, which is no array; accepted: members named *.npy")
+            if key in headers:  # readers differ in which one they take
+                raise UserError(f"holds {key} more than once; accepted: once")
             with archive.open(info) as member:
-                headers[key] = _read_header(member)
-                held[key] = info.file_size - member.tell()
-    for key, (shape, _, dtype) in headers.items():
-        if dtype.hasobject:
-            raise UserError(f"{path}: {key} holds pickled objects; accepted: plain numbers")
-        if held[key] != (wanted := math.prod(shape) * dtype.itemsize):
-            holds = f"{dtype} {shape}, but holds {held[key]:,} bytes; accepted: {wanted:,}"
-            raise UserError(f"{path}: {key} is {holds}")
+                headers[key] = shape, _, dtype = _read_header(member)
+                held = info.file_size - member.tell()
+            if dtype.hasobject:
+                raise UserError(f"{key} holds pickled objects; accepted: plain numbers")
+            if held != (wanted := math.prod(shape) * dtype.itemsize):
+                holds = f"{dtype} {shape}, but holds {held:,} bytes; accepted: {wanted:,}"
+                raise UserError(f"{key} is {holds}")
     return headers
 
 
 def _read_header(member: IO[bytes]) -> Header:
     """Shape, whether columns come first (Fortran's order), and dtype; leaves off at the values."""
-    return READ_HEADER[np.lib.format.read_magic(member)](member)
+    version = np.lib.format.read_magic(member)
+    if version not in READ_HEADER:
+        raise ValueError(f"version {version} of the npy format; accepted: 1.0 and 2.0")
+    with warnings.catch_warnings(action="ignore"):  # one that Python 2 has written is as good
+        return READ_HEADER[version](member)
 
 
-def _check_headers(
-    path: Path, headers: dict[str, Header], split: str, findings: int, size: int
-) -> None:
-    images, labels = f"{split}_images", f"{split}_labels"
+def _check_headers(headers: dict[str, Header], split: str, findings: int, size: int) -> None:
+    images, labels, masks = (f"{split}_{part}" for part in ("images", "labels", "masks"))
     for key in (images, labels):
         if key not in headers:
-            raise UserError(f"{path}: {key} is missing; it holds {', '.join(headers) or 'nothing'}")
+            raise UserError(f"{key} is missing; it holds {', '.join(headers) or 'nothing'}")
     shape, is_fortran, dtype = headers[images]
     if dtype != np.uint8 or len(shape) != 3 or shape[1:] != (size, size) or not shape[0]:
         accepted = f"accepted at {size} pixels: uint8 (n, {size}, {size}), n at least 1"
-        raise UserError(f"{path}: {images} is {dtype} {shape}; {accepted}")
+        raise UserError(f"{images} is {dtype} {shape}; {accepted}")
     if is_fortran:
-        raise UserError(f"{path}: {images} is in Fortran's order; accepted: C's, image after image")
-    n_images = shape[0]
-    if (masks := f"{split}_masks") in headers and headers[masks][:2] != (shape, False):
-        raise UserError(f"{path}: {masks} is {headers[masks][0]}; accepted: {shape} in C's order")
+        raise UserError(f"{images} is in Fortran's order; accepted: C's, image after image")
+    if masks in headers:
+        found, is_fortran, dtype = headers[masks]
+        if found != shape or is_fortran or dtype.kind not in "biu":
+            order = " in Fortran's order" if is_fortran else ""
+            accepted = f"integer or bool {shape} in C's order"
+            raise UserError(f"{masks} is {dtype} {found}{order}; accepted: {accepted}")
+    wanted = (shape[0], findings)
     shape, _, dtype = headers[labels]
-    if dtype.kind not in "iu" or shape != (n_images, findings):
-        accepted = f"integer ({n_images}, {findings})"
-        raise UserError(f"{path}: {labels} is {dtype} {shape}; accepted: {accepted}")
+    if dtype.kind not in "iu" or shape != wanted:
+        raise UserError(f"{labels} is {dtype} {shape}; accepted: integer {wanted}")
+
+
+def _unpack(path: Path) -> None:
+    """Read every member to its end, as its checksum demands; nothing is kept."""
+    with _readable(), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            held = 0
+            with archive.open(info) as member:
+                while block := member.read(BLOCK_BYTES):
+                    held += len(block)
+            if held != info.file_size:  # of which the checksum says nothing
+                raise UserError(f"{info.filename} ends after {held:,} of {info.file_size:,} bytes")
