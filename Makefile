@@ -3,6 +3,7 @@
 # make repro JOBS=1             one stage after another, with DVC's own output
 # make sweep                    experiments declared in sweep/grid.yaml; QUEUE=2 runs two at once
 # make bench                    benchmarks/README.md: QUICK=--quick tries it, GRAPH=--graph adds 8 min
+# make torture                  kills, hostile files and servers, full disks: docs/torture.md
 # make test                     linter, type checker and test suite
 
 PYTHON ?= python3
@@ -10,18 +11,17 @@ JOBS ?= 2
 QUEUE ?= 1
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
-.PHONY: repro sweep source bench test install lock clean
+.PHONY: repro sweep source bench torture test install lock clean
 
 repro: install source
 	@chestflow repro --jobs $(JOBS)
-	dvc repro
 	@chestflow summary
 
 sweep: install source
 	@chestflow sweep --queue $(QUEUE)
 
 source: install
-	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "DVC needs a Git repository: git init && git add . && git commit -m start, then make $(MAKECMDGOALS) again"; exit 1; }
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "DVC needs a Git repository: git init && git add . && git -c user.name=me -c user.email=me@localhost commit -qm start, then make $(MAKECMDGOALS) again"; exit 1; }
 	@case "$(SOURCE)" in ""|phantom|medmnist) ;; *) echo "SOURCE=$(SOURCE): accepted: phantom, medmnist"; exit 1;; esac
 	@$(if $(SOURCE),sed 's/^source: [a-z]*/source: $(SOURCE)/' params.yaml >params.new && mv params.new params.yaml)
 	@chestflow check
@@ -32,6 +32,9 @@ bench: install
 	python -m benchmarks.orchestration $(QUICK) $(GRAPH)
 	python -m benchmarks.growth $(QUICK)
 	python -m benchmarks.report
+
+torture: install
+	python -m benchmarks.torture
 
 test: install
 	ruff check .
