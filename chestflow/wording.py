@@ -48,6 +48,13 @@ def scored(report: dict, key: str) -> str:
     return with_interval(report[key], report["ci95"][key])
 
 
+def ranged(spread: list) -> str:
+    """Mean, lowest and highest of several networks: `0.126 (0.000 to 0.413)`; brackets are for
+    intervals."""
+    mean_of, low, high = map(number, spread)
+    return mean_of if spread[0] is None else f"{mean_of} ({low} to {high})"
+
+
 def change(entry: dict) -> str:
     """A difference with its interval: `+0.031 [+0.006, +0.061]`."""
     return f"{signed(entry['difference'])} {between(entry['ci95'], show=signed)}"

@@ -44,7 +44,7 @@ def compare(
     tables.write_json(metrics, summary(reports, answers, similar))
     tables.write_json(efficiency, {"data": data_of(reports), "curves": points})
     table.parent.mkdir(parents=True, exist_ok=True)
-    table.write_text(markdown(reports, answers))
+    table.write_text(markdown(reports, answers), encoding="utf-8")
     write_curves(curves, reports, declared["runs"], results, models)
     tables.write_csv(curves / "label_efficiency.csv", points)
     print(f"compare: {len(reports)} runs, {len(answers)} questions, {data_of(reports)}")

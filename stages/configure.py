@@ -72,10 +72,10 @@ def since_commit(params: Path) -> list[str]:
     experiment started from: an experiment inherits what the one before it has left in the folder.
     """
     start = os.environ.get("DVC_EXP_BASELINE_REV", "HEAD")
-    shown = subprocess.run(["git", "show", f"{start}:./{params}"], capture_output=True, text=True)
+    shown = subprocess.run(["git", "show", f"{start}:./{params}"], capture_output=True)
     if shown.returncode:  # no commit yet
         return []
-    before, now = (dict(flat(yaml.safe_load(t))) for t in (shown.stdout, params.read_text()))
+    before, now = (dict(flat(yaml.safe_load(t))) for t in (shown.stdout, params.read_bytes()))
     changed = [key for key in before | now if before.get(key) != now.get(key)]
     return [f"{key}: {before.get(key, 'not set')} -> {now.get(key, 'not set')}" for key in changed]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from chestflow.core import tables
 from chestflow.core.history import kept_epoch
@@ -18,6 +18,11 @@ from chestflow.network import checkpoint, device, inference, model
 from chestflow.network import gradcam as cam
 from chestflow.parameters import reading, stage
 from chestflow.parameters.schema import Evaluation, GradCAM, Latent
+
+# The baseline of GradCAM. So many draws, because they differ by far; of so few images, because more
+# would narrow their range by little and take longer than all else here.
+RANDOM_NETWORKS = 20
+RANDOM_IMAGES = 200
 
 
 def evaluate(
@@ -93,14 +98,15 @@ def training_record(history: Path, network: model.Classifier) -> dict[str, float
 
 
 def score(run: Run, out: Path) -> dict:
-    """All scores on test; threshold and calibration are fitted on validation."""
+    """All scores on test; threshold and calibration are chosen on validation."""
     labels, probability = run.splits["test"].labels, run.probabilities("test")
     val_labels, val_probability = run.splits["val"].labels, run.probabilities("val")
     threshold = scores.best_threshold(val_labels, val_probability)
-    platt = scores.calibration(val_labels, val_probability)
+    calibration, chosen = scores.choose_calibration(val_labels, val_probability)
     for name, rows in scores.curves(labels, probability).items():
         tables.write_csv(out / f"{name}.csv", rows)
-    return scores.report(labels, probability, threshold, platt, run.resamples, run.seed)
+    report = scores.report(labels, probability, threshold, calibration, run.resamples, run.seed)
+    return report | {"scaling": chosen | report["scaling"]}
 
 
 # ------------------------------------------------------------------------------------- GradCAM
@@ -110,19 +116,33 @@ def explain(run: Run, wanted: GradCAM, out: Path) -> dict:
     """Scores of the GradCAM maps of all test images; writes a few as examples."""
     test = run.splits["test"]
     images = torch.from_numpy(test.images).to(run.device)
-    random = cam.reinitialised(run.network, run.seed)
 
     def maps_by_block() -> Iterator[tuple]:
         for block in arrays.blocks(images):
-            networks = run.network, random
-            both = (cam.grad_cams(n, wanted.layer, images[block], target=1) for n in networks)
-            yield *both, None if test.masks is None else test.masks[block]
+            maps_of = cam.grad_cams(run.network, wanted.layer, images[block], target=1)
+            yield maps_of, None if test.masks is None else test.masks[block]
 
     probability = run.probabilities("test")
     shown = maps.examples(test.labels, probability, wanted.images, run.seed)
     found = [cam.grad_cams(run.network, wanted.layer, images[shown], target) for target in (0, 1)]
     write_examples(out, test[shown], probability[shown], np.stack(found))
-    return maps.report(maps.score(maps_by_block()), run.resamples, run.seed)
+    random = maps.beside_random(beside_random(run, wanted.layer))
+    report = maps.report(maps.score(maps_by_block()), random, run.resamples, run.seed)
+    return report | {"n_random": min(RANDOM_IMAGES, len(test))}
+
+
+def beside_random(run: Run, layer: str) -> Iterator[tuple]:
+    """Blocks of some test images' maps, by the trained network and by RANDOM_NETWORKS others."""
+    rng = np.random.default_rng(run.seed)  # not run.seed itself: training may have begun there
+    shown = np.sort(rng.permutation(len(run.splits["test"]))[:RANDOM_IMAGES])
+    test = run.splits["test"][shown]
+    images = torch.from_numpy(test.images).to(run.device)
+    seeds = rng.integers(2**31, size=RANDOM_NETWORKS).tolist()
+    networks = run.network, *(cam.reinitialised(run.network, seed) for seed in seeds)
+    step = inference.batch_size(images, per_batch=RANDOM_IMAGES)
+    for block in (slice(start, start + step) for start in range(0, len(test), step)):
+        found = [cam.grad_cams(network, layer, images[block], target=1) for network in networks]
+        yield np.stack(found), None if test.masks is None else test.masks[block]
 
 
 def write_examples(out: Path, split: arrays.Split, probability: np.ndarray, found: np.ndarray):
@@ -130,7 +150,7 @@ def write_examples(out: Path, split: arrays.Split, probability: np.ndarray, foun
     kept = {"images": split.images, "labels": split.labels, "probability": probability}
     kept |= {"maps": found} | ({} if split.masks is None else {"masks": split.masks})
     kept = {name: np.ascontiguousarray(values) for name, values in kept.items()}
-    save_file(kept, out / "examples.safetensors")
+    (out / "examples.safetensors").write_bytes(save(kept))  # a full disk is an OSError
 
 
 # -------------------------------------------------------------------------------- latent space
@@ -146,7 +166,7 @@ def embed(
     starting = {}
     if start:
         starting["start"] = inference.embeddings(start.to(run.device), test.images, run.device)
-    save_file({"run": vectors, **starting}, out / "embeddings.safetensors")
+    (out / "embeddings.safetensors").write_bytes(save({"run": vectors, **starting}))
     counts = resampling.counts(len(test), run.resamples, run.seed)
     separation = space.separation(
         (known, train.labels), (vectors, test.labels), wanted.neighbours, counts

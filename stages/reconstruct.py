@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from chestflow.core import tables
 from chestflow.images import arrays, captions
@@ -49,9 +49,8 @@ def reconstruct(
     shown = np.random.default_rng(seed).permutation(len(splits["test"]))[:EXAMPLES]
     original, rebuilt = rebuild(splits["test"][shown])
     examples.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {"image": original, **{k: np.ascontiguousarray(v) for k, v in rebuilt.items()}}, examples
-    )
+    kept = {"image": original, **{k: np.ascontiguousarray(v) for k, v in rebuilt.items()}}
+    examples.write_bytes(save(kept))
     psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in scores["test"]["psnr"].items())
     print(f"reconstruct: PSNR on test: {psnr}, {about.caption}")
 

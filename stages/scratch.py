@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from chestflow.parameters import stage
 
 
 def scratch(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    save_file({}, out / "model.safetensors")
+    (out / "model.safetensors").write_bytes(save({}))
 
 
 if __name__ == "__main__":

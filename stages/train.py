@@ -71,7 +71,7 @@ def describe(network: model.Classifier, side: int, folder: Path) -> None:
     """The layers as torchinfo's table, for people, and as data, for the report."""
     found = summary(network, (1, 1, side, side), verbose=0)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "architecture.txt").write_text(f"{network}\n\n{found}\n")
+    (folder / "architecture.txt").write_text(f"{network}\n\n{found}\n", encoding="utf-8")
     layers = [
         {
             "kind": layer.class_name,

@@ -28,7 +28,8 @@ IMAGES = captions.About(TITLE, ("healthy", "pneumonia"))
 RUN = "lowdata_autoencoder"  # the longest name there is
 RUNS = ("pneumonia", "lowdata", "chest", RUN, "frozen", "unfrozen", "headfirst")
 SPACE = ("silhouette", "knn_balanced_accuracy", "probe_auroc")
-SEPARATION = dict.fromkeys(SPACE, -0.123) | {"ci95": {key: [-0.234, 0.345] for key in SPACE}}
+SEPARATION = dict.fromkeys(SPACE, -0.123)
+SEPARATION |= {"ci95": {key: [-0.234, 0.345] for key in SPACE[1:]}}  # the silhouette has none
 
 
 def counts(splits, about) -> Figure:

@@ -13,6 +13,7 @@ from chestflow.network import gradcam
 from chestflow.network.inference import standardise
 from chestflow.network.model import Classifier
 from chestflow.training import batching, loop, strategies
+from stages import evaluate
 
 LAYERS = ["encoder.0.conv1", "encoder.1.conv2", "encoder.2.conv1", "last"]
 
@@ -126,29 +127,17 @@ def test_a_reinitialised_network_has_the_same_shape_and_other_weights(trained_mo
 # ------------------------------------------------------------------------ measures of the maps
 
 
-@pytest.mark.parametrize("values", [[np.nan, np.nan, np.nan], [0.2, np.nan, 0.4]])
-def test_images_without_a_score_are_left_out_of_the_mean(values):
-    """Even if no image has one: a network may see no evidence for disease anywhere."""
-    found = {"empty_maps": np.zeros(3, bool), "rank_correlation": np.array(values)}
-    report = maps.report(found, resamples=1000, seed=0)
-    assert (report["n"], report["empty_maps"]) == (3, 0.0)
-    if np.isnan(values).all():
-        assert np.isnan([report["rank_correlation"], *report["ci95"]["rank_correlation"]]).all()
-    else:
-        assert report["rank_correlation"] == pytest.approx(0.3)
-        assert report["ci95"]["rank_correlation"] == pytest.approx([0.2, 0.4])
-
-
 def test_rank_correlations_equal_those_of_scipy():
     rng = np.random.default_rng(0)
     heat, others = np.round(rng.random((2, 6, 5, 4)), 1)  # rounded: ties
     others[0], others[1] = heat[0] * 2 + 1, -heat[1]
     expected = [stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(heat, others)]
-    found = maps.rank_correlations(heat, others)
-    assert found == pytest.approx(expected)
-    assert found[:2] == pytest.approx([1, -1])
+    found = maps.rank_correlations(np.stack([heat, others, heat]))
+    assert found.shape == (6, 3, 3)
+    assert found[:, 0, 1] == pytest.approx(expected) == found[:, 1, 2]
+    assert found[:2, 0, 1] == pytest.approx([1, -1])
     heat[2] = 0
-    undefined = np.isnan(maps.rank_correlations(heat, others)).tolist()
+    undefined = np.isnan(maps.rank_correlations(np.stack([heat, others]))[:, 0, 1]).tolist()
     assert undefined == [False, False, True] + [False] * 3
 
 
@@ -181,21 +170,65 @@ def test_blocks_of_maps_are_reported_as_one():
     """With the hand-made maps above: what is shown are the diseased images' means."""
     masks = MASKS.copy()
     masks[0] = False  # a healthy image
-    random = np.random.default_rng(0).random(MAPS.shape)
+    networks = np.concatenate([MAPS[None], np.random.default_rng(0).random((3, *MAPS.shape))])
     parts = [slice(0, 1), slice(1, 3), slice(3, 4)]
-    found = maps.score((MAPS[part], random[part], masks[part]) for part in parts)
-    report = maps.report(found, resamples=100, seed=0)
+
+    def told(parts: list[slice]) -> dict:
+        found = maps.score((MAPS[part], masks[part]) for part in parts)
+        random = maps.beside_random((networks[:, part], masks[part]) for part in parts)
+        return maps.report(found, random, resamples=100, seed=0)
+
+    report = told(parts)
     assert (report["n"], report["n_masks"], report["empty_maps"]) == (4, 3, 0.25)
     assert report["chance"] == 0.25
     assert report["pointing_hits"] == pytest.approx((0 + 0.5 + 0.25) / 3)
     assert report["mass_inside"] == pytest.approx((0.25 / 1.25 + 0.5 + 0.25) / 3)
-    expected = maps.mass_inside(random[1:], masks[1:]).mean()
-    assert report["random_weights"]["mass_inside"] == [pytest.approx(expected)]
-    correlations = maps.rank_correlations(MAPS, random)
-    assert report["rank_correlation"] == pytest.approx(correlations[:3].mean())
+    expected = [maps.mass_inside(random[1:], masks[1:]).mean() for random in networks[1:]]
+    assert report["random_networks"]["mass_inside"] == pytest.approx(expected)
     for name, (low, high) in report["ci95"].items():
         assert low <= report[name] <= high
-    whole = maps.report(maps.score([(MAPS, random, masks)]), resamples=100, seed=0)
+    whole = told([slice(0, 4)])
+    assert whole.pop("random_weights") == {
+        name: pytest.approx(values) for name, values in report.pop("random_weights").items()
+    }
+    assert whole.pop("random_networks").keys() == report.pop("random_networks").keys()
     assert whole == report
-    without = maps.report(maps.score([(MAPS, random, None)]), resamples=100, seed=0)
-    assert set(without) == {"n", "empty_maps", "rank_correlation", "ci95"}
+    found = maps.score([(MAPS, None)])
+    without = maps.report(found, maps.beside_random([(networks, None)]), resamples=100, seed=0)
+    assert set(without) == {"n", "empty_maps", "random_weights", "random_networks"}
+    assert set(without["random_weights"]) == {"rank_correlation", "among_themselves"}
+
+
+def test_every_random_network_counts_by_itself_and_against_all_others():
+    """One that draws what the trained one draws, its opposite, and one without any map, which is
+    defined nowhere and left out; what they reach has a mean and a range, and no interval."""
+    heat = np.random.default_rng(0).random((5, 4, 4))
+    random = maps.beside_random([(np.stack([heat, heat, -heat, np.zeros_like(heat)]), None)])
+    assert random["rank_correlation"] == pytest.approx([1, -1, np.nan], nan_ok=True)
+    assert random["among_themselves"] == pytest.approx([-1, -1, np.nan], nan_ok=True)
+    report = maps.report(maps.score([(heat, None)]), random, resamples=100, seed=0)
+    assert report["random_weights"]["rank_correlation"] == pytest.approx([0, -1, 1])
+    assert "ci95" not in report
+    nothing = np.zeros((3, 5, 4, 4))
+    undefined = maps.beside_random([(nothing, np.zeros((5, 4, 4), bool))])
+    assert all(np.isnan(values).all() for values in undefined.values())
+    assert np.isnan(maps.mean_and_range(undefined["pointing_hits"])).all()
+
+
+def test_the_baseline_is_twenty_networks_drawn_anew(trained_model, splits):
+    """None with the weights that the run's seed gives, where its training may have begun."""
+    test = splits["test"][np.arange(40)]
+    run = evaluate.Run(trained_model, {"test": test}, torch.device("cpu"), 100, seed=0)
+    parts = list(evaluate.beside_random(run, "last"))
+    found = np.concatenate([networks for networks, _ in parts], axis=1)
+    assert found.shape == (21, 40, 28, 28)
+    assert len(np.unique(found.reshape(21, -1), axis=0)) == 21
+    images = torch.from_numpy(test.images)
+    own = gradcam.grad_cams(trained_model, "last", images, 1)
+    first = gradcam.grad_cams(gradcam.reinitialised(trained_model, 0), "last", images, 1)
+    assert found[0] == pytest.approx(own, abs=1e-5)
+    assert not any(np.allclose(maps_of, first, atol=1e-5) for maps_of in found)
+    again = np.concatenate([n for n, _ in evaluate.beside_random(run, "last")], axis=1)
+    assert np.array_equal(again, found)
+    scored = maps.beside_random(iter(parts))["pointing_hits"]
+    assert scored.max() - scored.min() > 0.1, "one draw is no baseline"

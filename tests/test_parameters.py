@@ -312,7 +312,7 @@ def test_the_command_check_is_silent_about_good_files(capsys):
 )
 def test_runs_on_different_images_cannot_be_paired(mistake, key, value):
     line = mistake(yaml.safe_dump(changed(key, value)))
-    said = "lowdata_autoencoder and pneumonia are tested on chestmnist and pneumoniamnist"
+    said = "lowdata_autoencoder and pneumonia are tested on 'chestmnist' and 'pneumoniamnist'"
     assert f"params.yaml: {key.removesuffix('.against')}: {said}; accepted: " in line
 
 

@@ -182,15 +182,15 @@ def of_phantoms(inputs: Inputs) -> None:
     located = {
         "n_masks": 390,
         "chance": 0.1,
-        "random_weights": {"pointing_hits": [0.05], "mass_inside": [0.09]},
         "pointing_hits": 0.6,
         "mass_inside": 0.3,
     }
-    intervals = {"pointing_hits": [0.55, 0.65], "mass_inside": [0.28, 0.32]}
+    located["ci95"] = {"pointing_hits": [0.55, 0.65], "mass_inside": [0.28, 0.32]}
+    random = {"pointing_hits": [0.05, 0.0, 0.25], "mass_inside": [0.09, 0.01, 0.17]}
     for name in files(inputs):
         inputs.edit(name, lambda v: v.update(data=f"{title(v)} PHANTOM"))
         if "/gradcam/" in name:
-            inputs.edit(name, lambda v: v.update(located) or v["ci95"].update(intervals))
+            inputs.edit(name, lambda v: v.update(located) or v["random_weights"].update(random))
 
 
 def of_patients(inputs: Inputs) -> None:
@@ -315,10 +315,9 @@ def test_the_epoch_kept_is_the_last_that_improved(inputs):
 
 def test_figures_that_are_not_defined_leave_the_page_standing(inputs):
     """Empty maps, one seed, no calibration: what small runs leave undefined."""
-    gaps = {"rank_correlation": None}
     inputs.edit(
         f"metrics/gradcam/{SUBJECT}.json",
-        lambda v: v.update(gaps) or v["ci95"].update(rank_correlation=[None, None]),
+        lambda v: v["random_weights"].update(rank_correlation=[None, None, None]),
     )
     inputs.edit(f"metrics/runs/{SUBJECT}.json", lambda v: v["further"].pop("mcc"))
     inputs.edit(
@@ -328,16 +327,33 @@ def test_figures_that_are_not_defined_leave_the_page_standing(inputs):
     assert "not defined" in inputs.written().section(4)
 
 
-def test_calibration_is_reported_where_it_was_measured(inputs):
-    def change(values: dict) -> None:
-        values["calibration"] = [0.8642, -0.1]
-        values["further"]["calibrated_calibration_error"] = [0.0123, 0.01, 0.02]
+def test_calibration_stands_before_and_after_scaling_side_by_side(inputs):
+    measured = {"calibration_error": [0.0432, 0.0876], "brier": [0.0711, 0.0822]}
+    measured |= {"brier_difference": [0.0111, 0.0051, 0.0171], "val_log_loss": [0.3, 0.2]}
 
-    inputs.edit(f"metrics/runs/{SUBJECT}.json", change)
+    def change(values: dict, used: bool) -> None:
+        values["scaling"] = measured | {"used": used}
+
+    inputs.edit(f"metrics/runs/{SUBJECT}.json", lambda v: change(v, True))
     told = inputs.written().section(6)
-    assert (
-        "after Platt scaling on the validation images 0.012 [" in told and "slope of 0.864" in told
+    row = "| used | 0.043 | 0.088 | 0.071 | 0.082 | +0.0111 [+0.0051, +0.0171] |"
+    assert f"| `{SUBJECT}` {row}" in told and "squared calibration error is higher" in told
+    shares = [f"{100 * share:.1f} %" for share in (389 / 524, 390 / 624)]
+    assert "share of pneumonia in validation, {}, but in test it is {}".format(*shares) in told
+    inputs.edit(f"metrics/runs/{SUBJECT}.json", lambda v: change(v, False))
+    told = inputs.written().section(6)
+    assert "It is not used here" in told and f"| `{SUBJECT}` | not used |" in told
+
+
+def test_the_baseline_of_the_maps_is_a_range_of_many_networks(inputs):
+    told = inputs.written().section(4)
+    assert "20 networks with random weights: mean 5.0 %, 0.0 % to 25.0 %" in told
+    assert "| 0.600 [0.550, 0.650] | 0.050 (0.000 to 0.250) |" in told
+    inputs.edit(
+        f"metrics/gradcam/{SUBJECT}.json",
+        lambda v: v["random_weights"].update(pointing_hits=[0.05, 0.0, 0.61]),
     )
+    assert inputs.written().section(4).count("They are not shown to find the finding") == 1
 
 
 def test_a_name_that_the_template_does_not_know_is_an_error(tmp_path):

@@ -103,48 +103,85 @@ def test_the_most_deceptive_run_is_the_most_one_sided():
     assert "`odd`" in classifier.most_deceptive(reports)
 
 
+def scaled(low: float, high: float, used: bool = True) -> dict:
+    scaling = {"used": used, "val_log_loss": [0.3, 0.2 if used else 0.31]}
+    scaling |= {"brier_difference": [(low + high) / 2, low, high]}
+    return scores(calibration=[0.9, 0.7], scaling=scaling)
+
+
 @pytest.mark.parametrize(
-    ("after", "words"),
+    ("low", "high", "words"),
     [
-        ([0.03, 0.02, 0.04], "more honest"),
-        ([0.08, 0.05, 0.11], "no difference that 624 images could show"),
-        ([0.3, 0.25, 0.35], "made the probabilities worse"),
-        (None, "The calibration error is 0.100 [0.080, 0.120]."),
+        (
+            -0.03,
+            -0.01,
+            "squared calibration error is lower with it: paired difference \u22120.0200",
+        ),
+        (-0.01, 0.03, "is not distinguishable with it: paired difference +0.0100 [\u22120.0100, "),
+        (0.01, 0.03, "is higher with it: paired difference +0.0200 [+0.0100, +0.0300]"),
     ],
 )
-def test_calibration_is_judged_before_and_after_scaling(after, words):
-    further = {"calibration_error": [0.1, 0.08, 0.12]}
-    further |= {"calibrated_calibration_error": after} if after else {}
-    assert words in classifier.calibration(scores(further=further))
+def test_scaling_is_judged_by_the_paired_difference_on_test(low, high, words):
+    told = classifier.calibration(scaled(low, high), split(30, 70), split(30, 70), "flu")
+    assert words in told and "lowered the log loss" in told and "in test it is" not in told
 
 
-def explained(low: float, high: float, rho: tuple = (0.0, -0.1, 0.1), random=0.05) -> dict:
+def test_shares_of_a_class_that_scaling_carries_over_wrongly_are_named():
+    told = classifier.calibration(scaled(0.01, 0.03), split(26, 74), split(40, 60), "flu")
+    assert "share of flu in validation, 74.0 %, but in test it is 60.0 %" in told
+
+
+def test_scaling_that_did_not_help_on_validation_is_not_used():
+    told = classifier.calibration(scaled(0.0, 0.0, used=False), split(26, 74), split(4, 6), "flu")
+    assert told.startswith("It is not used here") and "(0.300 without, 0.310 with it)" in told
+    assert "test" not in told
+
+
+def explained(hits: float, random=(0.05, 0.0, 0.19), rho=-0.3, among=(0.0, -0.2, 0.1)) -> dict:
     return {
-        "pointing_hits": (low + high) / 2,
+        "pointing_hits": hits,
         "chance": 0.1,
-        "random_weights": {"pointing_hits": [random]},
-        "rank_correlation": rho[0],
-        "ci95": {"pointing_hits": [low, high], "rank_correlation": list(rho[1:])},
+        "random_weights": {
+            "pointing_hits": list(random),
+            "rank_correlation": [rho, -0.5, 0.5],
+            "among_themselves": list(among),
+        },
+        "random_networks": {"rank_correlation": [rho] * 23},
+        "ci95": {"pointing_hits": [hits - 0.05, hits + 0.05]},
     }
 
 
-def test_maps_are_trusted_only_above_chance_and_above_random_weights():
-    assert "as a tendency" in classifier.maps_trusted(explained(0.11, 0.2))
-    assert "no better than guessing" in classifier.maps_trusted(explained(0.1, 0.2))
-    assert "no better than guessing" in classifier.maps_trusted(explained(0.11, 0.2, random=0.15))
+@pytest.mark.parametrize(
+    ("hits", "random", "shown"),
+    [
+        (0.2, (0.05, 0.0, 0.19), True),
+        (0.2, (0.05, 0.0, 0.21), False),  # one of the random networks hits as often
+        (0.14, (0.05, 0.0, 0.08), False),  # above all of them, but not above chance
+        (0.2, (None, None, None), False),
+    ],
+)
+def test_maps_are_trusted_only_above_chance_and_every_random_network(hits, random, shown):
+    told = classifier.maps_trusted(explained(hits, random))
+    assert ("as a tendency" in told) == shown == ("not shown" not in told)
+    if random[0]:
+        assert (
+            f"23 networks with random weights: mean 5.0 %, 0.0 % to {100 * random[2]:.1f} %" in told
+        )
 
 
 @pytest.mark.parametrize(
-    ("rho", "words"),
+    ("rho", "among", "words"),
     [
-        ((0.0, -0.1, 0.1), "the maps depend on what was learnt ("),
-        ((-0.35, -0.4, -0.3), "only in part"),
-        ((0.6, 0.5, 0.7), "without any learning"),
-        ((None, None, None), "not defined"),
+        (-0.21, (0.0, -0.2, 0.1), "the maps depend on what was learnt ("),
+        (-0.19, (0.0, -0.2, 0.1), "does not show that the maps depend on what was learnt"),
+        (0.05, (0.0, -0.2, 0.1), "does not show"),
+        (0.11, (0.0, -0.2, 0.1), "without any learning"),
+        (None, (0.0, -0.2, 0.1), "not defined"),
+        (0.05, (None, None, None), "not defined"),
     ],
 )
-def test_without_a_known_truth_maps_are_judged_by_random_weights(rho, words):
-    report = explained(0.5, 0.6, rho)
+def test_without_a_known_truth_maps_are_judged_by_random_networks(rho, among, words):
+    report = explained(0.5, rho=rho, among=among)
     del report["pointing_hits"]
     told = classifier.maps_trusted(report)
     assert told.startswith("Where the findings lie is not known") and words in told

@@ -129,13 +129,13 @@ def test_the_seeds_of_a_curve_confirm_whether_a_start_helped(low, high, words):
 
 def test_the_space_that_separates_most_is_named_with_its_equals():
     reports = {
-        "a": scores(silhouette=0.3),
-        "b": scores(silhouette=0.28),
-        "c": scores(silhouette=0.1),
+        "a": scores(probe_auroc=0.9),
+        "b": scores(probe_auroc=0.88),
+        "c": scores(probe_auroc=0.8),
     }
     told = transfer.separates_best(reports, list("abc"))
     assert "most in `a`" in told and "not told apart from `b`" in told and "less in `c`" in told
-    reports["c"]["silhouette"] = None
+    reports["c"]["probe_auroc"] = None
     assert "not defined" in transfer.separates_best(reports, list("abc"))
 
 

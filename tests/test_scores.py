@@ -41,7 +41,7 @@ def test_ranking_scores_equal_those_of_sklearn(ours, theirs, ties):
 
 def test_a_weight_counts_as_repetition():
     labels, probability, counts = example(1)
-    for score in (resampling.auroc, resampling.auprc, scores.calibration_error):
+    for score in (resampling.auroc, resampling.auprc):
         repeated = [score(labels[i], probability[i])[0] for i in map(indices, counts)]
         assert score(labels, probability, counts) == pytest.approx(repeated)
 
@@ -118,7 +118,7 @@ def test_calibration_error_by_hand():
     labels = np.array([0, 1, 1, 1, 0, 1])
     # bins: two images at .05, half of them positive; three at .9667, 2/3 positive; one at .55, all
     expected = (2 * abs(0.05 - 1 / 2) + 3 * abs(2.90 / 3 - 2 / 3) + abs(0.55 - 1)) / 6
-    assert scores.calibration_error(labels, probability) == pytest.approx([expected])
+    assert scores.calibration_error(labels, probability) == pytest.approx(expected)
     assert scores.reliability(labels, probability) == [
         {"predicted": pytest.approx(0.05), "observed": 0.5, "n": 2},
         {"predicted": pytest.approx(0.55), "observed": 1.0, "n": 1},
@@ -171,6 +171,59 @@ def test_calibration_of_perfectly_separated_classes_is_finite():
     assert 0 <= after[0] < after[1] < after[2] <= 1
 
 
+def reported(distortion: tuple[float, float], n: int, seed: int):
+    """Labels, and honest probabilities of them distorted by a slope and a shift of the logit."""
+    generator = np.random.default_rng(seed)
+    true = special.expit(generator.normal(0.5, 2, n))
+    labels = (generator.random(n) < true).astype(int)
+    return labels, scores.calibrated(true, *distortion)
+
+
+@pytest.mark.parametrize(
+    ("distortion", "used"), [((2.5, 1.0), True), ((0.4, 0.0), True), ((1.0, 0.0), False)]
+)
+def test_scaling_is_used_only_if_it_helps_on_images_it_was_not_fitted_on(distortion, used):
+    labels, probability = reported(distortion, 500, seed=3)
+    chosen, record = scores.choose_calibration(labels, probability)
+    before, after = record["val_log_loss"]
+    assert record["used"] == used == (after < before)
+    assert before == pytest.approx(metrics.log_loss(labels, probability))
+    fitted = scores.calibration(labels, probability)
+    assert chosen == (fitted if used else (1.0, 0.0))
+    assert scores.choose_calibration(labels, probability) == (chosen, record)
+    on_its_own = metrics.log_loss(labels, scores.calibrated(probability, *fitted))
+    assert on_its_own < after, "fitted images flatter, so they must not decide"
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1, 1, 1], [0, 0, 1, 1]], ids=["one", "turned"])
+def test_scaling_is_not_used_where_it_cannot_be_tried_or_would_turn_the_ranking(labels):
+    """With one image of a class nothing is left to test on; a negative slope would let `predict`
+    say the opposite of the decisions that were scored."""
+    probability = np.linspace(0.9, 0.1, len(labels))
+    chosen, record = scores.choose_calibration(np.array(labels), probability)
+    assert (chosen, record["used"]) == ((1.0, 0.0), False)
+    unchanged = scores.calibrated(probability, *chosen)
+    assert unchanged == pytest.approx(probability)
+
+
+@pytest.mark.parametrize(
+    ("distortion", "sign"), [((2.5, 1.0), -1), ((1.0, 0.0), 1), ((1.05, 0.05), 0)]
+)
+def test_what_scaling_changed_is_paired_and_turns_with_its_effect(distortion, sign):
+    """Back to honest probabilities from bold ones, away from honest ones, and hardly anywhere."""
+    labels, before = reported(distortion, 600, seed=2)
+    back = (0.5, 1.0) if sign == 1 else (1 / distortion[0], -distortion[1] / distortion[0])
+    after = scores.calibrated(before, *back)
+    found = scores.scaling(labels, before, after, resampling.counts(600, 500, seed=0))
+    difference, low, high = found["brier_difference"]
+    assert low < difference < high and (low > 0) - (high < 0) == sign
+    assert difference == pytest.approx(found["brier"][1] - found["brier"][0])
+    assert found["calibration_error"][0] == scores.calibration_error(labels, before)
+    alone = (before - labels) ** 2
+    low_alone, high_alone = resampling.interval(resampling.counts(600, 500, 0) @ alone / 600)
+    assert high - low < high_alone - low_alone, "pairing narrows the interval"
+
+
 # ----------------------------------------------------------------------------------- the report
 
 
@@ -187,8 +240,12 @@ def test_report_is_flat_where_dvc_shows_it(report):
     }
     assert report["n"] == 200
     assert set(report["ci95"]) == set(scores.HEADLINE)
-    errors = {"brier", "calibration_error"}
-    assert set(report["further"]) == {"mcc", *errors, *(f"calibrated_{name}" for name in errors)}
+    assert set(report["further"]) == {"mcc", "brier"}
+    assert {name: len(values) for name, values in report["scaling"].items()} == {
+        "calibration_error": 2,  # before and after, without an interval
+        "brier": 2,
+        "brier_difference": 3,
+    }
     assert report["at_val_threshold"]["threshold"] == 0.6
 
 

@@ -53,6 +53,11 @@ def test_runs_are_listed_with_commas_and_a_final_and():
     ]
 
 
+def test_a_range_is_no_interval_and_stands_in_parentheses():
+    assert wording.ranged([0.126, -0.01, 0.413]) == "0.126 (\N{MINUS SIGN}0.010 to 0.413)"
+    assert wording.ranged([None, None, None]) == "not defined"
+
+
 def shown(markdown: str) -> list[list[str]]:
     """The cells of all tables, row by row, as a reader sees them; markup would be missing."""
     page = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)

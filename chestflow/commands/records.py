@@ -74,7 +74,7 @@ def _outputs(lock: dict) -> dict[str, tuple[str, str]]:
         folder, stage = made[SETTINGS]
         listing = _cache() / folder[:2] / folder[2:]
         # Not there in a fresh clone; then the seed alone says what the commit was trained with.
-        files = json.loads(listing.read_text()) if listing.is_file() else []
+        files = json.loads(listing.read_bytes()) if listing.is_file() else []
         made |= {f"{SETTINGS}/{file['relpath']}": (file["md5"], stage) for file in files}
     return made
 

@@ -76,14 +76,23 @@ def side_by_side(jobs: int) -> int:
 def processes(n: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    return ProcessPoolExecutor(n, mp_context=context, max_tasks_per_child=1)
+    return ProcessPoolExecutor(n, context, initializer=end_with_parent, max_tasks_per_child=1)
+
+
+def end_with_parent() -> None:
+    """A worker that has nobody left to tell of its stage ends, at work or not."""
+
+    def outlive() -> None:
+        connection.wait([multiprocessing.parent_process().sentinel])  # type: ignore[union-attr]
+        os._exit(1)
+
+    threading.Thread(target=outlive, daemon=True).start()
 
 
 def dvc(*arguments: str) -> Ended:
     """A DVC command in this process, and what it and the commands it started have said."""
     from dvc.cli import main
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
     with tempfile.TemporaryFile() as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
@@ -92,13 +101,6 @@ def dvc(*arguments: str) -> Ended:
         sys.stderr.flush()
         file.seek(0)
         return Ended(code, file.read().decode(errors="replace"))
-
-
-def end_with_parent() -> None:
-    """Nobody would hear of what is done after `chestflow repro` itself was killed."""
-    if parent := multiprocessing.parent_process():
-        connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def read_graph(pool: ProcessPoolExecutor) -> Graph:

@@ -66,7 +66,7 @@ def main(options: argparse.Namespace) -> None:
 
 def write(out: Path, report: dict) -> None:
     tables.write_json(out / "sweep.json", report)
-    (out / "sweep.md").write_text(markdown(report))
+    (out / "sweep.md").write_text(markdown(report), encoding="utf-8")
     save(sweep(report), out / "sweep.png")
 
 

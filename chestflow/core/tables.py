@@ -27,7 +27,7 @@ def write_json(path: Path, values: dict) -> None:
 def write_exact_json(path: Path, values: dict) -> None:
     """The same with every digit, for settings: a rate of 1e-7 is not 0."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_indented(values) + "\n")
+    path.write_text(_indented(values) + "\n", encoding="utf-8")
 
 
 def _indented(value, depth: int = 0) -> str:
@@ -48,13 +48,13 @@ def _indented(value, depth: int = 0) -> str:
 
 
 def read_json(path: Path) -> dict:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_csv(path: Path, rows: Iterable[dict]) -> None:
     """Rows of equal keys; the file is flushed after each, so that a plot can follow a training."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = None
         for row in rows:
             if writer is None:
@@ -66,7 +66,7 @@ def write_csv(path: Path, rows: Iterable[dict]) -> None:
 
 def read_csv(path: Path) -> dict[str, list]:
     """Columns by name: numbers where all of a column are, text otherwise."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {name: _numbers([row[name] for row in rows]) for name in rows[0]}
 

@@ -69,8 +69,7 @@ def _precision_recall(axes, points: dict[str, list], report: dict, share: float)
 def _reliability(axes, points: dict[str, list], report: dict) -> None:
     predicted, observed, n = points.values()
     axes.plot((0, 1), (0, 1), color=GREY, ls=":", label="perfectly calibrated")
-    error, low, high = report["further"]["calibration_error"]
-    label = f"calibration error {error:.3f} [{low:.3f}, {high:.3f}]"
+    label = f"calibration error {report['scaling']['calibration_error'][0]:.3f}"
     axes.plot(predicted, observed, "-", color="black", lw=1, label=label)
     axes.scatter(
         predicted,

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from chestflow.figures.style import CLASS_COLOURS, label
 from chestflow.images.captions import About
-from chestflow.wording import scored
+from chestflow.wording import number, scored
 
 
 def latent(points: dict[str, list], report: dict, about: About, run: str) -> Figure:
@@ -46,14 +46,13 @@ def scatter(axes, points: np.ndarray, labels: np.ndarray, about: About) -> None:
 
 
 def separation(report: dict) -> str:
-    """The scores of a latent space with their intervals, in one line."""
+    """The scores of a latent space, those that have an interval with it, in one line."""
     return " · ".join(
-        f"{title} {scored(report, key)}"
-        for key, title in (
-            ("silhouette", "silhouette"),
-            ("knn_balanced_accuracy", "k-NN balanced accuracy"),
-            ("probe_auroc", "linear-probe AUROC"),
-        )
+        [
+            f"silhouette {number(report['silhouette'])}",
+            f"k-NN balanced accuracy {scored(report, 'knn_balanced_accuracy')}",
+            f"linear-probe AUROC {scored(report, 'probe_auroc')}",
+        ]
     )
 
 
@@ -78,7 +77,7 @@ def latent_spaces(
         axes[0, column].set_title(f"{run}\n(from {starts[run]})")
         report = separations[run]
         lines = [
-            f"silhouette {scored(report, 'silhouette')}",
+            f"silhouette {number(report['silhouette'])}",
             f"k-NN bal. accuracy {scored(report, 'knn_balanced_accuracy')}",
             f"linear-probe AUROC {scored(report, 'probe_auroc')}",
         ]

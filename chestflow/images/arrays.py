@@ -73,12 +73,12 @@ def write(folder: Path, origin: str, splits: Mapping[str, Split | SplitInParts])
         for field in ("images", "labels", "masks"):
             if (array := getattr(split, field)) is not None:
                 _save(folder / f"{name}_{field}.npy", array)
-    (folder / "origin.txt").write_text(origin + "\n")
+    (folder / "origin.txt").write_text(origin + "\n", encoding="utf-8")
 
 
 def origin(folder: Path) -> str:
     """The origin that `write` was given."""
-    return (Path(folder) / "origin.txt").read_text().strip()
+    return (Path(folder) / "origin.txt").read_text(encoding="utf-8").strip()
 
 
 def _save(path: Path, array: np.ndarray | Parts) -> None:

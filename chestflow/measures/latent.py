@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_samples
+from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -34,15 +34,18 @@ def separation(
     neighbours: int,
     counts: np.ndarray,
 ) -> dict:
-    """How well the classes separate: each score with its 95 % interval over the test images.
+    """How well the classes separate: scores of the test images, under `ci95` their intervals.
 
     train, test: (vectors (N, D), labels (N,)); counts: (B, N) from `resampling.counts`.
-    silhouette: of the test vectors by true class, -1 to 1, 0 = no separation (Rousseeuw 1987).
+    silhouette: of the test vectors by true class, -1 to 1, 0 = no separation (Rousseeuw 1987);
+    without an interval, for it is no mean of independent images: a bootstrap of the images' widths
+    covered the truth in 58 % of simulations.
     knn_balanced_accuracy, probe_auroc: of a k-NN classifier and a logistic regression on the
-    standardised vectors, both fitted on train and scored on test; chance is .5.
+    standardised vectors, both fitted on train and scored on test; chance is .5. The bootstrap
+    intervals of these, which are fixed before the test, covered the truth in 93 to 96 %; of the
+    AUROC only up to .98, and in 89 % at .99.
     """
     vectors, labels = test
-    width = silhouette_samples(vectors, labels)
     knn = fitted(KNeighborsClassifier(min(neighbours, len(train[0]))), *train).predict(vectors)
     probe = fitted(LogisticRegression(max_iter=1000), *train).decision_function(vectors)
 
@@ -51,13 +54,12 @@ def separation(
 
     def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
         return {
-            "silhouette": weights @ width / weights.sum(axis=1),
             "knn_balanced_accuracy": voted(weights)["balanced_accuracy"],
             "probe_auroc": resampling.auroc(labels, probe, weights),
         }
 
     values, ci95 = with_intervals(measure, counts)
-    return {**values, "ci95": ci95}
+    return {"silhouette": float(silhouette_score(vectors, labels)), **values, "ci95": ci95}
 
 
 def fitted(classifier, vectors: np.ndarray, labels: np.ndarray):

@@ -1,5 +1,5 @@
-"""Whether GradCAM's maps mean anything: pointing game, evidence inside the finding, and how far
-they resemble those of random weights."""
+"""Whether GradCAM's maps mean anything: pointing game, evidence inside the finding, and what
+networks with random weights reach."""
 
 import math
 from collections import defaultdict
@@ -11,11 +11,15 @@ from scipy.stats import rankdata
 from chestflow.measures import resampling
 
 
-def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Spearman's rho of each pair of (N, H, W) maps: (N,), NaN where a map is constant."""
-    a, b = (_centred_ranks(_flat(m)) for m in (maps, others))
-    product = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), product, out=np.full(len(a), np.nan), where=product > 0)
+def rank_correlations(maps: np.ndarray) -> np.ndarray:
+    """Spearman's rho of every two of M maps of the same image: (M, N, H, W) -> (N, M, M), NaN where
+    a map is constant."""
+    flat = maps.reshape(*maps.shape[:2], math.prod(maps.shape[2:])).swapaxes(0, 1)
+    ranks = rankdata(flat, axis=2)
+    ranks -= ranks.mean(axis=2, keepdims=True)
+    length = np.linalg.norm(ranks, axis=2, keepdims=True)
+    unit = np.divide(ranks, length, out=np.full_like(ranks, np.nan), where=length > 0)
+    return unit @ unit.swapaxes(1, 2)
 
 
 def pointing_hits(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -38,73 +42,86 @@ def _flat(maps: np.ndarray) -> np.ndarray:
     return maps.reshape(len(maps), math.prod(maps.shape[1:]))
 
 
-def _centred_ranks(flat: np.ndarray) -> np.ndarray:
-    ranks = rankdata(flat, axis=1)
-    return ranks - ranks.mean(axis=1, keepdims=True)
-
-
 LOCALISATION = {"pointing_hits": pointing_hits, "mass_inside": mass_inside}
 
 
-def score(
-    maps: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
-) -> dict[str, np.ndarray]:
-    """Each image's scores. maps: blocks of the trained network's maps (N, H, W), those of the same
-    network with random weights, and, of phantoms, the true masks. In blocks, because the maps of
-    all images would need more memory than the images."""
+def score(maps: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> dict[str, np.ndarray]:
+    """Each image's scores. maps: blocks of a network's maps (N, H, W) and, of phantoms, the true
+    masks. In blocks, because the maps of all images would need more memory than the images."""
     found = defaultdict(list)
-    for trained, random, masks in maps:
-        scores = {
-            "empty_maps": trained.max(axis=(1, 2)) == 0,
-            "rank_correlation": rank_correlations(trained, random),
-        }
-        scores |= {} if masks is None else localisation(trained, random, masks)
+    for block, masks in maps:
+        scores = {"empty_maps": block.max(axis=(1, 2)) == 0}
+        scores |= {} if masks is None else localisation(block, masks)
         for name, values in scores.items():
             found[name].append(values)
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
-def localisation(maps: np.ndarray, random: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
+def localisation(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     """Of the phantom's diseased images, where the truth is known: does the map lie on the finding?
-
-    Each image's scores, what the network with random weights scores, and the chance level, which is
-    the finding's share of the image.
-    """
+    Each image's scores, and the chance level, which is the finding's share of the image."""
     diseased = masks.any(axis=(1, 2))
-    maps, random, masks = maps[diseased], random[diseased], masks[diseased]
+    maps, masks = maps[diseased], masks[diseased]
+    scores = {name: measure(maps, masks) for name, measure in LOCALISATION.items()}
+    return {"chance": masks.mean(axis=(1, 2)), **scores}
+
+
+def beside_random(
+    maps: Iterable[tuple[np.ndarray, np.ndarray | None]],
+) -> dict[str, np.ndarray]:
+    """What R networks with random weights score on the same images, (R,) each: one draw may hit
+    the finding never or in four of ten images, so only the range of many is a baseline.
+
+    maps: blocks of (1 + R, N, H, W), the trained network's first, and, of phantoms, the masks.
+    rank_correlation: of a network's maps with the trained one's; among_themselves: with those of
+    the other random networks; the scores of `localisation`, where the truth is known.
+    """
+    pairs, located = [], defaultdict(list)
+    for networks, masks in maps:
+        pairs.append(rank_correlations(networks))
+        if masks is not None:
+            scored = [localisation(network, masks) for network in networks[1:]]
+            for name in LOCALISATION:
+                located[name].append(np.stack([scores[name] for scores in scored]))
+    alike = _defined_mean(np.concatenate(pairs), axis=0)
+    np.fill_diagonal(alike, np.nan)  # with itself
     return {
-        "chance": masks.mean(axis=(1, 2)),
-        **{name: measure(maps, masks) for name, measure in LOCALISATION.items()},
-        **{f"random_{name}": measure(random, masks) for name, measure in LOCALISATION.items()},
+        "rank_correlation": alike[0, 1:],
+        "among_themselves": _defined_mean(alike[1:, 1:], axis=1),
+        **{name: _defined_mean(np.hstack(blocks), axis=1) for name, blocks in located.items()},
     }
 
 
-def report(found: dict[str, np.ndarray], resamples: int, seed: int) -> dict:
-    """The means of what `score` gave, under `ci95` their 95 % intervals, and, of phantoms, chance
-    and random weights beside them."""
+def _defined_mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of what is defined; NaN, without a warning, where nothing is."""
+    return np.ma.masked_invalid(values).mean(axis=axis).filled(np.nan)
+
+
+def report(
+    found: dict[str, np.ndarray], random: dict[str, np.ndarray], resamples: int, seed: int
+) -> dict:
+    """The means of what `score` gave, under `ci95` the 95 % intervals over the images. Of random
+    networks, `random_weights` holds mean, lowest and highest, `random_networks` each one's score:
+    no interval over images, because they differ by their weights."""
     told: dict = {"n": len(found["empty_maps"]), "empty_maps": float(found["empty_maps"].mean())}
+    told |= {
+        "random_weights": {name: mean_and_range(values) for name, values in random.items()},
+        "random_networks": {name: values.tolist() for name, values in random.items()},
+    }
     if "chance" in found:
-        told |= {
-            "n_masks": len(found["chance"]),
-            "chance": float(found["chance"].mean()),
-            "random_weights": {
-                name: [float(found[f"random_{name}"].mean())] for name in LOCALISATION
-            },
-        }
-    told["ci95"] = {}
-    for name in ("rank_correlation", *LOCALISATION):
-        if name in found:
-            told[name], told["ci95"][name] = _mean(found[name], resamples, seed)
+        told |= {"n_masks": len(found["chance"]), "chance": float(found["chance"].mean())}
+        counts = resampling.counts(told["n_masks"], resamples, seed)
+        told["ci95"] = {}
+        for name in LOCALISATION:
+            told[name] = float(found[name].mean())
+            told["ci95"][name] = resampling.interval(counts @ found[name] / told["n_masks"])
     return told
 
 
-def _mean(values: np.ndarray, resamples: int, seed: int) -> tuple[float, list[float]]:
-    """Over the images that have a value."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return np.nan, [np.nan, np.nan]
-    counts = resampling.counts(len(values), resamples, seed)
-    return float(values.mean()), resampling.interval(counts @ values / len(values))
+def mean_and_range(values: np.ndarray) -> list[float]:
+    """Mean, lowest and highest of those that are defined."""
+    defined = values[~np.isnan(values)]
+    return [float(f(defined)) for f in (np.mean, np.min, np.max)] if len(defined) else [np.nan] * 3
 
 
 def examples(labels: np.ndarray, probability: np.ndarray, n: int, seed: int) -> np.ndarray:

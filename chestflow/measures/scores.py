@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 
 from chestflow.measures import resampling
 
@@ -20,6 +21,8 @@ HEADLINE = (
     "auroc",
     "auprc",
 )
+AS_IT_IS = (1.0, 0.0)  # slope and intercept that leave a probability as it is
+FOLDS = 5  # of the cross-validation that decides on Platt scaling
 
 
 def report(
@@ -34,13 +37,11 @@ def report(
     low and high, the further scores and those at `threshold` under `at_val_threshold`.
 
     labels: (N,) of 0 and 1, both present; probability: (N,) of the positive class; calibration: the
-    slope and intercept by which the further scores called `calibrated_` change it first.
+    slope and intercept whose effect stands under `scaling`.
     An interval is the 95 % percentile interval over resamples of the images.
     """
     counts = resampling.counts(len(labels), resamples, seed)
     values, ci95 = with_intervals(lambda w: measured(labels, probability, w), counts)
-    after = calibrated(probability, *calibration)
-    scaled, scaled_ci95 = with_intervals(lambda w: reliabilities(labels, after, w), counts)
     decided = probability >= threshold
     at, at_ci95 = with_intervals(lambda w: resampling.decisions(labels, decided, w), counts)
     return {
@@ -48,15 +49,13 @@ def report(
         **{name: values[name] for name in HEADLINE},
         "majority_accuracy": float(max(labels.mean(), 1 - labels.mean())),
         "ci95": {name: ci95[name] for name in HEADLINE},
-        "further": {
-            **{name: [v, *ci95[name]] for name, v in values.items() if name not in HEADLINE},
-            **{f"calibrated_{name}": [v, *scaled_ci95[name]] for name, v in scaled.items()},
-        },
+        "further": {name: [v, *ci95[name]] for name, v in values.items() if name not in HEADLINE},
         "at_val_threshold": {
             "threshold": threshold,
             **{name: [value, *at_ci95[name]] for name, value in at.items()},
         },
         "calibration": list(calibration),
+        "scaling": scaling(labels, probability, calibrated(probability, *calibration), counts),
     }
 
 
@@ -82,17 +81,27 @@ def measured(
         **resampling.decisions(labels, probability >= 0.5, weights),
         "auroc": resampling.auroc(labels, probability, weights),
         "auprc": resampling.auprc(labels, probability, weights),
-        **reliabilities(labels, probability, weights),
+        "brier": weights @ (probability - labels) ** 2 / weights.sum(axis=1),
     }
 
 
-def reliabilities(
-    labels: np.ndarray, probability: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """How far the probabilities can be taken at their word, for each of (B, N) weights: (B,)."""
+def scaling(
+    labels: np.ndarray, before: np.ndarray, after: np.ndarray, counts: np.ndarray
+) -> dict[str, list[float]]:
+    """Calibration errors and Brier scores before and after Platt scaling, and the paired difference
+    of the Brier scores with its interval. Scaling leaves every ranking, so that all they differ in
+    is the squared calibration error (Murphy 1973). Its interval covered the truth in 94 to 95 % of
+    simulations, that of the difference of the calibration errors in 38 to 100 %.
+
+    before, after: (N,) probabilities; counts: (B, N) from `resampling.counts`.
+    """
+    squared = [(probability - labels) ** 2 for probability in (before, after)]
+    change = squared[1] - squared[0]
+    interval = resampling.interval(counts @ change / len(labels))
     return {
-        "brier": weights @ (probability - labels) ** 2 / weights.sum(axis=1),
-        "calibration_error": calibration_error(labels, probability, weights),
+        "calibration_error": [calibration_error(labels, p) for p in (before, after)],
+        "brier": [float(errors.mean()) for errors in squared],
+        "brier_difference": [float(change.mean()), *interval],
     }
 
 
@@ -116,6 +125,26 @@ def calibration(labels: np.ndarray, probability: np.ndarray) -> tuple[float, flo
     """
     fitted = LogisticRegression(C=10.0).fit(logit(probability)[:, None], labels)
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+
+
+def choose_calibration(labels: np.ndarray, probability: np.ndarray) -> tuple[tuple, dict]:
+    """Slope and intercept, and whether they are Platt's: 1 and 0, which change nothing, unless
+    scaling lowers the log loss (`val_log_loss`: before, after) of folds it was not fitted on, and
+    keeps the ranking.
+
+    labels: (N,) of 0 and 1, both present; probability: (N,); both of the validation images.
+    """
+    folds = min(FOLDS, *np.bincount(labels, minlength=2))
+    loss = [float(metrics.log_loss(labels, calibrated(probability, *AS_IT_IS)))]
+    if folds < 2:
+        return AS_IT_IS, {"used": False, "val_log_loss": [*loss, np.nan]}
+    after = np.empty(len(labels))
+    for seen, left in StratifiedKFold(folds).split(probability, labels):
+        after[left] = calibrated(probability[left], *calibration(labels[seen], probability[seen]))
+    loss.append(float(metrics.log_loss(labels, after)))
+    fitted = calibration(labels, probability)
+    used = loss[1] < loss[0] and fitted[0] > 0
+    return fitted if used else AS_IT_IS, {"used": used, "val_log_loss": loss}
 
 
 def calibrated(probability: np.ndarray, slope: float, intercept: float) -> np.ndarray:
@@ -156,19 +185,13 @@ def reliability(labels: np.ndarray, probability: np.ndarray, bins: int = 10) -> 
     ]
 
 
-def calibration_error(
-    labels: np.ndarray,
-    probability: np.ndarray,
-    counts: np.ndarray | None = None,
-    bins: int = 10,
-) -> np.ndarray:
-    """Expected calibration error of the positive class (after Guo et al. 2017) for each of (B, N)
-    counts: (B,). Resamples are noisier than the sample, so a small error lies low in its interval.
+def calibration_error(labels: np.ndarray, probability: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error of the positive class (after Guo et al. 2017). No interval: noise
+    raises it, and resamples are noisier; its bootstrap covered the truth in 0 to 82 % of
+    simulations.
     """
-    counts = np.ones((1, len(labels))) if counts is None else counts
-    member = _bin(probability, bins)[:, None] == np.arange(bins)
-    gap = counts @ ((probability - labels)[:, None] * member)
-    return np.abs(gap).sum(axis=1) / counts.sum(axis=1)
+    gap = np.bincount(_bin(probability, bins), probability - labels)
+    return float(np.abs(gap).sum() / len(labels))
 
 
 def _bin(probability: np.ndarray, bins: int) -> np.ndarray:

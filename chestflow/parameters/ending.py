@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
-
 
 def at_once() -> None:
     """From now on, Ctrl-C ends the process without a word. Python's own way, an exception wherever
@@ -39,13 +37,18 @@ def in_order() -> Iterator[None]:
 def with_dvc() -> None:
     """End this process when the DVC process that has started it dies: killed alone, DVC leaves its
     stage at work, and the next `dvc repro` would start the same stage beside it."""
-    if "DVC_STAGE" in os.environ and (starter := psutil.Process().parent()):
+    if "DVC_STAGE" not in os.environ:
+        return
+    import psutil  # after `at_once`: the less goes before that, the better
+
+    if starter := psutil.Process().parent():
         if "-c" in starter.cmdline():  # the shell that DVC starts commands in
             starter = starter.parent()
         threading.Thread(target=_outlive, args=(starter,), daemon=True).start()
 
 
-def _outlive(starter: psutil.Process | None) -> None:
-    while starter and starter.is_running() and starter.status() != psutil.STATUS_ZOMBIE:
+def _outlive(starter) -> None:
+    """starter: psutil.Process, or None if it is gone already."""
+    while starter and starter.is_running() and starter.status() != "zombie":
         time.sleep(0.5)
     os._exit(1)

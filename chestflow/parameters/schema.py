@@ -20,6 +20,7 @@ from chestflow.parameters.values import (
     Seed,
     Share,
     Title,
+    shown,
 )
 
 MOST_IMAGES = 500_000  # of a phantom, all splits together: what stage `download` accepts
@@ -199,17 +200,16 @@ class Params(Settings):
             TopologicalSorter({name: [run.init] for name, run in self.runs.items()}).prepare()
         except CycleError as error:
             first, *others = reversed(error.args[1])
-            raise UserError(
-                f"runs: {first} starts from {', which starts from '.join(others)}: a circle;"
-                f" accepted: starts that lead to {' or '.join(RESERVED)}"
-            ) from None
+            circle = f"{first} starts from {', which starts from '.join(others)}: a circle"
+            accepted = f"starts that lead to {' or '.join(RESERVED)}"
+            raise UserError(f"runs: {circle}; accepted: {accepted}") from None
 
     def _same_dataset(self, key: str, runs: list[str]) -> None:
         """Images of two data sets cannot be paired."""
         datasets = sorted({self.runs[run].dataset for run in runs})
         if len(datasets) > 1:
             raise UserError(
-                f"{key}: {' and '.join(runs)} are tested on {' and '.join(datasets)};"
+                f"{key}: {' and '.join(runs)} are tested on {' and '.join(map(shown, datasets))};"
                 " accepted: runs of one data set"
             )
 
@@ -281,10 +281,8 @@ class Datasets(Block):
     def _belong_together(self) -> "Datasets":
         for name, dataset in self.datasets.items():
             if bool(dataset.url) != bool(dataset.md5):
-                raise UserError(
-                    f"datasets.{name}.url and datasets.{name}.md5 go together; accepted: both, of a"
-                    " file of your own, or null for both"
-                )
+                both = f"datasets.{name}.url and datasets.{name}.md5 go together"
+                raise UserError(f"{both}; accepted: both, of a file of your own, or null for both")
         return self
 
 

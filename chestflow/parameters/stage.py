@@ -54,7 +54,10 @@ def params_of(function: Callable[..., None]) -> list[str]:
 
 def at(pattern: Path, **names: str) -> Path:
     """The path that a pattern such as `metrics/runs/{run}.json` stands for."""
-    return Path(str(pattern).format(**names))
+    filled = str(pattern)
+    for name, value in names.items():
+        filled = filled.replace(f"{{{name}}}", value)  # not format(): a folder may be called {b}
+    return Path(filled)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ figure that is not defined is None, as in the metrics files."""
 from math import comb
 
 ALPHA = 0.05  # p-values below it, after correction, count as a difference
+UNLIKE = 0.05  # shares of a class further apart differ between two splits
 
 
 def side(interval: list, reference: float | None) -> int:

@@ -1,7 +1,7 @@
 """Sentences about the classifier: its architecture, classes, scores, maps and probabilities."""
 
-from chestflow.report.borders import apart, is_phantom, side
-from chestflow.wording import number, percent, runs, scored, with_interval
+from chestflow.report.borders import UNLIKE, apart, is_phantom, side
+from chestflow.wording import between, number, percent, runs, scored, signed
 
 # AUC and accuracy on PneumoniaMNIST at 28 pixels (Yang et al. 2023).
 PUBLISHED_AT = "https://doi.org/10.1038/s41597-022-01721-8"
@@ -45,7 +45,7 @@ def imbalance(split: dict, positive: str) -> str:
 def shift(train: dict, test: dict, positive: str) -> str:
     """Whether the share of the positive class carries over from training to test."""
     shares = f"{percent(train['prevalence'])} of the training and {percent(test['prevalence'])}"
-    if abs(train["prevalence"] - test["prevalence"]) > 0.05:
+    if abs(train["prevalence"] - test["prevalence"]) > UNLIKE:
         return (
             f"The share of {positive} is not the same everywhere: {shares} of the test images."
             " Scores that move with it, accuracy and precision before all, do not carry over from"
@@ -73,12 +73,9 @@ def guessing(prevalence: float) -> dict[str, tuple[float | None, float | None]]:
 
 def against_majority(report: dict) -> str:
     """A run's accuracy beside that of naming every image the larger class."""
-    where = {
-        1: "above",
-        0: "not told apart from",
-        -1: "below",
-    }[side(report["ci95"]["accuracy"], report["majority_accuracy"])]
-    return f"{where} the majority class ({number(report['majority_accuracy'])})"
+    where = side(report["ci95"]["accuracy"], report["majority_accuracy"])
+    word = {1: "above", 0: "not told apart from", -1: "below"}[where]
+    return f"{word} the majority class ({number(report['majority_accuracy'])})"
 
 
 def not_above_majority(reports: dict[str, dict]) -> str:
@@ -134,16 +131,8 @@ def published(report: dict) -> list[dict]:
 def beside_published(report: dict) -> str:
     def told(key: str) -> str:
         here = [row[f"{key}_here"] for row in published(report)]
-        parts = [
-            f"{words} {here.count(kind)}"
-            for kind, words in (
-                ("higher", "higher than"),
-                ("not told apart", "not told apart from"),
-                ("lower", "lower than"),
-            )
-            if here.count(kind)
-        ]
-        return ", ".join(parts)
+        said = {"higher": "than", "not told apart": "from", "lower": "than"}
+        return ", ".join(f"{k} {word} {here.count(k)}" for k, word in said.items() if k in here)
 
     n = len(PUBLISHED)
     return (
@@ -181,26 +170,40 @@ def most_deceptive(reports: dict[str, dict]) -> str:
     )
 
 
-def calibration(report: dict) -> str:
-    """Whether the probabilities can be taken at their word, and whether Platt scaling helped."""
-    n, raw = report["n"], report["further"]["calibration_error"]
-    told = f"The calibration error is {with_interval(raw[0], raw[1:])}"
-    scaled = report["further"].get("calibrated_calibration_error")
-    if scaled is None:
-        return f"{told}."
-    told += f"; after Platt scaling on the validation images {with_interval(scaled[0], scaled[1:])}"
-    verdict = {
-        -1: "scaling made the probabilities more honest",
-        0: f"no difference that {n:,} images could show",
-        1: "scaling made the probabilities worse: validation and test images are not alike",
-    }[apart(scaled[1:], raw[1:])]
-    return f"{told}: {verdict}."
+def calibration(report: dict, val: dict, test: dict, positive: str) -> str:
+    """Whether Platt scaling is used, and what it did on test; val, test: the splits' counts."""
+    scaling, (slope, shift) = report["scaling"], report["calibration"]
+    before, after = scaling["val_log_loss"]
+    folds = f"the log loss of the validation images in cross-validation ({number(before)} without"
+    if not scaling["used"]:
+        return f"It is not used here: it did not lower {folds}, {number(after)} with it)."
+    side_of_zero = side(scaling["brier_difference"][1:], 0)
+    word = {1: "higher", 0: "not distinguishable", -1: "lower"}[side_of_zero]
+    told = (
+        f"It is used (slope {number(slope)}, shift {number(shift)}), for it lowered {folds},"
+        f" {number(after)} with it). On test the squared calibration error is {word} with it:"
+        f" paired difference {change_of(scaling)}."
+    )
+    if abs(val["prevalence"] - test["prevalence"]) > UNLIKE:
+        told += (
+            f" Scaling carries over the share of {positive} in validation,"
+            f" {percent(val['prevalence'])}, but in test it is {percent(test['prevalence'])}."
+        )
+    return told
+
+
+def change_of(scaling: dict) -> str:
+    """What scaling changed in the Brier score, and so in the squared calibration error."""
+    difference, *interval = scaling["brier_difference"]
+    return f"{signed(difference, 4)} {between(interval, 4, signed)}"
 
 
 def shows_the_finding(report: dict) -> bool:
-    """Whether a phantom's maps point at the finding more often than both baselines."""
-    random = report["random_weights"]["pointing_hits"][0]
-    return side(report["ci95"]["pointing_hits"], max(report["chance"], random)) == 1
+    """Whether a phantom's maps point at the finding more often than chance and than each of the
+    networks with random weights."""
+    highest = report["random_weights"]["pointing_hits"][2]
+    above_chance = side(report["ci95"]["pointing_hits"], report["chance"]) == 1
+    return above_chance and highest is not None and report["pointing_hits"] > highest
 
 
 def maps_trusted(report: dict) -> str:
@@ -211,36 +214,41 @@ def maps_trusted(report: dict) -> str:
             "Where the findings lie is not known for these images, so the maps cannot be checked"
             f" against the truth; {depends_on_weights(report)}."
         )
+    shares = [percent(share) for share in report["random_weights"]["pointing_hits"]]
     low, high = report["ci95"]["pointing_hits"]
     hits = (
         f"{percent(report['pointing_hits'])} [{number(100 * low, 1)}, {number(100 * high, 1)}] of"
-        " the maps have their maximum on it"
-    )
-    beside = (
-        f"chance {percent(report['chance'])},"
-        f" random weights {percent(report['random_weights']['pointing_hits'][0])}"
+        f" the maps have their maximum on it (chance {percent(report['chance'])};"
+        f" {networks(report)} with random weights: mean {shares[0]}, {shares[1]} to {shares[2]})"
     )
     if not shows_the_finding(report):
-        return (
-            f"They do not show where the finding lies, no better than guessing: {hits} ({beside})."
-        )
-    return f"They point at the finding as a tendency, not image by image: {hits} ({beside})."
+        return f"They are not shown to find the finding: {hits}."
+    return f"They point at the finding as a tendency, not image by image: {hits}."
+
+
+def networks(report: dict) -> str:
+    return f"{len(report['random_networks']['rank_correlation'])} networks"
 
 
 def depends_on_weights(report: dict) -> str:
-    """Model randomisation (Adebayo et al. 2018); the borders are Cohen's for small and large."""
-    rho, interval = report["rank_correlation"], report["ci95"]["rank_correlation"]
-    if rho is None:
+    """Model randomisation (Adebayo et al. 2018): whether the maps are less like those of random
+    networks than any of these is like the others."""
+    like, (among, low, high) = (
+        report["random_weights"][key] for key in ("rank_correlation", "among_themselves")
+    )
+    if like[0] is None or among is None:
         return "whether the maps depend on what was learnt is not defined, for they are empty"
-    told = f"rank correlation with the maps of random weights {with_interval(rho, interval)}"
-    size = max(map(abs, interval))
-    if size < 0.3:
+    told = (
+        f"mean rank correlation with the maps of {networks(report)} with random weights"
+        f" {number(like[0])}, theirs with one another {number(low)} to {number(high)}"
+    )
+    if like[0] < low:
         return (
             f"the maps depend on what was learnt ({told}), which is necessary but proves no truth"
         )
-    if size < 0.5:
-        return f"the maps depend on what was learnt only in part ({told})"
-    return f"much of what the maps show is there without any learning ({told})"
+    if like[0] > high:
+        return f"much of what the maps show is there without any learning ({told})"
+    return f"rank correlation does not show that the maps depend on what was learnt ({told})"
 
 
 def limits(report: dict) -> str:

@@ -30,6 +30,7 @@ def rendered(given: dict, template: Path = TEMPLATE) -> str:
     environment.filters |= {
         "grouped": "{:,}".format,
         "slug": page.slug,
+        "number": wording.number,
         "spread": wording.spread,
     }
     words = environment.from_string(template.read_text(encoding="utf-8"))

@@ -105,20 +105,9 @@ def best_strategy(questions: list[dict]) -> str:
 
 def beats_scratch(questions: list[dict]) -> str:
     """Whether any transfer is better than starting from scratch."""
-    by = {
-        kind: [q["run"] for q in questions if finding(q["auroc"]) == kind]
-        for kind in ("more", "less", "hint", "none")
-    }
-    parts = [
-        f"{runs(by[kind])} {words}"
-        for kind, words in (
-            ("more", "above"),
-            ("less", "below"),
-            ("hint", "not clearly apart"),
-            ("none", "not told apart"),
-        )
-        if by[kind]
-    ]
+    said = {"more": "above", "less": "below", "hint": "not clearly apart", "none": "not told apart"}
+    by = {kind: [q["run"] for q in questions if finding(q["auroc"]) == kind] for kind in said}
+    parts = [f"{runs(by[kind])} {word}" for kind, word in said.items() if by[kind]]
     verdict = "" if by["more"] else " No transfer beats it."
     return f"Beside training from scratch, in AUROC: {'; '.join(parts)}.{verdict}"
 
@@ -207,29 +196,21 @@ def repeated(rows: list[dict], labels: int, init: str) -> str:
 
 
 def separates_best(reports: dict[str, dict], members: list[str]) -> str:
-    """In which of several runs' latent spaces the classes lie furthest apart, by the silhouette."""
-    if any(reports[run]["silhouette"] is None for run in members):
+    """In which of several runs' latent spaces the classes lie furthest apart, by the linear probe:
+    the silhouette has no interval."""
+    if any(reports[run]["probe_auroc"] is None for run in members):
         return f"How well the classes separate in {runs(members)} is not defined."
-    order = sorted(members, key=lambda run: reports[run]["silhouette"], reverse=True)
-    best, others = order[0], order[1:]
-    less = {
-        r
-        for r in others
-        if apart(reports[best]["ci95"]["silhouette"], reports[r]["ci95"]["silhouette"]) == 1
-    }
-    alike = [run for run in others if run not in less]
+    best, *others = sorted(members, key=lambda run: reports[run]["probe_auroc"], reverse=True)
+    highest = reports[best]["ci95"]["probe_auroc"]
+    less = [r for r in others if apart(highest, reports[r]["ci95"]["probe_auroc"]) == 1]
+    equal = [run for run in others if run not in less]
     told = (
         f"Of {runs(members)}, the classes separate most in `{best}`"
-        f" (silhouette {scored(reports[best], 'silhouette')})"
+        f" (linear probe: AUROC {scored(reports[best], 'probe_auroc')})"
     )
-    if alike:
-        told += f", not told apart from {runs(alike)}"
-    if less:
-        clearly = [
-            f"`{run}` ({scored(reports[run], 'silhouette')})" for run in others if run in less
-        ]
-        told += f"; less in {' and '.join(clearly)}"
-    return f"{told}."
+    told += f", not told apart from {runs(equal)}" if equal else ""
+    behind = [f"`{run}` ({scored(reports[run], 'probe_auroc')})" for run in less]
+    return f"{told}; less in {' and '.join(behind)}." if less else f"{told}."
 
 
 def alike(cka: float | None) -> str:
