@@ -95,7 +95,7 @@ def params() -> schema.Params:
     ids=["question", "space"],
 )
 def test_only_runs_on_the_same_images_can_be_compared(params, key, declared):
-    said = r": chest and frozen are tested on chestmnist and pneumoniamnist; accepted: runs of one"
+    said = ": chest and frozen are tested on 'chestmnist' and 'pneumoniamnist'; accepted: runs of"
     with pytest.raises(UserError, match=rf"^comparison\.{key}{said}"):
         reading.changed(params, {"comparison": declared})
 

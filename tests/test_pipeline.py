@@ -145,7 +145,9 @@ def test_summary_prints_every_run(workspace, repro):
 
 def test_second_repro_runs_nothing(workspace, repro):
     assert workspace.ran("dvc", "repro") == set()
-    assert workspace.succeed(*workspace.chestflow("repro", "--jobs", "2")) == ""
+    said = workspace.succeed(*workspace.chestflow("repro", "--jobs", "2"))
+    n = len(workspace.stages())
+    assert said == f"repro: {n} of {n} stages were up to date\n"
 
 
 # --------------------------------------------------------------- what a change would run again
