@@ -1,8 +1,14 @@
 """The command `chestflow`: what people call by hand, around the graph that DVC runs."""
 
+# ruff: noqa: E402, I001
+import signal
+import sys
+
+if sys.argv[0].endswith(("/chestflow", "chestflow/__main__.py")):  # started, and not imported
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # see `ending.at_once`; the imports take a while
+
 import argparse
 import importlib
-import sys
 
 from chestflow.parameters import ending
 

@@ -96,6 +96,33 @@ def test_whatever_dvc_cannot_read_counts_as_broken(project, left, capsys):
     assert Path(".dvc/tmp/rwlock").exists() and not capsys.readouterr().out
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_after_a_kill_that_cut_off_dvc_lock_a_run_goes_on(project, committed):
+    """DVC alone fails from then on: dvc.lock is invalid."""
+    subprocess.run([*REPRO, "1"], check=True)
+    whole = Path("dvc.lock").read_bytes()
+    if committed:
+        subprocess.run(["git", "add", "--all"], check=True)
+        subprocess.run(["git", "commit", "--quiet", "-m", "results"], check=True)
+    Path("dvc.lock").write_bytes(whole[: whole.index(b"md5:") + 2])
+    assert subprocess.run(["dvc", "repro"], capture_output=True).returncode != 0
+    ended = subprocess.run([*REPRO, "1"], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "restored dvc.lock, which a killed process left broken" in ended.stdout
+    assert Path("dvc.lock").read_bytes() == whole
+
+
+def test_dvc_can_read_whatever_counts_as_a_whole_lock(project):
+    """Wherever it is cut off: what DVC refuses is restored, and what it takes may stay."""
+    subprocess.run([*REPRO, "1"], check=True)
+    whole = Path("dvc.lock").read_bytes()
+    for cut in range(0, len(whole), 13):
+        Path("dvc.lock").write_bytes(whole[:cut])
+        clone.mend_lock("repro")
+        ended = subprocess.run(["dvc", "status"], capture_output=True, text=True)
+        assert ended.returncode == 0, f"cut at {cut}: {ended.stderr}"
+
+
 def in_use_by(pid: int) -> None:
     entry = {"pid": pid, "cmd": "dvc repro"}
     Path(".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(Path("out").resolve()): entry}}))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import yaml
 
 from chestflow.core.errors import UserError
 
@@ -40,6 +41,7 @@ def claimed(command: str) -> Iterator[None]:
             _say_waiting(command, others[0])
             while holders():
                 time.sleep(1)
+        mend_lock(command)
         yield
 
 
@@ -59,6 +61,37 @@ def mend(command: str) -> None:
         if _in_use() is None:
             (DVC / "rwlock").unlink()
             print(f"{command}: removed {DVC / 'rwlock'}, which a killed process left broken")
+
+
+def mend_lock(command: str) -> None:
+    """Put the last commit's dvc.lock in the place of one that a killed process left cut off; stages
+    that ran since then are taken from DVC's run cache."""
+    path = Path("dvc.lock")
+    if not path.exists() or _is_whole(path):
+        return
+    committed = subprocess.run(["git", "show", "HEAD:./dvc.lock"], capture_output=True)
+    if committed.returncode:  # never committed: DVC writes a new one
+        path.unlink()
+    else:
+        new = path.with_suffix(".new")
+        new.write_bytes(committed.stdout)
+        new.replace(path)
+    print(f"{command}: restored {path}, which a killed process left broken, from the last commit")
+
+
+def _is_whole(lock: Path) -> bool:
+    """Whether dvc.lock holds what DVC requires of it."""
+    try:
+        held = yaml.load(lock.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        entries = [e for stage in held["stages"].values() for e in stage.get("outs", [])]
+        entries += [e for stage in held["stages"].values() for e in stage.get("deps", [])]
+        return (
+            held["schema"] == "2.0"
+            and all("cmd" in stage for stage in held["stages"].values())
+            and all("path" in entry and "md5" in entry for entry in entries)
+        )
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
+        return False
 
 
 def holders() -> list[str]:
