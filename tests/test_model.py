@@ -1,5 +1,7 @@
 """The network's size and shapes; weights are carried over completely or not at all."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from chestflow.core.errors import UserError
 from chestflow.network import checkpoint, inference, model
 from chestflow.network.autoencoder import Autoencoder
 from chestflow.network.model import Classifier
+from stages.scratch import scratch
 
 
 @pytest.fixture
@@ -268,3 +271,37 @@ def test_local_contrast_adds_no_parameters_and_changes_the_outputs(images):
     plain.load_state_dict(network.state_dict())
     assert torch.equal(network(inputs), plain(model.local_contrast(inputs)))
     assert not torch.allclose(network(inputs), plain(inputs))
+
+
+# ------------------------------------------------------------------- where weights come from
+
+
+def test_a_digest_is_of_the_bytes_of_the_file(used, tmp_path):
+    for folder in ("a", "b"):
+        checkpoint.save(tmp_path / folder, used, {"run": "x"})
+    known = checkpoint.digest(tmp_path / "a")
+    content = (tmp_path / "a" / checkpoint.FILE).read_bytes()
+    assert known == hashlib.sha256(content).hexdigest()[:12]
+    assert known == checkpoint.digest(tmp_path / "b")
+    checkpoint.save(tmp_path / "b", used, {"run": "y"})
+    assert known != checkpoint.digest(tmp_path / "b")
+
+
+def test_an_encoder_of_another_contrast_is_told_in_one_line(tmp_path):
+    checkpoint.save(tmp_path, Classifier(), {"run": "chest", "architecture": {"contrast": "local"}})
+    about = checkpoint.read(tmp_path)[1]
+    assert checkpoint.unlike_input(about, "local") is None
+    assert checkpoint.unlike_input(about, "global") == (
+        "the encoder of run chest was trained with contrast = local, this run uses global:"
+        " it has to adapt to other inputs"
+    )
+
+
+def test_an_autoencoder_counts_as_global_and_the_empty_start_as_anything(tmp_path):
+    scratch(tmp_path)
+    autoencoder = {"dataset": "chestmnist", "architecture": {"width": 8, "blocks": 3}}
+    assert checkpoint.unlike_input(autoencoder, "global") is None
+    told = checkpoint.unlike_input(autoencoder, "local")
+    assert told is not None and told.startswith("the encoder of the autoencoder was trained with")
+    for contrast in ("global", "local"):
+        assert checkpoint.unlike_input(checkpoint.read(tmp_path)[1], contrast) is None

@@ -20,7 +20,7 @@ from test_radiograph import in_every_format
 from chestflow.commands import predict
 from chestflow.core import tables
 from chestflow.core.errors import UserError
-from chestflow.measures import scores
+from chestflow.measures import prevalence, scores
 from chestflow.network import autoencoder, checkpoint, inference
 from chestflow.own import novelty, overlay, pixels, radiograph
 
@@ -215,14 +215,100 @@ def test_a_channel_that_is_constant_on_all_training_images_counts(workspace, spl
     unlikeness = novelty.fit(Corner(), rebuilder, images[:200], images[200:])
     woken = images[:1].clone()
     woken[:, 0, 0] = 255
-    assert unlikeness.rank(images[:1])[1] < 100
-    assert unlikeness.rank(woken)[1] == 100
+    assert unlikeness.rank(images[:1])["embedding"] < 100
+    assert unlikeness.rank(woken)["embedding"] == 100
 
 
 def test_an_autoencoder_of_other_images_is_refused(workspace):
     path = workspace / "models/autoencoder"
     with pytest.raises(UserError, match="another side than 64 pixels"):
         autoencoder.load(path, 64)
+
+
+def test_without_an_autoencoder_the_embedding_alone_decides(workspace, splits, tmp_path):
+    """Everything else stays as it is with one."""
+    folder = tmp_path / "workspace"
+    shutil.copytree(workspace, folder, ignore=shutil.ignore_patterns("autoencoder"))
+    for i, image in enumerate(splits["test"].images[:40]):
+        write(tmp_path / f"images/{i:02}.png", image)
+    write(tmp_path / "images/negative.png", 255 - splits["test"].images[0])
+    both = [
+        json.loads(small_run.call(place, "predict", tmp_path / "images", "--json").stdout)
+        for place in (workspace, folder)
+    ]
+    with_one, without = (report["images"] for report in both)
+    assert both[0]["percentiles"] == ["reconstruction", "embedding"]
+    assert both[1]["percentiles"] == ["embedding"]
+    for row in with_one:
+        row.pop("reconstruction_percentile")
+        row["unlike"] = row["embedding_percentile"] > novelty.LIMIT
+    assert without == with_one and any(row["unlike"] for row in without)
+    ended = small_run.call(folder, "predict", tmp_path / "images")
+    assert ended.returncode == 0 and "the autoencoder" not in ended.stdout
+    assert "rebuilt" not in ended.stdout and "either" not in ended.stdout
+    assert "embedded: percent of 150 validation images" in ended.stdout
+
+
+# ------------------------------------------------------------------------- the share of disease
+
+
+def test_a_share_moves_probabilities_and_threshold_but_no_decision(ask, splits, tmp_path):
+    for i, image in enumerate(splits["test"].images[:20]):
+        write(tmp_path / f"{i:02}.png", image)
+    as_they_are = ask(tmp_path, "--out", tmp_path / "out")
+    shifted = ask(tmp_path, "--out", tmp_path / "out", "--share", "0.3")
+    share = as_they_are["share_of_probabilities"]
+    assert as_they_are["share"] is None and shifted["share"] == 0.3
+    assert shifted["share_of_probabilities"] == share
+    before, after = (
+        np.array([row["probability"] for row in report["images"]] + [report["threshold"]])
+        for report in (as_they_are, shifted)
+    )
+    assert after == pytest.approx(prevalence.shifted(before, share, 0.3), abs=2e-6)
+    assert np.abs(after - before).max() > 0.05
+    for one, other in zip(as_they_are["images"], shifted["images"], strict=True):
+        assert (one["decision"], one["raw_probability"]) == (
+            other["decision"],
+            other["raw_probability"],
+        )
+    on_one_scale = [row["probability"] >= shifted["threshold"] for row in shifted["images"]]
+    assert on_one_scale == [row["decision"] == "pneumonia" for row in shifted["images"]]
+
+
+def test_the_table_names_the_share_its_probabilities_refer_to(workspace, splits, tmp_path):
+    path = write(tmp_path / "image.png", splits["test"].images[0])
+    plain = small_run.call(workspace, "predict", path).stdout
+    assert re.search(r"of pneumonia where its share is [\d.]+ %;", plain)
+    given = small_run.call(workspace, "predict", path, "--share", "0.05").stdout
+    assert re.search(r"where its share is 5 % \(--share\), shifted from [\d.]+ %;", given)
+    assert "chosen on validation, shifted likewise" in given
+
+
+@pytest.mark.parametrize(
+    "calibration, class_weights, expected",
+    [([0.9, 0.7], True, "val"), ([1.0, 0.0], True, 0.5), ([1, 0], False, "train")],
+    ids=["Platt scaling", "class weights", "neither"],
+)
+def test_the_share_is_that_of_the_images_that_settled_the_probabilities(
+    calibration, class_weights, expected, ask, workspace, splits, tmp_path
+):
+    scores_at = changed(workspace / METRICS, tmp_path / "scores.json", calibration=calibration)
+    settings = tables.read_json(workspace / "data/settings/runs/pneumonia.json")
+    tables.write_exact_json(tmp_path / "settings.json", settings | {"class_weights": class_weights})
+    path = write(tmp_path / "image.png", splits["test"].images[0])
+    places = ("--scores", scores_at, "--settings", tmp_path / "settings.json")
+    found = ask(path, "--out", tmp_path, *places)["share_of_probabilities"]
+    share = expected if expected == 0.5 else splits[expected].labels.mean()
+    assert found == pytest.approx(share, abs=1e-6)
+
+
+@pytest.mark.parametrize("share", ["0", "1", "abc", "nan", "-0.2", "30"])
+def test_a_share_that_is_none_gets_one_line(share, workspace, tmp_path):
+    ended = small_run.call(workspace, "predict", tmp_path, f"--share={share}")
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert ended.stderr.splitlines() == [
+        f"predict: --share = '{share}'; accepted: above 0 and below 1, such as 0.3"
+    ]
 
 
 # --------------------------------------------------------------------------------- overlays
@@ -369,12 +455,26 @@ def changed(path: Path, out: Path, **values) -> Path:
 
 
 @pytest.mark.parametrize(
-    "change", [{"data": "PneumoniaMNIST"}, {"val_auroc": 0.5}], ids=["data", "training"]
+    "change",
+    [{"data": "PneumoniaMNIST"}, {"weights": "0123456789ab"}, {"weights": None}],
+    ids=["data", "another training", "no training named"],
 )
 def test_files_of_different_states_are_refused(change, ask, workspace, tmp_path):
     other = changed(workspace / "metrics/runs/pneumonia.json", tmp_path / "other.json", **change)
     with pytest.raises(UserError, match=r"different states.*dvc repro evaluate@pneumonia"):
         ask(tmp_path, "--scores", other)
+
+
+def test_weights_that_differ_in_one_number_are_refused(ask, workspace, tmp_path):
+    """Another training that happens to score the same on validation, say."""
+    weights = tmp_path / "weights" / checkpoint.FILE
+    weights.parent.mkdir()
+    weights.write_bytes(network_with(workspace, lambda w, _: w["head.bias"].add_(1e-6)))
+    shutil.copy(workspace / "models/pneumonia/history.csv", weights.parent)
+    own, other = map(checkpoint.digest, (workspace / "models/pneumonia", weights.parent))
+    assert own == tables.read_json(workspace / METRICS)["weights"] != other
+    with pytest.raises(UserError, match=rf"weights {other}.*{own}.*dvc repro evaluate@pneumonia"):
+        ask(tmp_path, "--weights", weights.parent)
 
 
 def test_the_weights_of_another_run_are_refused(ask, workspace, tmp_path):
@@ -473,6 +573,17 @@ def test_a_damaged_or_swapped_file_is_named_with_its_remedy(option, kind, ask, w
     assert str(path) in said and said.isprintable()
     remedy = "pretrain" if option == "--autoencoder" else "evaluate@pneumonia"
     assert said.endswith(f"; make it anew: dvc repro {remedy}")
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[1]", b"\x89PNG", b'{"class_weights": 1}'])
+def test_damaged_settings_are_named(content, ask, workspace, tmp_path):
+    scores_at = changed(workspace / METRICS, tmp_path / "scores.json", calibration=[1.0, 0.0])
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"x.json.*; make it anew: dvc repro evaluate@pneumonia"
+    ) as e:
+        ask(tmp_path, "--settings", tmp_path / "x.json", "--scores", scores_at)
+    assert str(e.value).isprintable()
 
 
 @pytest.mark.parametrize("option", ["--weights", "--autoencoder"])

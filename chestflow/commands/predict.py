@@ -17,6 +17,7 @@ from tqdm import tqdm
 from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.images import arrays
+from chestflow.measures import prevalence
 from chestflow.network import autoencoder, checkpoint, device, gradcam, inference
 from chestflow.own import novelty, overlay, pixels, radiograph, trained
 from chestflow.parameters import reading
@@ -24,6 +25,7 @@ from chestflow.parameters import reading
 BATCH = 32  # images in memory at once, each at its own resolution, or fewer that are very large
 STEM = 200  # bytes of an image's name that its overlay bears; systems allow 255 for the whole
 KNOWN = 5000  # training images, at most, to which distances are measured
+AUTOENCODER = "models/autoencoder"
 GUESS = "unlike the training images: treat the answer as a guess"
 
 
@@ -38,18 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", type=Path, default=Path("predictions"), help="folder for overlays (%(default)s)")
     add("--json", action="store_true", help="print one JSON document for machines")
-    trained.add_arguments(parser, autoencoder="models/autoencoder")
+    add("--share", help="share of disease to expect among your images, above 0 and below 1")
+    trained.add_arguments(parser, autoencoder=AUTOENCODER)
 
 
 def main(options: argparse.Namespace) -> int:
     """Print what the run says of every image; returns the exit code: 1 if one could not be read."""
     params = reading.params(options.params)
+    share = None if options.share is None else prevalence.parsed("--share", options.share)
     run, here = trained.load(options, params), device.prepare(params.threads)
     run.classifier.to(here)
-    mend = "dvc repro pretrain"
-    trained.require(options.autoencoder / checkpoint.FILE, mend=mend)
-    with trained.mended_by(mend):
-        rebuilder = autoencoder.load(options.autoencoder, run.side).to(here)
+    rebuilder = load_autoencoder(options.autoencoder, run.side, here)
     out, answers, failures = options.out / run.run, [], []
     paths = radiograph.find(options.given, leave=(options.out, out))
     unlikeness = measure(rebuilder, run, params.seed, here)
@@ -57,15 +58,29 @@ def main(options: argparse.Namespace) -> int:
         for images, unread in read(paths):
             failures += unread
             if images:
-                answers += answer(images, run, unlikeness, params.gradcam.layer, out)
+                answers += answer(images, run, unlikeness, params.gradcam.layer, out, share)
             bar.update(len(images) + len(unread))
-    report = document(run, unlikeness, answers, failures)
+    report = document(run, unlikeness, answers, failures, share)
     print(json.dumps(tables.rounded(report), indent=2) if options.json else table(report, out))
     return int(bool(failures))
 
 
+def load_autoencoder(folder: Path, side: int, here: torch.device) -> autoencoder.Autoencoder | None:
+    """The autoencoder; None if there is none where dvc.yaml puts it, for the embedding alone can
+    tell that an image is unlike. UserError, with the command that mends it, for a damaged one."""
+    if folder == Path(AUTOENCODER) and not folder.exists():
+        return None
+    mend = "dvc repro pretrain"
+    trained.require(folder / checkpoint.FILE, mend=mend)
+    with trained.mended_by(mend):
+        return autoencoder.load(folder, side).to(here)
+
+
 def measure(
-    rebuilder: autoencoder.Autoencoder, run: trained.Trained, seed: int, here: torch.device
+    rebuilder: autoencoder.Autoencoder | None,
+    run: trained.Trained,
+    seed: int,
+    here: torch.device,
 ) -> novelty.Unlikeness:
     """What is usual among the images of the run's data set."""
     train, val = (arrays.read(run.images, split).images for split in ("train", "val"))
@@ -97,29 +112,30 @@ def answer(
     unlikeness: novelty.Unlikeness,
     layer: str,
     out: Path,
+    share: float | None,
 ) -> list[dict]:
-    """One row per image, whose overlay is written."""
+    """One row per image, whose overlay is written; share: of disease, to expect among them."""
     prepared = np.stack([radiograph.prepare(each.grey, run.side) for each in radiographs.values()])
     images = torch.from_numpy(prepared).to(next(run.classifier.parameters()).device)
     raw = inference.probabilities(run.classifier, images)
-    rebuilt, embedded = unlikeness.rank(images)
+    probability = run.at_share(run.calibrated(raw), share)
+    ranks = unlikeness.rank(images)
     heat = gradcam.grad_cams(run.classifier, layer, images, target=1)
     rows: list[dict] = []
     for i, (path, each) in enumerate(radiographs.items()):
         row: dict[str, Any] = {
             "image": str(path),
-            "probability": float(run.calibrated(raw[i])),
+            "probability": float(probability[i]),
             "decision": run.about.classes[int(raw[i] >= run.threshold)],
-            "unlike": bool(max(rebuilt[i], embedded[i]) > novelty.LIMIT),
-            "reconstruction_percentile": float(rebuilt[i]),
-            "embedding_percentile": float(embedded[i]),
+            "unlike": any(bool(rank[i] > novelty.LIMIT) for rank in ranks.values()),
+            **{f"{name}_percentile": float(rank[i]) for name, rank in ranks.items()},
             "raw_probability": float(raw[i]),
             "size": list(each.grey.shape[::-1]),
             "seen": list(each.square),
             "remarks": list(each.remarks),
             "overlay": str(place(out, path)),
         }
-        scale, lines = words(row, run, heat[i])
+        scale, lines = words(row, run, heat[i], share)
         picture = overlay.draw(each, heat[i], scale, lines, GUESS * row["unlike"])
         overlay.save(picture, Path(row["overlay"]), run.notice())
         rows.append(row)
@@ -136,55 +152,97 @@ def place(folder: Path, path: Path) -> Path:
     return folder / f"{kept}-{digest[:8]}.png"
 
 
-def words(row: dict, run: trained.Trained, heat: np.ndarray) -> tuple[str, list[str]]:
+def words(
+    row: dict, run: trained.Trained, heat: np.ndarray, share: float | None
+) -> tuple[str, list[str]]:
     """What stands below an overlay: the meaning of its colours, and lines."""
     disease = run.about.classes[1]
     scale = f"evidence for {disease}: none to this image's strongest (GradCAM)"
     if not heat.any():
         scale = f"no evidence for {disease} anywhere (GradCAM)"
-    said = f"probability of {disease} {row['probability']:.2f}"
-    said += f", threshold {run.calibrated_threshold:.2f}: {row['decision']}"
+    said = f"probability of {disease} {decimals(row['probability'], share)}"
+    said += f", threshold {decimals(threshold(run, share), share)}: {row['decision']}"
     return scale, [said, *run.notice().replace(": ", ":\n").split("\n")]
 
 
+def threshold(run: trained.Trained, share: float | None) -> float:
+    """On the scale of the probabilities shown: it moves along, so that no decision changes."""
+    return float(run.at_share(np.array(run.calibrated_threshold), share))
+
+
 def document(
-    run: trained.Trained, unlikeness: novelty.Unlikeness, images: list[dict], failed: list[dict]
+    run: trained.Trained,
+    unlikeness: novelty.Unlikeness,
+    images: list[dict],
+    failed: list[dict],
+    share: float | None,
 ) -> dict:
-    """All that is said, for machines; probabilities and `threshold` are calibrated, and `seen` is
+    """All that is said, for machines; probabilities and `threshold` are calibrated, and refer to
+    images of which `share` is diseased, or, if that is null, `share_of_probabilities`; `seen` is
     left, top and side, in pixels, of the square that the network sees."""
     return {
         "notice": run.notice(),
         "run": run.run,
         "data": run.about.caption,
         "classes": list(run.about.classes),
-        "threshold": run.calibrated_threshold,
+        "share": share,
+        "share_of_probabilities": run.share,
+        "threshold": threshold(run, share),
         "raw_threshold": run.threshold,
         "calibration": list(run.calibration),
+        "percentiles": list(unlikeness.usual),
         "unlike_above": novelty.LIMIT,
-        "validation_images": len(unlikeness.errors),
+        "validation_images": len(unlikeness.usual["embedding"]),
         "images": images,
         "failed": failed,
     }
 
 
+COLUMNS = {  # of the table, and what the percentage is of, by the name in the JSON
+    "reconstruction": ("rebuilt", "that the autoencoder rebuilds better"),
+    "embedding": ("embedded", "that lie nearer to the training images"),
+}
+
+
 def table(report: dict, folder: Path) -> str:
     """The same for people; folder: where the overlays lie."""
-    rows = [("image", "probability", "decision", "rebuilt", "embedded", "overlay", "remarks")]
+    kinds = report["percentiles"]
+    titles, meanings = zip(*(COLUMNS[kind] for kind in kinds))
+    rows = [("image", "probability", "decision", *titles, "overlay", "remarks")]
     for row in report["images"]:
-        ranks = (f"{row[f'{name}_percentile']:.1f} %" for name in ("reconstruction", "embedding"))
+        ranks = (f"{row[f'{kind}_percentile']:.1f} %" for kind in kinds)
         remarks = "; ".join([GUESS.upper()] * row["unlike"] + row["remarks"])
-        said = (f"{row['probability']:.2f}", row["decision"], *ranks)
+        said = (decimals(row["probability"], report["share"]), row["decision"], *ranks)
         named = radiograph.shown(row["image"])
         rows.append((named, *said, Path(row["overlay"]).name, remarks))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    disease, n, limit = report["classes"][1], report["validation_images"], report["unlike_above"]
+    n, limit = report["validation_images"], report["unlike_above"]
+    above = f"above {limit:.0f} %{' in either' * (len(kinds) > 1)}: a guess"
     legend = (
-        f"probability: of {disease}, calibrated where that helped on validation; {disease} from"
-        f" {report['threshold']:.2f}, the threshold chosen there",
-        f"rebuilt, embedded: percent of {n:,} validation images that the autoencoder rebuilds"
-        f" better,\n  and that lie nearer to the training images; above {limit:.0f} % in either: a"
-        " guess",
+        *meaning_of_probability(report),
+        f"{', '.join(titles)}: percent of {n:,} validation images\n  "
+        + ", and ".join(meanings)
+        + f"; {above}",
         f"overlays: in {radiograph.shown(folder)}",
     )
     return "\n".join([report["notice"], "", *lines, "", *legend])
+
+
+def meaning_of_probability(report: dict) -> list[str]:
+    """Which share of disease the probabilities refer to, and where the decision changes."""
+    disease, share, own = report["classes"][1], report["share"], report["share_of_probabilities"]
+    where = f"{100 * own:.3g} %"
+    if share is not None:
+        where = f"{100 * share:.3g} % (--share), shifted from {where}"
+    return [
+        f"probability: of {disease} where its share is {where};\n"
+        "  calibrated where that helped on validation",
+        f"decision: {disease} from {decimals(report['threshold'], share)}, the threshold chosen on"
+        " validation" + ", shifted likewise" * (share is not None),
+    ]
+
+
+def decimals(probability: float, share: float | None) -> str:
+    """One more where the share is given: where disease is rare, all probabilities are small."""
+    return f"{probability:.{2 if share is None else 3}f}"

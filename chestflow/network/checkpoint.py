@@ -1,5 +1,6 @@
 """Trained parameters in files (safetensors, no pickles), and carrying an encoder over."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from chestflow.core.errors import UserError
 from chestflow.network.model import Classifier
 
-FILE = "model.safetensors"  # of a model's folder
+FILE = "model.safetensors"  # of a model's folder: of several trainings, the one that is shown
 Network = TypeVar("Network", bound=nn.Module)
 KINDS = {"head.weight": "a classifier", "squeeze.1.weight": "an autoencoder"}  # by a key of theirs
 
@@ -73,6 +74,40 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict]:
     return weights, about
 
 
+def digest(folder: Path) -> str:
+    """The first 12 hex digits of the SHA-256 of a model's file: which training it is of."""
+    return hashlib.sha256((folder / FILE).read_bytes()).hexdigest()[:12]
+
+
+def unlike_input(about: dict, contrast: str) -> str | None:
+    """A line that says so where a start's encoder was trained on images of another contrast than
+    the run's; None where the contrast is the same, and for the empty start.
+
+    about: of the start, as `read` returns it; the autoencoder's names no contrast: it is global.
+    """
+    if not about:
+        return None
+    before = about.get("architecture", {}).get("contrast", "global")
+    if before == contrast:
+        return None
+    start = f"run {about['run']}" if "run" in about else "the autoencoder"
+    return (
+        f"the encoder of {start} was trained with contrast = {before}, this run uses {contrast}:"
+        " it has to adapt to other inputs"
+    )
+
+
+def training(folder: Path, k: int) -> Path:
+    """Where training k of a run lies within the run's folder."""
+    return folder / "trainings" / str(k)
+
+
+def read_start(folder: Path, k: int) -> tuple[dict[str, Tensor], dict]:
+    """What training k starts from: training k of the start; both empty for an empty start."""
+    weights, about = read(folder)
+    return read(training(folder, k)) if weights else (weights, about)
+
+
 def load_classifier(folder: Path) -> Classifier:
     """The trained classifier of a run, in evaluation mode; UserError if the folder holds none."""
     weights, about = read(folder)
@@ -112,10 +147,10 @@ def fill(model: Network, weights: dict[str, Tensor], folder: Path) -> Network:
     return model.eval()
 
 
-def load_start(folder: Path) -> Classifier | None:
-    """A classifier with the encoder that a run started from, the autoencoder's included, and an
-    untrained head, in evaluation mode; None for the empty start."""
-    weights, about = read(folder)
+def load_start(folder: Path, k: int) -> Classifier | None:
+    """A classifier with the encoder that training k of a run started from, the autoencoder's
+    included, and an untrained head, in evaluation mode; None for the empty start."""
+    weights, about = read_start(folder, k)
     if not weights:
         return None
     model = Classifier(**about["architecture"])

@@ -1,4 +1,5 @@
-"""How unlike the training images an image is, to the autoencoder and in the embedding.
+"""How unlike the training images an image is: in the embedding, and, where there is one, to the
+autoencoder.
 
 Neither is a probability: an image's value is ranked among those of the validation images.
 """
@@ -12,7 +13,7 @@ from sklearn.covariance import LedoitWolf
 from chestflow.images import arrays
 from chestflow.network import autoencoder, inference, model
 
-LIMIT = 99.0  # percent; an image above it in either ranking is unlike the training images
+LIMIT = 99.0  # percent; an image above it in any ranking is unlike the training images
 
 
 @dataclass(frozen=True)
@@ -20,22 +21,29 @@ class Unlikeness:
     """What `fit` has measured on the training and validation images."""
 
     classifier: model.Classifier
-    rebuilder: autoencoder.Autoencoder
+    rebuilder: autoencoder.Autoencoder | None
     known: LedoitWolf  # the training images' embeddings
-    errors: np.ndarray  # (V,) of the validation images, ascending
-    distances: np.ndarray  # (V,) likewise
+    usual: dict[str, np.ndarray]  # what `measure` found of the V validation images, ascending
 
-    def rank(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def measure(self, images: torch.Tensor) -> dict[str, np.ndarray]:
+        """Of (N, H, W) uint8 images the reconstruction errors, if there is an autoencoder, and the
+        distances of the embeddings from those of the training images, (N,) each."""
+        found = {"embedding": self.known.mahalanobis(embed(self.classifier, images))}
+        if self.rebuilder is None:
+            return found
+        return {"reconstruction": reconstruction_errors(self.rebuilder, images), **found}
+
+    def rank(self, images: torch.Tensor) -> dict[str, np.ndarray]:
         """(N, H, W) uint8 on the networks' device -> (N,) each: percent of the validation images
-        that the autoencoder rebuilds better, and that lie nearer to the training images."""
-        errors = reconstruction_errors(self.rebuilder, images)
-        distances = self.known.mahalanobis(embed(self.classifier, images))
-        return percentiles(errors, self.errors), percentiles(distances, self.distances)
+        that the autoencoder, if there is one, rebuilds better (`reconstruction`), and that lie
+        nearer to the training images (`embedding`)."""
+        found = self.measure(images)
+        return {name: percentiles(values, self.usual[name]) for name, values in found.items()}
 
 
 def fit(
     classifier: model.Classifier,
-    rebuilder: autoencoder.Autoencoder,
+    rebuilder: autoencoder.Autoencoder | None,
     train: torch.Tensor,
     val: torch.Tensor,
 ) -> Unlikeness:
@@ -46,9 +54,9 @@ def fit(
     training images would otherwise have no weight when another image wakes it.
     """
     known = LedoitWolf().fit(embed(classifier, train))
-    distances = known.mahalanobis(embed(classifier, val))
-    errors = reconstruction_errors(rebuilder, val)
-    return Unlikeness(classifier, rebuilder, known, np.sort(errors), np.sort(distances))
+    found = Unlikeness(classifier, rebuilder, known, {}).measure(val)
+    usual = {name: np.sort(values) for name, values in found.items()}
+    return Unlikeness(classifier, rebuilder, known, usual)
 
 
 def reconstruction_errors(rebuilder: autoencoder.Autoencoder, images: torch.Tensor) -> np.ndarray:

@@ -2,7 +2,6 @@
 validation has settled."""
 
 import argparse
-import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ import numpy as np
 
 from chestflow.core import tables
 from chestflow.core.errors import UserError
-from chestflow.core.history import kept_epoch
 from chestflow.images import arrays, captions
-from chestflow.measures import scores
+from chestflow.measures import prevalence, scores
 from chestflow.network import checkpoint, model
 from chestflow.parameters import reading, schema, stage
 
@@ -36,6 +34,7 @@ class Trained:
     side: int  # their side, in pixels
     threshold: float  # of the raw probability, chosen on validation
     calibration: tuple[float, float]  # slope and intercept of Platt scaling, fitted there
+    share: float  # of disease, among the images that calibrated probabilities refer to
 
     def calibrated(self, probability: np.ndarray) -> np.ndarray:
         return scores.calibrated(probability, *self.calibration)
@@ -44,6 +43,12 @@ class Trained:
     def calibrated_threshold(self) -> float:
         """The threshold on the scale of the calibrated probability."""
         return float(self.calibrated(np.array(self.threshold)))
+
+    def at_share(self, probability: np.ndarray, share: float | None) -> np.ndarray:
+        """Calibrated probabilities where `share` of the images are diseased; None: as they are."""
+        if share is None:
+            return probability
+        return np.asarray(prevalence.shifted(probability, self.share, share))
 
     def notice(self) -> str:
         """What has to stand wherever an answer of the network does."""
@@ -80,14 +85,16 @@ def load(options: argparse.Namespace, params: schema.Params) -> Trained:
         settled, (about, side) = metrics(report, run), usual(images, options.datasets, dataset)
         known = {"run": run, "dataset": dataset, "origin": arrays.origin(images), "side": side}
         unlike = [f"{key} {record.get(key)}" for key in known if record.get(key) != known[key]]
-        if unlike or settled.get("data") != about.caption or not comes_from(settled, weights):
-            held = ", ".join(unlike) or "other scores"
+        of = settled.get("weights", "weights it does not name")
+        if unlike or settled.get("data") != about.caption or of != checkpoint.digest(weights):
+            held = ", ".join(unlike) or f"weights {checkpoint.digest(weights)}"
             raise UserError(
-                f"{weights} ({held}), {report} and {images} are from different states of the"
-                f" workflow; expected: all of run {run}"
+                f"{weights} ({held}), {report} (of {of}) and {images} are from different states of"
+                f" the workflow; expected: all of run {run}"
             )
+        share = prevalence.check(f"{report}: share", settled["share"])
     threshold, calibration = settled["at_val_threshold"]["threshold"], settled["calibration"]
-    return Trained(run, classifier, images, about, side, threshold, tuple(calibration))
+    return Trained(run, classifier, images, about, side, threshold, tuple(calibration), share)
 
 
 def metrics(report: Path, run: str) -> dict:
@@ -100,11 +107,12 @@ def metrics(report: Path, run: str) -> dict:
     at, both = held.get("at_val_threshold"), held.get("calibration")
     values = [at.get("threshold") if isinstance(at, dict) else None]
     values += both if isinstance(both, list) else []
+    values += [held.get("share")]
     # Compared so that no number at all (NaN) fails as well.
-    if not all(isinstance(v, int | float) and -1e9 < v < 1e9 for v in values) or len(values) != 3:
+    if not all(isinstance(v, int | float) and -1e9 < v < 1e9 for v in values) or len(values) != 4:
         raise UserError(
             f"{report} holds no threshold with a calibration; expected: the metrics file of run"
-            f" {run}, with at_val_threshold.threshold and calibration as numbers"
+            f" {run}, with at_val_threshold.threshold, calibration and share as numbers"
         )
     return held
 
@@ -117,21 +125,6 @@ def usual(images: Path, datasets: Path, dataset: str) -> tuple[captions.About, i
         return about, arrays.read(images, "train").images.shape[-1]
     except (ValueError, EOFError) as error:  # of numpy, for an array cut off
         raise UserError(f"{images} is damaged ({error})") from error
-
-
-def comes_from(settled: dict, weights: Path) -> bool:
-    """Whether a metrics file is of the training in a folder: `evaluate` copies the validation
-    scores of the epoch that was kept. Of weights without their history nobody knows."""
-    history = weights / "history.csv"
-    if not history.is_file():
-        return True
-    try:
-        epochs = tables.read_csv(history)
-        best = kept_epoch(epochs["improved"])
-        kept = {name: epochs[name][best] for name in ("val_auroc", "val_loss")}
-    except (ValueError, LookupError, csv.Error) as error:
-        raise UserError(f"{history} is damaged ({error})") from error
-    return all(settled.get(name) == value for name, value in tables.rounded(kept).items())
 
 
 def require(*paths: Path, mend: str) -> None:
