@@ -1,6 +1,5 @@
 """The command `chestflow`: what people call by hand, around the graph that DVC runs."""
 
-# ruff: noqa: E402, I001
 import signal
 import sys
 
@@ -16,7 +15,7 @@ COMMANDS = {  # name -> the line in the list of commands
     "repro": "run what has changed in the graph, several stages at once",
     "summary": "print the headline figures of the last run",
     "sweep": "train many configurations as experiments, and rank them by validation",
-    "seeds": "tabulate experiments that differ in nothing but the seed",
+    "results": "write docs/results.md from results on real images",
     "predict": "ask a trained run about your own images",
     "export": "write a trained run as ONNX",
     "check": "check params.yaml, datasets.yaml, and whether this machine can run them",

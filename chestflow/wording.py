@@ -6,7 +6,6 @@ written. Does not: what is said about it (`report`), or how it is computed (`mea
 
 import re
 from collections.abc import Iterable
-from statistics import mean, stdev
 
 MINUS = "\N{MINUS SIGN}"
 # What Markdown, GitHub's included, may take for markup within a line; an underscore between letters
@@ -44,8 +43,30 @@ def with_interval(value: float | None, interval: list, digits: int = 3) -> str:
 
 
 def scored(report: dict, key: str) -> str:
-    """A score of a metrics file with its interval: `0.913 [0.891, 0.934]`."""
-    return with_interval(report[key], report["ci95"][key])
+    """A score of a metrics file with its interval, `0.913 [0.891, 0.934]`; where it has none, with
+    its spread."""
+    interval = report.get("ci95", {}).get(key)
+    return with_interval(report[key], interval) if interval else spread(report, key)
+
+
+def spread(report: dict, key: str) -> str:
+    """A score's mean ± standard deviation over the trainings; of one training, the score."""
+    sd = report["sd"][key]
+    return number(report[key]) + ("" if sd is None else f" ± {number(sd)}")
+
+
+def value_of(triple: list | None) -> str:
+    """Value, low and high: `0.913 [0.891, 0.934]`, with the sign of a difference."""
+    return (
+        "not defined"
+        if triple is None
+        else f"{signed(triple[0])} {between(triple[1:], show=signed)}"
+    )
+
+
+def p_value(p: float | None) -> str:
+    """`0.012`, or `< 0.001`."""
+    return "< 0.001" if p is not None and p < 0.001 else number(p)
 
 
 def ranged(spread: list) -> str:
@@ -60,11 +81,8 @@ def change(entry: dict) -> str:
     return f"{signed(entry['difference'])} {between(entry['ci95'], show=signed)}"
 
 
-def spread(values: list[float]) -> str:
-    """Mean ± standard deviation; of a single value, the value."""
-    if len(values) == 1:
-        return number(values[0])
-    return f"{number(mean(values))} ± {number(stdev(values))}"
+def counted(trainings: int) -> str:
+    return f"{trainings} trainings" if trainings > 1 else "1 training"
 
 
 def runs(names: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Stage: any finding makes an image positive; write arrays that can be mapped into memory."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,10 @@ def binarize(dataset: str, datasets: Path, archive: Path, out: Path, metrics: Pa
     # Of the three splits, listed, DVC's table shows test alone: its scores stand beside the runs'.
     shown = {key: counts["test"][key] for key in ("n", "prevalence", "majority_accuracy")}
     listed = [{"split": name, **count} for name, count in counts.items()]
-    tables.write_json(metrics, {**about.record(), **shown, "splits": listed})
+    side = arrays.read(out, "test").images.shape[-1]
+    with archive.open("rb") as file:
+        origin_of = {"md5": hashlib.file_digest(file, "md5").hexdigest(), "pixels": side}
+    tables.write_json(metrics, {**about.record(), **origin_of, **shown, "splits": listed})
     print(f"binarize: {about.caption}: " + ", ".join(f"{k} {v['n']}" for k, v in counts.items()))
 
 

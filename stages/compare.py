@@ -1,4 +1,4 @@
-"""Stage: set all runs side by side: scores, paired differences, curves, latent spaces, labels."""
+"""Stage: set the runs side by side: paired differences, latent spaces, label efficiency."""
 
 from itertools import combinations
 from pathlib import Path
@@ -8,12 +8,18 @@ from safetensors.numpy import load_file
 
 from chestflow.core import tables
 from chestflow.measures import comparison as measures
-from chestflow.measures import resampling
+from chestflow.measures import readers
+from chestflow.measures.scores import predictions as from_table
 from chestflow.parameters import stage
-from chestflow.parameters.schema import Comparison, Evaluation
+from chestflow.parameters.schema import Comparison
 from chestflow.wording import change, literal, number, scored
 
 CURVES = ("roc", "precision_recall", "reliability")
+TESTED = ("auroc", "balanced_accuracy")
+# In these two runs may differ, and a difference of their scores still answers a question.
+ASKED = ("name", "init", "strategy")
+
+Predictions = tuple[np.ndarray, np.ndarray]  # labels (N,), probabilities (K, N)
 
 
 def compare(
@@ -27,96 +33,139 @@ def compare(
     table: Path,
     curves: Path,
     *,
-    seed: int,
     comparison: Comparison,
-    evaluation: Evaluation,
 ) -> None:
-    declared = tables.read_json(settings)
+    declared = tables.read_json(settings)["runs"]
     # Folders may still hold files of runs that are no longer declared: they are not read.
-    reports = {run: tables.read_json(scores / f"{run}.json") for run in declared["runs"]}
-    answers = answer(comparison, results, evaluation.bootstrap, seed)
+    reports = {run: tables.read_json(scores / f"{run}.json") for run in declared}
+    predicted = {run: predictions(results / run) for run in declared}
+    answers = answer(comparison, declared, predicted)
     similar = [
         {"space": name, **pair}
         for name, runs in comparison.spaces.items()
-        for pair in similarities(runs, declared["runs"], results)
+        for pair in similarities(runs, declared, results)
     ]
-    points = label_efficiency(declared["curves"], learning)
-    tables.write_json(metrics, summary(reports, answers, similar))
-    tables.write_json(efficiency, {"data": data_of(reports), "curves": points})
+    points = label_efficiency(declared, predicted, learning, models)
+    data = " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
+    tables.write_json(metrics, {"data": data, **summary(answers), "cka": similar})
+    tables.write_json(efficiency, {"data": data, "points": points})
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(markdown(reports, answers), encoding="utf-8")
-    write_curves(curves, reports, declared["runs"], results, models)
-    tables.write_csv(curves / "label_efficiency.csv", points)
-    print(f"compare: {len(reports)} runs, {len(answers)} questions, {data_of(reports)}")
+    write_curves(curves, reports, results, models)
+    listed = [{k: v for k, v in point.items() if k in COLUMNS} for point in points]
+    tables.write_csv(curves / "label_efficiency.csv", listed)
+    print(f"compare: {len(reports)} runs, {len(answers)} questions, {data}")
 
 
-def data_of(reports: dict[str, dict]) -> str:
-    return " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
+def predictions(folder: Path) -> Predictions:
+    return from_table(tables.read_csv(folder / "predictions.csv"))
 
 
-def answer(asked: Comparison, results: Path, resamples: int, seed: int) -> list[dict]:
+# -------------------------------------------------------------------------------- differences
+
+
+def answer(asked: Comparison, declared: dict, predicted: dict[str, Predictions]) -> list[dict]:
     """One entry per question: paired differences on the same test images, p-values corrected for
-    the number of questions."""
+    all that are tested together."""
+    measured = {run: tested(*found) for run, found in predicted.items()}
     answers: list[dict] = []
     for question in asked.questions:
-        pair = [question.run, question.against]
-        first, second = (tables.read_csv(results / run / "predictions.csv") for run in pair)
-        labels = np.array(first["actual"])
-        a, b = (np.array(predicted["probability"]) for predicted in (first, second))
-        counts = resampling.counts(len(labels), resamples, seed)
-        found = measures.paired_difference(labels, a, b, counts)
-        answers.append({"run": pair[0], "against": pair[1], "n": len(labels), **found})
-    for measure in ("auroc", "balanced_accuracy") if answers else ():
-        corrected = measures.holm([entry[measure]["p"] for entry in answers])
-        for entry, p in zip(answers, corrected):
-            entry[measure]["p_holm"] = p
+        run, against = question.run, question.against
+        labels, probability = predicted[run]
+        entry = {"run": run, "against": against, "n": len(labels), "trainings": len(probability)}
+        entry["unlike"] = unlike(declared[run], declared[against])
+        pairs = ((name, measured[run][name], measured[against][name]) for name in TESTED)
+        answers.append(entry | {name: readers.difference(a, b) for name, a, b in pairs})
+    correct([entry[name] for entry in answers for name in TESTED])
     return answers
 
 
+def tested(labels: np.ndarray, probability: np.ndarray) -> dict[str, readers.Measured]:
+    found = readers.decisions(labels, probability >= 0.5)
+    return found | {"auroc": readers.auroc(labels, probability)}
+
+
+def correct(found: list[dict]) -> None:
+    """Add to each difference its p-value after Holm's correction for their number."""
+    for entry, p in zip(found, measures.holm([entry["p"] for entry in found])):
+        entry["p_holm"] = p
+
+
+def unlike(a: dict, b: dict) -> dict[str, list]:
+    """The settings in which two runs differ though no question is about them."""
+    return {key: [a[key], b[key]] for key in a if key not in ASKED and a[key] != b[key]}
+
+
+def summary(answers: list[dict]) -> dict:
+    """Everything for the record; DVC's table lists the differences of AUROC."""
+    shown = {f"{e['run']}-{e['against']}": e["auroc"]["difference"] for e in answers}
+    tests = len(answers) * len(TESTED)
+    return {"auroc_difference": shown, "tests": tests, "questions": answers}
+
+
+# ------------------------------------------------------------------------------ latent spaces
+
+
 def similarities(runs: list[str], declared: dict[str, dict], results: Path) -> list[dict]:
-    """Linear CKA, on the test images, of every two encoders of a space and of their starts."""
+    """Linear CKA, on the test images, of every two encoders of a space and of their starts: mean
+    and sd over the trainings."""
     found = {run: load_file(results / run / "embeddings.safetensors") for run in runs}
     starts = {
         declared[run]["init"]: held["start"] for run, held in found.items() if "start" in held
     }
     vectors = starts | {run: held["run"] for run, held in found.items()}
-    return [
-        {"a": a, "b": b, "cka": measures.linear_cka(vectors[a], vectors[b])}
-        for a, b in combinations(vectors, 2)
-    ]
+    pairs = []
+    for a, b in combinations(vectors, 2):
+        each = [measures.linear_cka(x, y) for x, y in zip(vectors[a], vectors[b])]
+        spread = readers.spread(each)
+        pairs.append({"a": a, "b": b, "cka": spread["value"], "sd": spread["sd"]})
+    return pairs
 
 
-def label_efficiency(declared: dict[str, dict], learning: Path) -> list[dict]:
-    """Mean, standard deviation and range over the seeds of each point of each curve."""
+# --------------------------------------------------------------------------- label efficiency
+
+COLUMNS = ("dataset", "start", "strategy", "labels", "trainings", "auroc", "sd", "run")
+
+
+def label_efficiency(
+    declared: dict[str, dict], predicted: dict[str, Predictions], learning: Path, models: Path
+) -> list[dict]:
+    """The points of all curves: those that are runs, and those that stage `efficiency` trained; of
+    each its AUROC, and its difference from scratch with as many labels."""
+    measured: dict[tuple, tuple[str, bool, readers.Measured]] = {}
+    for run, entry in declared.items():
+        own = len(tables.read_json(models / run / "trainings/0/drawn.json")["train"])
+        cells = {own: (True, *predicted[run])}
+        held = load_file(learning / f"{run}.safetensors")
+        for labels, probability in zip(held["labels"].tolist(), held["probability"]):
+            cells.setdefault(labels, (False, held["actual"], probability))
+        for labels, (is_run, actual, probability) in cells.items():
+            key = (entry["dataset"], entry["init"], entry["strategy"], labels)
+            measured.setdefault(key, (run, is_run, readers.auroc(actual, probability)))
     points = []
-    for name, curve in declared.items():
-        rows = tables.read_json(learning / f"{name}.json")["points"]
-        for labels in dict.fromkeys(row["labels"] for row in rows):
-            values = [row["auroc"] for row in rows if row["labels"] == labels]
-            points.append(
-                {
-                    "dataset": curve["dataset"],
-                    "start": f"{curve['init']}, {curve['strategy']}",
-                    "labels": labels,
-                    "seeds": len(values),
-                    "auroc": float(np.mean(values)),
-                    "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-                    "lowest": min(values),
-                    "highest": max(values),
-                }
-            )
+    for (dataset, start, strategy, labels), (run, is_run, found) in sorted(measured.items()):
+        estimate = readers.estimate(found)
+        point = {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
+        point |= {"run": run, "is_run": is_run, "trainings": len(found.values)}
+        point |= {"n": found.influence.shape[1], "auroc": estimate.pop("value"), **estimate}
+        point |= {"each": found.values.tolist()}
+        scratch = measured.get((dataset, "scratch", "unfrozen", labels))
+        if scratch and start != "scratch" and not unlike(declared[run], declared[scratch[0]]):
+            point["from_scratch"] = readers.difference(found, scratch[2])
+        points.append(point)
+    correct([point["from_scratch"] for point in points if "from_scratch" in point])
     return points
 
 
-def write_curves(
-    out: Path, reports: dict[str, dict], declared: dict[str, dict], results: Path, models: Path
-) -> None:
+# ------------------------------------------------------------------------------ tables, curves
+
+
+def write_curves(out: Path, reports: dict[str, dict], results: Path, models: Path) -> None:
     """The curves of all runs in one table per kind, so that DVC draws them in one panel."""
-    for kind in CURVES:
-        sources = {run: results / run / f"{kind}.csv" for run in declared}
-        tables.write_csv(out / f"{kind}.csv", together(sources, reports))
-    sources = {run: models / run / "history.csv" for run in declared}
-    tables.write_csv(out / "training.csv", together(sources, reports))
+    sources = {kind: {run: results / run / f"{kind}.csv" for run in reports} for kind in CURVES}
+    sources["training"] = {run: models / run / "history.csv" for run in reports}
+    for kind, paths in sources.items():
+        tables.write_csv(out / f"{kind}.csv", together(paths, reports))
 
 
 def together(sources: dict[str, Path], reports: dict[str, dict]):
@@ -125,55 +174,30 @@ def together(sources: dict[str, Path], reports: dict[str, dict]):
             yield {"run": run, "data": reports[run]["data"], "point": point, **row}
 
 
-def summary(reports: dict[str, dict], answers: list[dict], similar: list[dict]) -> dict:
-    """Everything for the record; DVC's table lists the differences of AUROC."""
-    kept = ("data", "n", "auroc", "balanced_accuracy", "accuracy", "majority_accuracy", "ci95")
-    return {
-        "data": data_of(reports),
-        "auroc_difference": {
-            f"{entry['run']}-{entry['against']}": entry["auroc"]["difference"] for entry in answers
-        },
-        "accuracy_not_above_majority": [r for r in reports if not beats_majority(reports[r])],
-        "runs": [{"run": run} | {k: report[k] for k in kept} for run, report in reports.items()],
-        "questions": answers,
-        "cka": similar,
-    }
-
-
-def beats_majority(report: dict) -> bool:
-    return report["ci95"]["accuracy"][0] > report["majority_accuracy"]
-
-
 def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
     """The tables of runs and of questions."""
     lines = [
-        "| run | test images | AUROC | balanced accuracy | accuracy | majority class | verdict |",
-        "|---|---|---|---|---|---|---|",
+        "| run | images x trainings | AUROC | balanced accuracy | accuracy | majority class |",
+        "|---|---|---|---|---|---|",
     ]
     for run, report in reports.items():
-        verdict = "above" if beats_majority(report) else "**not above** the majority class"
         cells = (scored(report, key) for key in ("auroc", "balanced_accuracy", "accuracy"))
-        lines.append(
-            f"| {literal(run)} | {report['n']:,} of {literal(report['data'])} | {' | '.join(cells)}"
-            f" | {number(report['majority_accuracy'])} | {verdict} |"
-        )
+        size = f"{report['n']:,} x {report['trainings']} of {literal(report['data'])}"
+        majority = number(report["majority_accuracy"])
+        lines.append(f"| {literal(run)} | {size} | {' | '.join(cells)} | {majority} |")
     lines += [
         "",
         "| question | n | difference of AUROC | p (Holm) | of balanced accuracy | p (Holm) |",
         "|---|---|---|---|---|---|",
     ]
     for entry in answers:
-        cells = (
-            f"{change(entry[key])} | {number(entry[key]['p_holm'])}"
-            for key in ("auroc", "balanced_accuracy")
-        )
-        lines.append(
-            f"| {literal(entry['run'])} - {literal(entry['against'])} | {entry['n']:,}"
-            f" | {' | '.join(cells)} |"
-        )
+        cells = (f"{change(entry[key])} | {number(entry[key]['p_holm'])}" for key in TESTED)
+        asked = f"{literal(entry['run'])} - {literal(entry['against'])}"
+        lines.append(f"| {asked} | {entry['n']:,} | {' | '.join(cells)} |")
     note = (
-        "Intervals: 95 %, bootstrap over the test images, of one training per run;"
-        " they do not include the spread over seeds."
+        "95 % intervals for test images and trainings both drawn anew (Obuchowski & Rockette 1995;"
+        f" of one training, for the images alone). Holm's correction is for all"
+        f" {len(answers) * len(TESTED)} tests."
     )
     return "\n".join([*lines, "", note, ""])
 

@@ -14,57 +14,46 @@ import yaml
 
 from chestflow.core import tables
 from chestflow.parameters import reading, stage
-from chestflow.parameters.schema import Params, Points, Settings, one_of
+from chestflow.parameters.schema import Params, Settings, one_of
 
-COMMON = {"seed", "threads", "processes", "timing"}  # what all trainings take alike
+COMMON = {"seed", "trainings", "threads", "processes", "timing"}  # what all trainings take alike
 
 
 def configure(subject: str, params: Path, datasets: Path, out: Path) -> None:
-    """subject: the run that the top-level settings of `params.yaml` belong to."""
+    """subject: the run that the first sheet, and so the first part of the report, is about."""
     checked, known = reading.params(params), reading.datasets(datasets)
     one_of("run", subject, list(checked.runs))
     for key, dataset in checked.datasets_used.items():
         one_of(f"{params}: {key}", dataset, list(known))
-    runs = {name: settings_of(checked, name, subject) for name in checked.runs}
-    curves = {name: curve_settings(checked, name) for name in checked.efficiency.curves}
-    shape = checked.defaults.model_dump(include={"width", "blocks"})
-    machine = checked.model_dump(include={"seed", "threads"})
-    pretraining = checked.autoencoder.model_dump() | shape | machine
+    runs = {name: settings_of(checked, name) for name in checked.runs}
+    encoder = checked.model_dump(include={"width", "blocks"})
+    machine = checked.model_dump(include={"seed", "trainings", "threads"})
+    pretraining = encoder | machine | checked.autoencoder.model_dump()
     for name, settings in runs.items():
         tables.write_exact_json(out / "runs" / f"{name}.json", settings)
-    for name, settings in curves.items():
-        tables.write_exact_json(out / "curves" / f"{name}.json", settings)
+        tables.write_exact_json(out / "efficiency" / f"{name}.json", points_of(checked, name))
     tables.write_exact_json(out / "autoencoder.json", pretraining)
     # One file keeps the runs in their order, for those that set them side by side.
-    everything = {"subject": subject, "runs": runs, "curves": curves, "autoencoder": pretraining}
+    everything = {"subject": subject, "runs": runs, "autoencoder": pretraining}
     tables.write_exact_json(out / "all.json", everything)
     # The same whatever the settings are: stages that need none of them wait for the check alone.
     tables.write_exact_json(out / "checked.json", {"names": "valid", "values": "in range"})
     for change in since_commit(params):
         print(f"configure: not as committed: {change}")
-    print(f"configure: {len(runs)} runs, {len(curves)} curves")
+    print(f"configure: {len(runs)} runs, {checked.trainings} trainings each")
 
 
-def settings_of(params: Params, run: str, subject: str) -> dict[str, Any]:
-    """A run's settings: the defaults, overruled for the subject by the top level of `params.yaml`,
-    and for every run by its own entry."""
-    shared = params.defaults.model_dump()
-    if run == subject:
-        shared |= params.model_dump(include=set(Settings.model_fields))
-    own = params.runs[run].model_dump(exclude_none=True)
-    return {"name": run, **params.model_dump(include=COMMON), **shared, **own}
+def settings_of(params: Params, run: str) -> dict[str, Any]:
+    """A run's settings: those at the top level of `params.yaml`, overruled by its own entry."""
+    shared = params.model_dump(include=COMMON | set(Settings.model_fields))
+    return {"name": run, **shared, **params.runs[run].model_dump(exclude_none=True)}
 
 
-def curve_settings(params: Params, curve: str) -> dict[str, Any]:
-    """A label-efficiency curve's settings: those of the block `efficiency` take precedence over the
-    defaults. How many epochs there are depends on the number of labels: stage `efficiency` decides
-    that, and what `defaults` says of it must not count as a change."""
-    shared = params.defaults.model_dump() | {"epochs": 1, "patience": 1}
-    shared |= params.efficiency.model_dump(include={"lr", "batch_size"})
-    shared |= params.model_dump(include=COMMON)
-    own = params.efficiency.curves[curve].model_dump(exclude_none=True)
-    points = params.efficiency.model_dump(include=set(Points.model_fields))
-    return {"name": curve, **shared, **own, "points": points}
+def points_of(params: Params, run: str) -> dict[str, Any]:
+    """The numbers of labels that a run is trained with in addition to its own."""
+    wanted = params.efficiency
+    labels = wanted.labels if run in wanted.runs else []
+    return {"labels": labels, "val_share": wanted.val_share}
 
 
 def since_commit(params: Path) -> list[str]:

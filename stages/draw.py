@@ -26,7 +26,8 @@ def draw(
     save(latent.latent(points, tables.read_json(separation), about, run), out / "latent.png")
     shown = load_file(results / "examples.safetensors")
     split = Split(shown["images"], shown["labels"], shown.get("masks"))
-    figure = gradcam.gradcam(split, shown["probability"], shown["maps"], about, run)
+    training = f"training {report['shown'] + 1} of {report['trainings']}"
+    figure = gradcam.gradcam(split, shown["probability"], shown["maps"], about, run, training)
     save(figure, out / "gradcam.png")
     print(f"draw: {run}, {about.caption}")
 

@@ -1,64 +1,66 @@
-"""Stage: test AUROC over the number of labels, for one start, over several seeds."""
+"""Stage: train a run with other numbers of labels, for its label-efficiency curve.
+
+The settings are the run's own, so that each point is trained as long as the run is. An epoch of few
+images is repeated until it has as many as `training.batching.EPOCH`.
+"""
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors.numpy import save
 from tqdm import tqdm
 
-from chestflow.core import tables
 from chestflow.images import arrays, captions, labelling
 from chestflow.network import checkpoint, device, inference, model
 from chestflow.parameters import reading, stage
-from chestflow.parameters.schema import Curve
+from chestflow.parameters.schema import Training
 from chestflow.training import loop, strategies
-from chestflow.training.batching import Samples, passes
-from chestflow.training.objectives import auroc
+from chestflow.training.batching import Samples
+
+FEWEST = 20  # labelled validation images, whatever their share
 
 
-def efficiency(settings: Path, images: Path, init: Path, out: Path) -> None:
-    curve = reading.curve(settings)
+def efficiency(settings: Path, wanted: Path, images: Path, init: Path, out: Path) -> None:
+    """Writes, for each number of labels, each training's probabilities of the test images."""
+    run, points = reading.training(settings), reading.points(wanted)
     splits = {name: arrays.read(images, name) for name in arrays.SPLITS}
-    weights = checkpoint.read(init)[0]
-    seeds = range(curve.seed, curve.seed + curve.points.seeds)
-    cells = [(labels, seed) for labels in curve.points.labels for seed in seeds]
-    rows = []
-    for labels, seed in tqdm(cells, desc=f"efficiency {curve.name}", unit="training"):
-        here = device.prepare(curve.threads, seed)
-        n, score = measure(curve, splits, weights, labels, seed, here)
-        rows.append({"labels": n, "seed": seed, "auroc": score})
-    tables.write_exact_json(out, {"points": rows})
-    about = captions.marked(curve.dataset, arrays.origin(images))
-    print(f"efficiency: {curve.name}: {len(rows)} trainings on {about}")
+    cells = [(n, k) for n in points.labels for k in range(run.trainings)]
+    found = [
+        probabilities(run, splits, init, n, points.val_share, k)
+        for n, k in tqdm(cells, desc=f"efficiency {run.name}", unit="training")
+    ]
+    shape = (len(points.labels), run.trainings, len(splits["test"]))
+    kept = {
+        "labels": np.array(points.labels, np.int64),
+        "actual": splits["test"].labels,
+        "probability": np.array(found, np.float64).reshape(shape),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(save(kept))
+    about = captions.marked(run.dataset, arrays.origin(images))
+    print(f"efficiency: {run.name}: {len(cells)} trainings on {about}")
 
 
-def measure(
-    curve: Curve, splits: dict, start: dict, labels: int | str, seed: int, here
-) -> tuple[int, float]:
-    """Train once, choose the epoch on a few validation images, score once on all test images;
-    returns the number of labels and the AUROC."""
+def probabilities(
+    run: Training, splits: dict, init: Path, labels: int, val_share: float, k: int
+) -> np.ndarray:
+    """Train once with so many labels, a share as many to choose the weights by, and score once on
+    all test images: (N,)."""
     train, val, test = (splits[name] for name in arrays.SPLITS)
+    here, seed = device.prepare(run.threads, run.seed + k), run.seed + k
+    val_n = max(FEWEST, round(labels * val_share))
     drawn = labelling.draw(train.labels, labels, seed, "efficiency.labels")
-    enough = max(20, round(len(drawn) * curve.points.val_share))
-    val_n = enough if enough < len(val) else "all"
-    val_drawn = labelling.draw(val.labels, val_n, seed, "efficiency.val_share")
-    network = model.Classifier(**curve.architecture).to(here)
-    checkpoint.load_encoder(network, start)
-    settings, plan = schedule(curve, len(drawn))
-    train_set, val_set = (Samples.to(here, s) for s in (train[drawn], val[val_drawn]))
-    for _ in loop.fit(network, train_set, val_set, settings, plan, seed):
-        pass
-    images = torch.from_numpy(test.images).to(here)
-    return len(drawn), auroc(test.labels, inference.probabilities(network.eval(), images))
-
-
-def schedule(curve: Curve, n: int) -> tuple[Curve, list[strategies.Phase]]:
-    """Settings and phases such that every start of one or two phases sees as many images."""
-    plan = strategies.phases(
-        curve.strategy, curve.blocks, curve.lr, curve.lr_factor, curve.layer_decay
+    val_drawn = labelling.draw(
+        val.labels, val_n if val_n < len(val) else "all", seed, "efficiency.val_share"
     )
-    total = max(4, curve.points.images // (n * passes(n)))
-    epochs = max(1, total // 2 * 2 // len(plan))
-    return curve.model_copy(update={"epochs": epochs, "patience": epochs}), plan
+    network = model.Classifier(**run.architecture).to(here)
+    checkpoint.load_encoder(network, checkpoint.read_start(init, k)[0])
+    plan = strategies.phases(run.strategy, run.blocks, run.lr, run.lr_factor, run.layer_decay)
+    train_set, val_set = (Samples.to(here, s) for s in (train[drawn], val[val_drawn]))
+    for _ in loop.fit(network, train_set, val_set, run, plan, seed):
+        pass
+    return inference.probabilities(network.eval(), torch.from_numpy(test.images).to(here))
 
 
 if __name__ == "__main__":

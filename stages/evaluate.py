@@ -1,5 +1,5 @@
-"""Stage: score a run on its test images, once, explain its decisions with GradCAM, and measure its
-latent space. Writes numbers only: stage `draw` makes figures of them."""
+"""Stage: score a run's trainings on its test images, once, explain one of them with GradCAM, and
+measure their latent spaces. Writes numbers only: stage `draw` makes figures of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,20 +9,22 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from chestflow.core import tables
-from chestflow.core.history import kept_epoch
+from chestflow.core import history, tables
 from chestflow.images import arrays, captions
 from chestflow.measures import latent as space
-from chestflow.measures import maps, resampling, scores
-from chestflow.network import checkpoint, device, inference, model
+from chestflow.measures import maps, readers, scores
+from chestflow.network import checkpoint, device, inference, model, perturbation
 from chestflow.network import gradcam as cam
 from chestflow.parameters import reading, stage
-from chestflow.parameters.schema import Evaluation, GradCAM, Latent
+from chestflow.parameters.schema import GradCAM, Latent
 
 # The baseline of GradCAM. So many draws, because they differ by far; of so few images, because more
 # would narrow their range by little and take longer than all else here.
 RANDOM_NETWORKS = 20
 RANDOM_IMAGES = 200
+# Of deletion and insertion: random maps beside each image's own, and how many pixels they cover.
+DRAWS = 5
+PERTURBED = 200 * 28 * 28
 
 
 def evaluate(
@@ -37,82 +39,91 @@ def evaluate(
     *,
     seed: int,
     threads: int,
-    evaluation: Evaluation,
     gradcam: GradCAM,
     latent: Latent,
 ) -> None:
     """metrics: a pattern that holds `{kind}`: what is measured."""
     declared, here = reading.dataset(datasets, dataset), device.prepare(threads)
     about = captions.of_folder(images, declared.title, declared.positive)
-    network = checkpoint.load_classifier(trained).to(here)
-    splits = labelled(images, trained / "drawn.json")
-    subject = Run(network, splits, here, evaluation.bootstrap, seed)
-    before = checkpoint.load_start(init)
+    epochs = tables.read_csv(trained / "history.csv")
+    losses = history.kept(epochs, "val_loss")
+    shown = history.median_training(losses)
+    runs = [load(checkpoint.training(trained, k), images, here) for k in range(len(losses))]
+    starts = [checkpoint.load_start(init, k) for k in range(len(losses))]
+    record = {"weights": checkpoint.digest(trained)} | training_record(epochs, runs[0].network)
     found = {
-        "runs": score(subject, out) | training_record(trained / "history.csv", network),
-        "gradcam": explain(subject, gradcam, out),
-        "latent": embed(subject, before, about, latent, out),
+        "runs": score(runs, shown, out) | record,
+        "gradcam": {"training": shown} | explain(runs[shown], gradcam, seed, out),
+        "latent": embed(runs, starts, shown, about, latent, seed, out),
     }
     for kind, values in found.items():
         tables.write_json(stage.at(metrics, kind=kind), about.record() | values)
     auroc, accuracy = (found["runs"][key] for key in ("auroc", "accuracy"))
-    print(f"evaluate: {run}: AUROC {auroc:.3f}, accuracy {accuracy:.3f}, {about.caption}")
+    means = f"mean AUROC {auroc:.3f}, accuracy {accuracy:.3f}"
+    print(f"evaluate: {run}: {len(runs)} trainings, {means}, {about.caption}")
 
 
 @dataclass(frozen=True)
-class Run:
-    """A trained run, and what it is measured on and with."""
+class Trained:
+    """One training of the run, and the images that it is measured on."""
 
     network: model.Classifier
     splits: dict[str, arrays.Split]  # train and val: the labelled images that training saw
+    class_weights: bool  # whether both classes weighed the same in the loss
     device: torch.device
-    resamples: int
-    seed: int
 
     def probabilities(self, split: str) -> np.ndarray:
         images = torch.from_numpy(self.splits[split].images).to(self.device)
         return inference.probabilities(self.network, images)
 
-    def vectors(self, split: str) -> np.ndarray:
-        return inference.embeddings(self.network, self.splits[split].images, self.device)
+    def vectors(self, split: str, network: model.Classifier | None = None) -> np.ndarray:
+        chosen = network.to(self.device) if network else self.network
+        return inference.embeddings(chosen, self.splits[split].images, self.device)
 
 
-def labelled(images: Path, drawn: Path) -> dict[str, arrays.Split]:
-    """All test images, and those of train and val whose labels the run has seen."""
+def load(folder: Path, images: Path, here: torch.device) -> Trained:
+    """A training with all test images, and those of train and val whose labels it has seen."""
     splits = {name: arrays.read(images, name) for name in arrays.SPLITS}
-    index = {name: np.array(found) for name, found in tables.read_json(drawn).items()}
-    return splits | {name: splits[name][found] for name, found in index.items()}
+    drawn = tables.read_json(folder / "drawn.json")
+    splits |= {name: splits[name][np.array(index)] for name, index in drawn.items()}
+    weighted = checkpoint.read(folder)[1]["class_weights"]
+    return Trained(checkpoint.load_classifier(folder).to(here), splits, weighted, here)
 
 
-def training_record(history: Path, network: model.Classifier) -> dict[str, float]:
-    """Validation scores of the weights that were kept, and, where it was timed, how many seconds
-    the training took."""
-    epochs = tables.read_csv(history)
-    best = kept_epoch(epochs["improved"])
-    found = {name: epochs[name][best] for name in ("val_auroc", "val_loss")}
-    found |= {"train_seconds": epochs["seconds"][-1]} if "seconds" in epochs else {}
-    return found | {"parameters": model.n_parameters(network)}
+def training_record(epochs: history.Columns, network: model.Classifier) -> dict:
+    """Mean validation scores of the weights that were kept, and, where it was timed, how many
+    seconds a training took."""
+    found = {name: history.kept(epochs, name) for name in ("val_auroc", "val_loss")}
+    if "seconds" in epochs:
+        found["train_seconds"] = [one["seconds"][-1] for one in history.by_training(epochs)]
+    told = {name: float(np.mean(values)) for name, values in found.items()}
+    return told | {"parameters": model.n_parameters(network)}
 
 
 # ------------------------------------------------------------------------------------- scores
 
 
-def score(run: Run, out: Path) -> dict:
+def score(runs: list[Trained], shown: int, out: Path) -> dict:
     """All scores on test; threshold and calibration are chosen on validation."""
-    labels, probability = run.splits["test"].labels, run.probabilities("test")
-    val_labels, val_probability = run.splits["val"].labels, run.probabilities("val")
-    threshold = scores.best_threshold(val_labels, val_probability)
-    calibration, chosen = scores.choose_calibration(val_labels, val_probability)
-    for name, rows in scores.curves(labels, probability).items():
+    labels = runs[0].splits["test"].labels
+    probability = np.stack([run.probabilities("test") for run in runs])
+    settled = [settle(run) for run in runs]
+    found = [scores.curves(labels, row) for row in probability]
+    for name in found[0]:
+        rows = ({"training": k, **row} for k, one in enumerate(found) for row in one[name])
         tables.write_csv(out / f"{name}.csv", rows)
-    report = scores.report(labels, probability, threshold, calibration, run.resamples, run.seed)
-    return report | {"scaling": chosen | report["scaling"]}
+    return scores.report(labels, probability, settled, shown)
+
+
+def settle(run: Trained) -> scores.Settled:
+    share = 0.5 if run.class_weights else float(run.splits["train"].labels.mean())
+    return scores.settle(run.splits["val"].labels, run.probabilities("val"), share)
 
 
 # ------------------------------------------------------------------------------------- GradCAM
 
 
-def explain(run: Run, wanted: GradCAM, out: Path) -> dict:
+def explain(run: Trained, wanted: GradCAM, seed: int, out: Path) -> dict:
     """Scores of the GradCAM maps of all test images; writes a few as examples."""
     test = run.splits["test"]
     images = torch.from_numpy(test.images).to(run.device)
@@ -123,17 +134,37 @@ def explain(run: Run, wanted: GradCAM, out: Path) -> dict:
             yield maps_of, None if test.masks is None else test.masks[block]
 
     probability = run.probabilities("test")
-    shown = maps.examples(test.labels, probability, wanted.images, run.seed)
+    shown = maps.examples(test.labels, probability, wanted.images, seed)
     found = [cam.grad_cams(run.network, wanted.layer, images[shown], target) for target in (0, 1)]
     write_examples(out, test[shown], probability[shown], np.stack(found))
-    random = maps.beside_random(beside_random(run, wanted.layer))
-    report = maps.report(maps.score(maps_by_block()), random, run.resamples, run.seed)
-    return report | {"n_random": min(RANDOM_IMAGES, len(test))}
+    random = maps.beside_random(beside_random(run, wanted.layer, seed))
+    report = maps.report(maps.score(maps_by_block()), random)
+    report["n_random"] = min(RANDOM_IMAGES, len(test))
+    return report | {"perturbation": perturb(run, wanted.layer, probability, seed)}
 
 
-def beside_random(run: Run, layer: str) -> Iterator[tuple]:
+def perturb(run: Trained, layer: str, probability: np.ndarray, seed: int) -> dict:
+    """Deletion and insertion of some images that the network calls diseased, each beside random
+    maps: the mean differences, with intervals over these images."""
+    test, train = run.splits["test"], run.splits["train"]
+    found = np.random.default_rng(seed).permutation(np.flatnonzero(probability >= 0.5))
+    found = np.sort(found[: max(2, PERTURBED // test.images[0].size)])
+    told: dict = {"n": len(found), "draws": DRAWS}
+    if len(found) < 2:
+        return told
+    images = torch.from_numpy(test[found].images).to(run.device)
+    heat = cam.grad_cams(run.network, layer, images, target=1)
+    replacement = perturbation.healthy_mean(train.images, train.labels)
+    areas = perturbation.beside_random_maps(run.network, images, heat, 1, replacement, DRAWS)
+    for name, values in areas.items():
+        estimate = readers.estimate(readers.mean(values[None]), bounds=(None, None))
+        told[name] = [estimate["value"], *estimate["ci95"]]
+    return told
+
+
+def beside_random(run: Trained, layer: str, seed: int) -> Iterator[tuple]:
     """Blocks of some test images' maps, by the trained network and by RANDOM_NETWORKS others."""
-    rng = np.random.default_rng(run.seed)  # not run.seed itself: training may have begun there
+    rng = np.random.default_rng(seed)  # not the seed itself: training may have begun there
     shown = np.sort(rng.permutation(len(run.splits["test"]))[:RANDOM_IMAGES])
     test = run.splits["test"][shown]
     images = torch.from_numpy(test.images).to(run.device)
@@ -157,22 +188,39 @@ def write_examples(out: Path, split: arrays.Split, probability: np.ndarray, foun
 
 
 def embed(
-    run: Run, start: model.Classifier | None, about: captions.About, wanted: Latent, out: Path
+    runs: list[Trained],
+    starts: list[model.Classifier | None],
+    shown: int,
+    about: captions.About,
+    wanted: Latent,
+    seed: int,
+    out: Path,
 ) -> dict:
-    """How well the classes separate in the latent space; writes the test images' vectors, those of
-    the start's encoder beside them, and their projections."""
-    train, test = run.splits["train"], run.splits["test"]
-    known, vectors = run.vectors("train"), run.vectors("test")
-    starting = {}
-    if start:
-        starting["start"] = inference.embeddings(start.to(run.device), test.images, run.device)
-    (out / "embeddings.safetensors").write_bytes(save({"run": vectors, **starting}))
-    counts = resampling.counts(len(test), run.resamples, run.seed)
-    separation = space.separation(
-        (known, train.labels), (vectors, test.labels), wanted.neighbours, counts
-    )
-    explained = write_points(out, vectors, test.labels, about, wanted, run.seed)
-    return {"n": len(test), "variance_explained": explained, **separation}
+    """How well the classes separate in the latent spaces; writes the test images' vectors, those of
+    the starts' encoders beside them, and the projections of the training that is shown."""
+    labels, vectors = runs[0].splits["test"].labels, [run.vectors("test") for run in runs]
+    kept = {"run": vectors}
+    if starts[0]:
+        kept["start"] = [run.vectors("test", start) for run, start in zip(runs, starts)]
+    arrays_kept = {name: np.stack(found).astype(np.float32) for name, found in kept.items()}
+    (out / "embeddings.safetensors").write_bytes(save(arrays_kept))
+    found = [
+        space.separation(
+            (run.vectors("train"), run.splits["train"].labels), (own, labels), wanted.neighbours
+        )
+        for run, own in zip(runs, vectors)
+    ]
+    each = {name: [one[name] for one in found] for name in found[0]}
+    told = {name: readers.spread(values) for name, values in each.items()}
+    return {
+        "n": len(labels),
+        "trainings": len(runs),
+        "training": shown,
+        **{name: one["value"] for name, one in told.items()},
+        "sd": {name: one["sd"] for name, one in told.items()},
+        "each": each,
+        "variance_explained": write_points(out, vectors[shown], labels, about, wanted, seed),
+    }
 
 
 def write_points(

@@ -27,9 +27,8 @@ def overview(
     *,
     comparison: Comparison,
 ) -> None:
-    declared = tables.read_json(settings)
-    runs, curves = declared["runs"], declared["curves"]
-    datasets = dict.fromkeys(e["dataset"] for e in (*runs.values(), *curves.values()))
+    runs = tables.read_json(settings)["runs"]
+    datasets = dict.fromkeys(run["dataset"] for run in runs.values())
     reports = {run: tables.read_json(scores / f"{run}.json") for run in runs}
     counted = {name: tables.read_json(counts / f"{name}.json") for name in datasets}
     for name, report in counted.items():
@@ -37,7 +36,7 @@ def overview(
     draw_reconstructions(autoencoder, examples, out)
     draw_comparison(reports, tables.read_json(compared), out)
     names = {name: report["data"] for name, report in counted.items()}
-    points = tables.read_json(efficiency)["curves"]
+    points = tables.read_json(efficiency)["points"]
     save(figures.efficiency(points, names), out / "label_efficiency.png")
     similar = tables.read_json(compared)["cka"]
     for name, members in comparison.spaces.items():

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from chestflow.core import tables
+from chestflow.core import history, tables
 from chestflow.images import arrays, captions
-from chestflow.measures import fidelity, resampling
-from chestflow.network import autoencoder, device
+from chestflow.measures import fidelity, readers
+from chestflow.network import autoencoder, checkpoint, device
 from chestflow.parameters import reading, stage
-from chestflow.parameters.schema import Evaluation
 
 BASELINE_PIXELS = 1 << 26  # 85,598 images of 28 x 28 pixels, 1,337 of 224 x 224: what PCA can hold
 EXAMPLES = 10
@@ -30,29 +29,29 @@ def reconstruct(
     *,
     seed: int,
     threads: int,
-    evaluation: Evaluation,
 ) -> None:
     declared, here = reading.dataset(datasets, dataset), device.prepare(threads, seed)
     about = captions.of_folder(images, declared.title, declared.positive)
     splits = {
         name: torch.from_numpy(arrays.read(images, name).images).to(here) for name in arrays.SPLITS
     }
-    network = autoencoder.load(trained, splits["train"].shape[-1]).to(here)
+    errors = history.kept(tables.read_csv(trained / "history.csv"), "val_mse")
+    shown, side = history.median_training(errors), splits["train"].shape[-1]
+    folders = [checkpoint.training(trained, k) for k in range(len(errors))]
+    networks = [autoencoder.load(folder, side).to(here) for folder in folders]
+    code = networks[0].code
     known = autoencoder.unit(some(splits["train"], seed))
-    code = network.code
-    rebuild = Rebuilder(network, fidelity.baselines(known, code))
-    scores = {
-        name: fidelities(rebuild, splits[name], evaluation.bootstrap, seed)
-        for name in ("val", "test")
-    }
-    tables.write_json(metrics, {**about.record(), "code": code, **scores})
-    shown = np.random.default_rng(seed).permutation(len(splits["test"]))[:EXAMPLES]
-    original, rebuilt = rebuild(splits["test"][shown])
+    rebuild = Rebuilder(networks, fidelity.baselines(known, code))
+    found = {name: fidelities(rebuild, splits[name]) for name in ("val", "test")}
+    record = {"code": code, "trainings": len(networks), "training": shown}
+    tables.write_json(metrics, {**about.record(), **record, **found})
+    drawn = np.random.default_rng(seed).permutation(len(splits["test"]))[:EXAMPLES]
+    original, rebuilt = rebuild(splits["test"][drawn])
+    kept = {"image": original} | {name: each[shown] for name, each in rebuilt.items()}
     examples.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"image": original, **{k: np.ascontiguousarray(v) for k, v in rebuilt.items()}}
-    examples.write_bytes(save(kept))
-    psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in scores["test"]["psnr"].items())
-    print(f"reconstruct: PSNR on test: {psnr}, {about.caption}")
+    examples.write_bytes(save({k: np.ascontiguousarray(v) for k, v in kept.items()}))
+    psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in found["test"]["psnr"].items())
+    print(f"reconstruct: mean PSNR on test: {psnr}, {about.caption}")
 
 
 def some(train: torch.Tensor, seed: int) -> torch.Tensor:
@@ -65,33 +64,41 @@ def some(train: torch.Tensor, seed: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Rebuilder:
-    """(N, H, W) uint8 images -> the images from 0 to 1, and, by method, as the autoencoder and as
-    the baselines give them back."""
+    """(N, H, W) uint8 images -> the images from 0 to 1, and, by method, as each of K autoencoders
+    and as the baselines give them back, (K, N, H, W); a baseline is the same K times."""
 
-    network: autoencoder.Autoencoder
+    networks: list[autoencoder.Autoencoder]
     baselines: Callable[[np.ndarray], dict[str, np.ndarray]]
 
     def __call__(self, images: torch.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        wanted, own = autoencoder.unit(images), autoencoder.reconstruct(self.network, images)
-        return wanted, {"autoencoder": own, **self.baselines(wanted)}
+        wanted = autoencoder.unit(images)
+        own = np.stack([autoencoder.reconstruct(network, images) for network in self.networks])
+        same = self.baselines(wanted).items()
+        return wanted, {"autoencoder": own} | {k: np.broadcast_to(v, own.shape) for k, v in same}
 
 
-def fidelities(rebuild: Rebuilder, images: torch.Tensor, resamples: int, seed: int) -> dict:
-    """By measure (mse, psnr in dB, ssim) and by method: the mean over the images; and under `ci95`
-    their 95 % bootstrap intervals."""
+def fidelities(rebuild: Rebuilder, images: torch.Tensor) -> dict:
+    """By measure (mse, psnr in dB, ssim) and by method: the mean over trainings and images; under
+    `ci95` its 95 % interval, under `difference` the autoencoder's from each baseline."""
     values = defaultdict(list)
     for block in arrays.blocks(images):
         wanted, rebuilt = rebuild(images[block])
-        for method, given_back in rebuilt.items():
-            for measure, found in fidelity.fidelity(wanted, given_back).items():
-                values[measure, method].append(found)
-    counts = resampling.counts(len(images), resamples, seed)
-    scores: dict = {"n": len(images), "ci95": {}}
-    for (measure, method), parts in values.items():
-        found = np.concatenate(parts)
-        scores.setdefault(measure, {})[method] = float(found.mean())
-        interval = resampling.interval(counts @ found / len(found))
-        scores["ci95"].setdefault(measure, {})[method] = interval
+        for method, each in rebuilt.items():
+            fixed = method != "autoencoder"
+            found = [fidelity.fidelity(wanted, one) for one in (each[:1] if fixed else each)]
+            for measure in found[0]:
+                rows = np.stack([one[measure] for one in found])
+                values[measure, method].append(np.broadcast_to(rows, (len(each), len(wanted))))
+    scores: dict = {"n": len(images), "ci95": {}, "sd": {}, "difference": {}}
+    measured = {key: readers.mean(np.hstack(parts)) for key, parts in values.items()}
+    for (measure, method), score in measured.items():
+        told = readers.estimate(score, bounds=(None, None))
+        scores.setdefault(measure, {})[method] = told["value"]
+        for field in ("ci95", "sd"):
+            scores[field].setdefault(measure, {})[method] = told[field]
+        if method != "autoencoder":
+            ahead = readers.difference(measured[measure, "autoencoder"], score)
+            scores["difference"].setdefault(measure, {})[method] = ahead
     return scores
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from chestflow.core import tables
 from chestflow.parameters import stage
-from chestflow.parameters.schema import Comparison, Efficiency, Evaluation, GradCAM
-from chestflow.report import answers, page, rendering
+from chestflow.parameters.schema import Comparison, GradCAM
+from chestflow.report import page, reading, rendering
 
 
 def report(
@@ -21,48 +21,22 @@ def report(
     html: Path,
     *,
     comparison: Comparison,
-    efficiency: Efficiency,
-    evaluation: Evaluation,
     gradcam: GradCAM,
 ) -> None:
     declared = tables.read_json(settings)
-    runs, subject = declared["runs"], declared["subject"]
-    compared = tables.read_json(metrics / "comparison.json")
-
-    def of_runs(kind: str) -> dict:
-        return {run: tables.read_json(metrics / kind / f"{run}.json") for run in runs}
-
-    layers = tables.read_json(models / subject / "architecture.json")["layers"]
-    curves = declared["curves"]
-    datasets = dict.fromkeys(e["dataset"] for e in (*runs.values(), *curves.values()))
-    figures = {
-        "subject": subject,
-        "runs": runs,
-        "counts": {key: tables.read_json(metrics / "data" / f"{key}.json") for key in datasets},
-        "scores": of_runs("runs"),
-        "separation": of_runs("latent"),
-        "maps": of_runs("gradcam"),
-        "histories": {run: tables.read_csv(models / run / "history.csv") for run in runs},
-        "parts": answers.parts(layers),
-        "grid": answers.last_grid(layers),
-        "confusion": answers.confusion(tables.read_csv(results / subject / "predictions.csv")),
-        "autoencoder": tables.read_json(metrics / "autoencoder.json"),
-        "efficiency": tables.read_json(metrics / "efficiency.json"),
-        "questions": compared["questions"],
-        "cka": compared["cka"],
+    figures = reading.read(declared, metrics, models, results)
+    figures |= {
         "sweep": tables.read_json(sweep),
         "spaces": comparison.spaces,
-        "bootstrap": evaluation.bootstrap,
         "layer": gradcam.layer,
-        "curve_images": efficiency.images,
         "plots": Path(relpath(plots, markdown.parent)).as_posix(),
         "sweep_plot": Path(relpath(sweep_plot, markdown.parent)).as_posix(),
+        "pictures": True,
     }
-    figures |= answers.roles(figures)
-    text = rendering.rendered(figures | {"answers": answers.answers(figures)})
+    text = rendering.rendered(figures)
     write(markdown, text)
     write(html, page.html(text, markdown.parent))
-    print(f"report: {html}, {html.stat().st_size / 1e6:.1f} MB, {compared['data']}")
+    print(f"report: {html}, {html.stat().st_size / 1e6:.1f} MB")
 
 
 def write(path: Path, text: str) -> None:

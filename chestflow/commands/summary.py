@@ -19,12 +19,12 @@ def main(options: argparse.Namespace) -> None:
             " make repro, or dvc repro"
         )
     reports = {path.stem: tables.read_json(path) for path in sorted(options.metrics.glob("*.json"))}
-    print(
-        f"\n{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}n test images"
-    )
+    head = f"{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}"
+    print(f"\n{head}test images × trainings")
     for run, report in reports.items():
         cells = [f"{scored(report, key):<24}" for key in ("auroc", "accuracy")]
         majority = f"{number(report['majority_accuracy']):<10}"
-        print(f"{run:<22}{''.join(cells)}{majority}{report['n']:,} of {one_line(report['data'])}")
+        size = f"{report['n']:,} × {report['trainings']}, {one_line(report['data'])}"
+        print(f"{run:<22}{''.join(cells)}{majority}{size}")
     print("\nAnswers: report/index.html, figures: plots/, numbers: metrics/")
     print("Compare with the last commit: dvc metrics diff")

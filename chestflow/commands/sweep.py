@@ -7,10 +7,8 @@ an interruption or a failure, the same command goes on.
 import argparse
 import subprocess
 import sys
-from itertools import product
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from chestflow import wording
@@ -19,15 +17,16 @@ from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.figures.style import save
 from chestflow.figures.sweep import sweep
-from chestflow.measures import selection
+from chestflow.measures import comparison, readers, scores, selection
 from chestflow.parameters import reading
 from chestflow.parameters.schema import Params, Settings
 
 TARGET, RECORD = "evaluate@pneumonia", "metrics/runs/pneumonia.json"
-SCORES = ("val_auroc", "val_loss", "auroc", "accuracy")  # compared over seeds
+PREDICTIONS = "data/results/pneumonia/predictions.csv"
 TESTED = ("auroc", "accuracy", "balanced_accuracy", "recall", "specificity")  # with intervals
+COMPARED = ("auroc", "accuracy")  # in pairs
 
-Plan = dict[tuple[str, int], Params]  # (configuration, seed) -> all parameters of its experiment
+Plan = dict[tuple[str, int], Params]  # (configuration, trainings) -> parameters of its experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,20 +43,17 @@ def main(options: argparse.Namespace) -> None:
         raise UserError(f"queue = {workers}; accepted: a whole number from 1")
     declared = reading.grid(options.grid, params)
     names = list(declared.configurations)
-    once = plan(params, declared.configurations, names, [params.seed])
+    once = plan(params, declared.configurations, names, 1)
     run(once, workers)
     if not (done := finished(once)):
         raise UserError("no configuration has finished; see above")
-    table_once = [
-        entry(*key, declared.configurations[key[0]], report) for key, report in done.items()
-    ]
-    table_once = selection.best_first(table_once, params.min_delta)
-    finalists = dict.fromkeys([*(row["name"] for row in table_once[: declared.best]), names[0]])
-    seeds = range(params.seed, params.seed + declared.seeds)
-    repeated = plan(params, declared.configurations, finalists, seeds)
+    first = ranked(done, declared.configurations, params.min_delta)
+    finalists = dict.fromkeys([*(row["name"] for row in first[: declared.best]), names[0]])
+    repeated = plan(params, declared.configurations, finalists, declared.trainings)
     run(repeated, workers)
-    table_seeds = over_seeds(finished(repeated), params.min_delta)
-    report = summarise(table_once, table_seeds, names[0], params)
+    done_again = finished(repeated)
+    again = ranked(done_again, declared.configurations, params.min_delta)
+    report = summarise(first, again, differences(again, done_again), names[0], params)
     write(options.out, report)
     print(f"\n{markdown(report)}")
     if failed := [name(*key) for key in missing(once | repeated)]:
@@ -70,18 +66,17 @@ def write(out: Path, report: dict) -> None:
     save(sweep(report), out / "sweep.png")
 
 
-def plan(params: Params, configurations: dict, names, seeds) -> Plan:
-    """Every named configuration with every seed; training is timed."""
-    common = {"timing": True}
+def plan(params: Params, configurations: dict, names, trainings: int) -> Plan:
+    """Every named configuration, to be trained so many times; training is timed."""
+    common = {"timing": True, "trainings": trainings}
     return {
-        (name, seed): reading.changed(params, configurations[name] | common | {"seed": seed})
-        for name, seed in product(names, seeds)
+        (name, trainings): reading.changed(params, configurations[name] | common) for name in names
     }
 
 
-def name(configuration: str, seed: int) -> str:
+def name(configuration: str, trainings: int) -> str:
     """What DVC shall call an experiment."""
-    return f"{configuration}-seed-{seed}"
+    return f"{configuration}-x{trainings}"
 
 
 # ------------------------------------------------------------------------------- running
@@ -106,23 +101,23 @@ def missing(wanted: Plan) -> list[tuple[str, int]]:
     return [key for key in wanted if key not in done]
 
 
-def finished(wanted: Plan) -> dict[tuple[str, int], dict]:
-    """What `evaluate` reported, for every configuration and seed whose experiment DVC has on
-    record; found by its parameters, whatever its name."""
+def finished(wanted: Plan) -> dict[tuple[str, int], records.Experiment]:
+    """The experiments that DVC has on record; found by their parameters, whatever their names."""
     done = [e for e in records.recorded() if "train_seconds" in e.metrics.get(RECORD, {})]
     return {
-        key: found.file(RECORD)
+        key: found
         for key, params in wanted.items()
         for found in done
         if found.params == params.model_dump(exclude_unset=True)
     }
 
 
-def experiment(configuration: str, seed: int, params: Params) -> list[str]:
+def experiment(configuration: str, trainings: int, params: Params) -> list[str]:
     """The arguments of `dvc exp run`: all settings, though many are those of params.yaml."""
-    values = params.model_dump(include={*Settings.model_fields, "seed", "timing"}, mode="json")
+    wanted = {*Settings.model_fields, "trainings", "timing"}
+    values = params.model_dump(include=wanted, mode="json")
     changes = [f"{key}={str(value).lower()}" for key, value in values.items()]
-    return ["-n", name(configuration, seed), *(f"-S{change}" for change in changes), TARGET]
+    return ["-n", name(configuration, trainings), *(f"-S{change}" for change in changes), TARGET]
 
 
 def dvc(*arguments: str) -> None:
@@ -134,50 +129,63 @@ def dvc(*arguments: str) -> None:
 # ------------------------------------------------------------------------------ reporting
 
 
-def entry(configuration: str, seed: int, changes: dict, report: dict) -> dict:
-    """One row of the table of configurations, from what `evaluate` reported."""
-    kept = ("data", "n", "parameters", "train_seconds", "val_auroc", "val_loss")
-    intervals = {score: report["ci95"][score] for score in TESTED}
-    values = {key: report[key] for key in (*kept, *TESTED)}
-    return {"name": configuration, "changes": changes, "seed": seed, **values, "ci95": intervals}
+def ranked(
+    done: dict[tuple[str, int], records.Experiment], configurations: dict, min_delta: float
+) -> list[dict]:
+    """One row per configuration, from what `evaluate` reported; best first by validation."""
+    kept = ("data", "n", "trainings", "parameters", "train_seconds", "val_auroc", "val_loss")
+    rows = []
+    for (configuration, _), found in done.items():
+        report = found.file(RECORD)
+        row = {"name": configuration, "changes": configurations[configuration]}
+        row |= {key: report[key] for key in (*kept, *TESTED)}
+        row |= {k: {s: report[k].get(s) for s in TESTED} for k in ("ci95", "sd", "each")}
+        rows.append(row)
+    return selection.best_first(rows, min_delta)
 
 
-def over_seeds(done: dict[tuple[str, int], dict], min_delta: float) -> list[dict]:
-    """One row per configuration that was trained on several seeds: its scores as lists; best first
-    by their means on validation."""
-    rows: dict[str, dict] = {}
-    for (configuration, seed), report in done.items():
-        row = rows.setdefault(configuration, {"name": configuration, "seeds": []})
-        row["seeds"].append(seed)
-        for score in SCORES:
-            row.setdefault(score, []).append(report[score])
-    means = [{"name": row["name"]} | {s: np.mean(row[s]) for s in SCORES} for row in rows.values()]
-    return [rows[mean["name"]] for mean in selection.best_first(means, min_delta)]
+def differences(rows: list[dict], done: dict[tuple[str, int], records.Experiment]) -> list[dict]:
+    """The best row's distance from each of the others, on the same test images and seeds."""
+    if len(rows) < 2:
+        return []
+    measured = {key[0]: tested(found.output(PREDICTIONS)) for key, found in done.items()}
+    best, *others = (row["name"] for row in rows)
+    found = [
+        {"run": best, "against": other}
+        | {s: readers.difference(measured[best][s], measured[other][s]) for s in COMPARED}
+        for other in others
+    ]
+    together = [entry[score] for entry in found for score in COMPARED]
+    for entry, p in zip(together, comparison.holm([entry["p"] for entry in together])):
+        entry["p_holm"] = p
+    return found
 
 
-def summarise(once: list[dict], repeated: list[dict], reference: str, params: Params) -> dict:
-    """All that the table, the figure and the report say; `chosen` is the best over the seeds, and
-    `differences` are the others' distances from it, paired by seed."""
-    chosen, *others = repeated
+def tested(predictions: str) -> dict[str, readers.Measured]:
+    labels, probability = scores.predictions(tables.columns(predictions))
+    found = readers.decisions(labels, probability >= 0.5)
+    return found | {"auroc": readers.auroc(labels, probability)}
+
+
+def summarise(
+    once: list[dict], repeated: list[dict], found: list[dict], reference: str, params: Params
+) -> dict:
+    """All that the table, the figure and the report say; `chosen` is the best of those that were
+    trained several times, and `differences` are its distances from the others."""
     return {
         "data": once[0]["data"],
         "n": once[0]["n"],
         "min_delta": params.min_delta,
         "reference": reference,
-        "chosen": chosen["name"],
+        "chosen": repeated[0]["name"],
         "configurations": once,
-        "seeds": repeated,
-        "differences": [
-            {"run": chosen["name"], "against": other["name"]}
-            | {score: selection.paired_by_seed(chosen[score], other[score]) for score in SCORES}
-            for other in others
-            if other["seeds"] == chosen["seeds"] and len(chosen["seeds"]) > 1
-        ],
+        "finalists": repeated,
+        "differences": found,
     }
 
 
 def markdown(report: dict) -> str:
-    """The two tables: all configurations once, and the best over several seeds."""
+    """The two tables: all configurations, trained once, and the best, trained several times."""
     lines = [
         f"Test: {report['n']:,} images of {wording.literal(report['data'])}; best first by"
         f" validation: AUROCs within {report['min_delta']} of the highest count as equal and go by"
@@ -189,48 +197,28 @@ def markdown(report: dict) -> str:
     ]
     for row in report["configurations"]:
         changes = ", ".join(f"{key} {value}" for key, value in row["changes"].items()) or "none"
-        cells = [wording.scored(row, score) for score in ("auroc", "accuracy")]
+        cells = [wording.scored(row, score) for score in COMPARED]
         lines.append(
             f"| {wording.literal(row['name'])} | {changes} | {row['parameters']:,}"
             f" | {row['train_seconds']:.0f} s"
             f" | {row['val_auroc']:.4f} | {row['val_loss']:.4f} | {' | '.join(cells)} |"
         )
-    lines += ["", chosen_in_words(report)]
+    best = wording.literal(report["chosen"])
     lines += [
         "",
-        "| configuration | seeds | validation AUROC | validation loss | test AUROC | test accuracy"
-        f" | {wording.literal(report['chosen'])} - it: test AUROC [95 %] | test accuracy [95 %] |",
-        "|---" * 8 + "|",
+        f"Chosen on validation: **{best}**. 95 % intervals for images and trainings; p after Holm.",
+        "",
+        "| configuration | trainings | validation AUROC | validation loss | test AUROC"
+        f" | test accuracy | {best} - it: test AUROC | p | test accuracy | p |",
+        "|---" * 10 + "|",
     ]
     distances = {entry["against"]: entry for entry in report["differences"]}
-    for row in report["seeds"]:
-        cells = [wording.spread(row[score]) for score in SCORES]
-        apart = distances.get(row["name"])
-        cells += [lead(apart[s]) if apart else "" for s in ("auroc", "accuracy")]
-        cells = [wording.literal(row["name"]), str(len(row["seeds"])), *cells]
+    for row in report["finalists"]:
+        cells = [wording.number(row[score], 4) for score in ("val_auroc", "val_loss")]
+        cells += [wording.scored(row, score) for score in COMPARED]
+        for score in COMPARED:
+            found = distances.get(row["name"], {}).get(score)
+            cells += [wording.change(found), wording.number(found["p_holm"])] if found else ["", ""]
+        cells = [wording.literal(row["name"]), str(row["trainings"]), *cells]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
-
-
-def lead(difference: dict) -> str:
-    """A difference over the seeds; one whose interval holds 0 is called what it is."""
-    low, high = difference["ci95"]
-    return wording.change(difference) + (", noise" if low <= 0 <= high else "")
-
-
-def chosen_in_words(report: dict) -> str:
-    chosen = report["seeds"][0]
-    n = len(chosen["seeds"])
-    if n < 2:
-        return f"Chosen: `{chosen['name']}`, trained on one seed alone."
-    test = " and ".join(
-        f"{score} {wording.with_interval(found['mean'], found['ci95'])}"
-        for score, found in (
-            ("AUROC", selection.over_seeds(chosen["auroc"])),
-            ("accuracy", selection.over_seeds(chosen["accuracy"])),
-        )
-    )
-    return (
-        f"Chosen by the mean over {n} seeds on validation: **{wording.literal(chosen['name'])}**,"
-        f" with a test {test} (mean over the seeds, 95 % interval of that mean)."
-    )

@@ -1,6 +1,7 @@
 """Small results as text that Git and DVC can compare: JSON for metrics, CSV for curves."""
 
 import csv
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -66,8 +67,12 @@ def write_csv(path: Path, rows: Iterable[dict]) -> None:
 
 def read_csv(path: Path) -> dict[str, list]:
     """Columns by name: numbers where all of a column are, text otherwise."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    return columns(path.read_text(encoding="utf-8"))
+
+
+def columns(text: str) -> dict[str, list]:
+    """The same of a table's text."""
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     return {name: _numbers([row[name] for row in rows]) for name in rows[0]}
 
 

@@ -14,14 +14,16 @@ def run_scores(reports: dict[str, dict]) -> Figure:
     for axes, (key, title) in zip(figure.subplots(1, 3, sharey=True), panels.items()):
         for y, report in zip(place, reports.values()):
             chance = report["majority_accuracy"] if key == "accuracy" else 0.5
+            axes.plot(report["each"][key], [y - 0.25] * report["trainings"], "|", color=GREY)
             point(axes, y, report[key], report["ci95"][key], CLASS_COLOURS[0])
             axes.plot((chance, chance), (y - 0.35, y + 0.35), color=CLASS_COLOURS[1], lw=2)
         axes.set(xlabel=title, ylim=(-0.6, len(reports) - 0.4))
         axes.grid(axis="x", color="#dddddd")
-    figure.axes[0].set_yticks(place, [f"{run} (n = {r['n']:,})" for run, r in reports.items()])
+    sizes = [f"{run} ({r['n']:,} × {r['trainings']})" for run, r in reports.items()]
+    figure.axes[0].set_yticks(place, sizes)
     figure.suptitle(
-        f"Runs on their test images, {captions(reports)}\n"
-        "with 95 % intervals; orange: chance, or the majority class"
+        f"Runs (test images × trainings), {captions(reports)}\n"
+        "means with 95 % intervals; grey: each training; orange: chance, or the majority class"
     )
     return figure
 
@@ -41,43 +43,50 @@ def differences(answers: list[dict], data: str) -> Figure:
             axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
         axes.set(xlabel=f"difference of {title}", ylim=(-0.6, len(answers) - 0.4))
         axes.grid(axis="x", color="#dddddd")
-    figure.axes[0].set_yticks(
-        place, [f"{e['run']} - {e['against']}\n(n = {e['n']:,})" for e in answers], fontsize=10
-    )
+    figure.axes[0].set_yticks(place, [_question(entry) for entry in answers], fontsize=10)
     figure.suptitle(
-        f"Paired differences on the same test images, {data}\n"
-        "with 95 % intervals; p after Holm, blue: p < .05"
+        f"Paired differences on the same test images, {data}\nmeans with 95 % intervals;"
+        " p after Holm, blue: p < .05; *: settings differ too"
     )
     return figure
+
+
+def _question(entry: dict) -> str:
+    star = "*" if entry["unlike"] else ""
+    return f"{entry['run']} - {entry['against']}{star}\n({entry['n']:,} × {entry['trainings']})"
 
 
 CURVE_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
-def efficiency(table: list[dict], captions: dict[str, str]) -> Figure:
-    """Test AUROC over the number of labels: mean, and the range over the seeds as a band."""
-    figure = Figure(figsize=(5.8 * len(captions), 4.8), layout="constrained")
-    for axes, (dataset, caption) in zip(
-        figure.subplots(1, len(captions), squeeze=False).flat, captions.items()
-    ):
-        rows = [row for row in table if row["dataset"] == dataset]
-        for colour, start in zip(CURVE_COLOURS, dict.fromkeys(row["start"] for row in rows)):
-            curve = sorted((r for r in rows if r["start"] == start), key=lambda r: r["labels"])
-            n, mean, low, high = (
-                [row[key] for row in curve] for key in ("labels", "auroc", "lowest", "highest")
-            )
-            axes.plot(n, mean, "o-", color=colour, label=start)
-            axes.fill_between(n, low, high, color=colour, alpha=0.15, lw=0)
+def efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
+    """Test AUROC over the number of labels, one line per start and strategy: mean over the
+    trainings, and each of them as a dot; a ring marks a point that is a run of its own."""
+    figure = Figure(figsize=(5.8 * len(captions), 5), layout="constrained")
+    panels = figure.subplots(1, len(captions), squeeze=False, sharey=True).flat
+    for axes, (dataset, caption) in zip(panels, captions.items()):
+        here = [p for p in points if p["dataset"] == dataset]
+        of = [(p["start"], p["strategy"]) for p in here]
+        kinds = [kind for kind in dict.fromkeys(of) if of.count(kind) > 1]  # a line
+        for colour, kind in zip(CURVE_COLOURS, kinds):
+            curve = [p for p in here if (p["start"], p["strategy"]) == kind]
+            curve.sort(key=lambda p: p["labels"])
+            n, mean = ([p[key] for p in curve] for key in ("labels", "auroc"))
+            axes.plot(n, mean, "-", color=colour, label=", ".join(kind))
+            for at in curve:
+                each = at["each"]
+                axes.plot([at["labels"]] * len(each), each, ".", color=colour, markersize=5)
+                ring = {"markerfacecolor": "white", "markersize": 9} if at["is_run"] else {}
+                axes.plot(at["labels"], at["auroc"], "o", color=colour, **ring)
+        axes.axhline(0.5, color=GREY, ls=":", label="chance")
         axes.set_xscale("log")
-        ticks = sorted({row["labels"] for row in rows})
+        ticks = sorted({point["labels"] for point in here})
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
-        axes.set(
-            xlabel="labelled training images (a third more to validate)",
-            ylabel="test AUROC (chance .5)",
-            title=caption,
-        )
+        axes.set(xlabel="labelled training images", ylabel="test AUROC", title=caption)
         axes.grid(color="#dddddd")
         axes.legend(frameon=False, loc="lower right", fontsize=10)
-    figure.suptitle(f"Label efficiency: mean and range of {table[0]['seeds']} seeds")
+    trainings = points[0]["trainings"]
+    each = f"; dots: each of {trainings} trainings" if trainings > 1 else ""
+    figure.suptitle(f"Label efficiency: lines are means{each}; rings: runs of the graph")
     return figure

@@ -3,31 +3,41 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from chestflow.core import history
+from chestflow.core.history import Columns
 from chestflow.figures.style import CLASS_COLOURS, GREY
 from chestflow.images.captions import About
-from chestflow.wording import scored
+from chestflow.wording import counted, scored
 
 
-def evaluation(
-    report: dict,
-    curves: dict[str, dict[str, list]],
-    about: About,
-    run: str,
-) -> Figure:
-    """Confusion matrix, ROC, precision-recall and reliability of one run on its test images.
+def evaluation(report: dict, curves: dict[str, Columns], about: About, run: str) -> Figure:
+    """Confusion matrix, ROC, precision-recall and reliability of one run on its test images: the
+    matrix of the training that is shown, the curves of all, that one in black.
 
     report: its metrics file; curves: the columns of predictions.csv, roc.csv, precision_recall.csv
     and reliability.csv.
     """
-    labels, predicted = (np.array(curves["predictions"][key]) for key in ("actual", "predicted"))
+    by_training = {name: history.by_training(columns) for name, columns in curves.items()}
+    shown = report["shown"]
+    predictions = by_training["predictions"][shown]
+    labels, predicted = (np.array(predictions[key]) for key in ("actual", "predicted"))
     figure = Figure(figsize=(10, 9), layout="constrained")
     confusion, roc, recall, reliability = figure.subplots(2, 2).flat
     _confusion(confusion, labels, predicted, about)
-    _roc(roc, curves["roc"], report)
-    _precision_recall(recall, curves["precision_recall"], report, labels.mean())
-    _reliability(reliability, curves["reliability"], report)
-    figure.suptitle(f"{run} on {about.caption}, test split, n = {report['n']:,}")
+    confusion.set_title(f"Confusion matrix of training {shown + 1} of {report['trainings']}")
+    _roc(roc, by_training["roc"], report)
+    _precision_recall(recall, by_training["precision_recall"], report, labels.mean())
+    _reliability(reliability, by_training["reliability"], report)
+    n = f"n = {report['n']:,} images × {counted(report['trainings'])}"
+    figure.suptitle(f"{run} on {about.caption}, test split, {n}")
     return figure
+
+
+def _all_trainings(axes, found: list[Columns], x: str, y: str, shown: int, label: str) -> None:
+    """One line per training, that of the one that is shown on top in black."""
+    for k in sorted(range(len(found)), key=lambda k: k == shown):
+        style = {"color": "black", "label": label} if k == shown else {"color": "#bbbbbb", "lw": 1}
+        axes.plot(found[k][x], found[k][y], **style)
 
 
 def _confusion(axes, labels: np.ndarray, predicted: np.ndarray, about: About) -> None:
@@ -41,44 +51,42 @@ def _confusion(axes, labels: np.ndarray, predicted: np.ndarray, about: About) ->
         axes.text(said, actual, text, ha="center", va="center", color=colour, fontsize=12)
     axes.set_xticks((0, 1), about.classes)
     axes.set_yticks((0, 1), about.classes, rotation=90, va="center")
-    axes.set(xlabel="predicted at threshold .5", ylabel="actual", title="Confusion matrix")
+    axes.set(xlabel="predicted at threshold .5", ylabel="actual")
     axes.spines[:].set_visible(False)
 
 
-def _roc(axes, points: dict[str, list], report: dict) -> None:
+def _roc(axes, found: list[Columns], report: dict) -> None:
     label = f"AUROC {scored(report, 'auroc')}"
-    axes.plot(*points.values(), color="black", label=label)
+    rates = ("false_positive_rate", "true_positive_rate")
+    _all_trainings(axes, found, *rates, report["shown"], label)
     axes.plot((0, 1), (0, 1), color=GREY, ls=":", label="chance .500")
     at = report["at_val_threshold"]
-    mark = f"validation's threshold {at['threshold']:.2f}"
+    mark = "validation's threshold, mean"
     axes.plot(1 - at["specificity"][0], at["recall"][0], "o", color=CLASS_COLOURS[1], label=mark)
-    axes.plot(1 - report["specificity"], report["recall"], "s", color=GREY, label="threshold .5")
+    axes.plot(
+        1 - report["specificity"], report["recall"], "s", color=GREY, label="threshold .5, mean"
+    )
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC curve")
     axes.set_aspect("equal")
     axes.legend(frameon=False, loc="lower right", fontsize=10)
 
 
-def _precision_recall(axes, points: dict[str, list], report: dict, share: float) -> None:
+def _precision_recall(axes, found: list[Columns], report: dict, share: float) -> None:
     label = f"average precision {scored(report, 'auprc')}"
-    axes.plot(*points.values(), color="black", label=label)
+    _all_trainings(axes, found, "recall", "precision", report["shown"], label)
     axes.axhline(share, color=GREY, ls=":", label=f"chance {share:.3f}")
     axes.set(xlabel="recall", ylabel="precision", title="Precision-recall curve", ylim=(0, 1.02))
     axes.legend(frameon=False, loc="lower left", fontsize=10)
 
 
-def _reliability(axes, points: dict[str, list], report: dict) -> None:
-    predicted, observed, n = points.values()
+def _reliability(axes, found: list[Columns], report: dict) -> None:
     axes.plot((0, 1), (0, 1), color=GREY, ls=":", label="perfectly calibrated")
-    label = f"calibration error {report['scaling']['calibration_error'][0]:.3f}"
-    axes.plot(predicted, observed, "-", color="black", lw=1, label=label)
-    axes.scatter(
-        predicted,
-        observed,
-        s=12 + 250 * np.array(n) / sum(n),
-        color="black",
-        zorder=3,
-        clip_on=False,
-    )
+    error = report["scaling"]["calibration_error"]["as_trained"]
+    label = f"calibration error {error:.3f}"
+    _all_trainings(axes, found, "predicted", "observed", report["shown"], label)
+    shown = found[report["shown"]]
+    sizes = 12 + 250 * np.array(shown["n"]) / sum(shown["n"])
+    axes.scatter(shown["predicted"], shown["observed"], s=sizes, color="black", clip_on=False)
     axes.set(xlabel="predicted probability", ylabel="observed share", title="Reliability")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, loc="lower right", fontsize=10, title="area: share of images")

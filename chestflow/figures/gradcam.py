@@ -11,7 +11,7 @@ COLORMAP = "inferno"  # even steps of brightness: readable in print and without 
 
 
 def gradcam(
-    split: Split, probability: np.ndarray, maps: np.ndarray, about: About, run: str
+    split: Split, probability: np.ndarray, maps: np.ndarray, about: About, run: str, training: str
 ) -> Figure:
     """One column per image: the image (with the true finding's outline, on phantoms), and the
     evidence for either class over it."""
@@ -43,7 +43,7 @@ def gradcam(
     bar = figure.colorbar(drawn, ax=axes[1:, :], shrink=0.8, pad=0.01)
     bar.set_label("GradCAM, each map from 0 to 1")
     figure.suptitle(
-        f"GradCAM of {run} on {about.caption}: {n} test images, true class and probability of"
-        f" {about.classes[1]}"
+        f"GradCAM of {run} ({training}) on {about.caption}: {n} test images, true class and"
+        f" probability of {about.classes[1]}"
     )
     return figure

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from chestflow.figures.style import CLASS_COLOURS, label
 from chestflow.images.captions import About
-from chestflow.wording import number, scored
+from chestflow.wording import counted, number, spread
 
 
 def latent(points: dict[str, list], report: dict, about: About, run: str) -> Figure:
@@ -26,7 +26,8 @@ def latent(points: dict[str, list], report: dict, about: About, run: str) -> Fig
     )
     right.set(title="t-SNE (axes without units)", xticks=(), yticks=())
     left.legend(frameon=False, loc="best")
-    figure.suptitle(f"Latent space of {run} on {about.caption}, test split")
+    which = f"training {report['training'] + 1} of {report['trainings']}"
+    figure.suptitle(f"Latent space of {run} on {about.caption}, test split, {which}")
     figure.supxlabel(separation(report), fontsize=11)
     return figure
 
@@ -50,8 +51,8 @@ def separation(report: dict) -> str:
     return " · ".join(
         [
             f"silhouette {number(report['silhouette'])}",
-            f"k-NN balanced accuracy {scored(report, 'knn_balanced_accuracy')}",
-            f"linear-probe AUROC {scored(report, 'probe_auroc')}",
+            f"k-NN balanced accuracy {spread(report, 'knn_balanced_accuracy')}",
+            f"linear-probe AUROC {spread(report, 'probe_auroc')}",
         ]
     )
 
@@ -77,9 +78,9 @@ def latent_spaces(
         axes[0, column].set_title(f"{run}\n(from {starts[run]})")
         report = separations[run]
         lines = [
-            f"silhouette {number(report['silhouette'])}",
-            f"k-NN bal. accuracy {scored(report, 'knn_balanced_accuracy')}",
-            f"linear-probe AUROC {scored(report, 'probe_auroc')}",
+            f"silhouette {spread(report, 'silhouette')}",
+            f"k-NN bal. accuracy {spread(report, 'knn_balanced_accuracy')}",
+            f"linear-probe AUROC {spread(report, 'probe_auroc')}",
         ]
         if (starts[run], run) in cka:
             lines.append(f"CKA with {starts[run]}: {cka[starts[run], run]:.3f}")
@@ -87,5 +88,9 @@ def latent_spaces(
     for row, name in zip(axes[:, 0], ("PCA", "t-SNE")):
         row.set_ylabel(f"{name} (no units)")
     axes[0, 0].legend(frameon=False, fontsize=10)
-    figure.suptitle(f"Latent spaces of the same test images, {about.caption}")
+    trainings = counted(next(iter(separations.values()))["trainings"])
+    figure.suptitle(
+        f"Latent spaces of the same test images, {about.caption}\n"
+        f"points: the training with the median validation loss; figures: mean ± sd, {trainings}"
+    )
     return figure

@@ -8,9 +8,10 @@ from chestflow.figures.style import CLASS_COLOURS, point
 
 def sweep(report: dict) -> Figure:
     """Every configuration of a sweep, best by validation on top: what it scored on validation and,
-    with its interval, on test; the small dots are further seeds."""
+    with its interval, on test; dots are the trainings of those that were trained several times, and
+    a band marks the validation AUROCs that count as equal to the highest."""
     rows = report["configurations"]
-    seeds = {row["name"]: row for row in report["seeds"]}
+    finalists = {row["name"]: row["each"] for row in report["finalists"]}
     panels = {
         "val_auroc": "validation AUROC",
         "val_loss": "validation loss",
@@ -24,10 +25,13 @@ def sweep(report: dict) -> Figure:
             colour = CLASS_COLOURS[1] if row["name"] == report["chosen"] else CLASS_COLOURS[0]
             interval = row["ci95"].get(score, [row[score], row[score]])
             point(axes, y, row[score], interval, colour)
-            more = seeds.get(row["name"], {}).get(score, [])
+            more = finalists.get(row["name"], {}).get(score, [])
             axes.plot(more, [y - 0.3] * len(more), "o", color=colour, markersize=3)
         axes.set(xlabel=title, ylim=(-0.8, len(rows) - 0.4))
         axes.grid(axis="x", color="#dddddd")
+        if score == "val_auroc":
+            highest = max(row[score] for row in rows)
+            axes.axvspan(highest - report["min_delta"], highest, color="#eeeeee", zorder=0)
     figure.axes[0].set_yticks(
         place,
         [
@@ -38,6 +42,7 @@ def sweep(report: dict) -> Figure:
     figure.suptitle(
         f"{len(rows)} configurations on {report['data']}, best by validation on top;"
         " orange: chosen\n"
-        f"lines: 95 % intervals over n = {report['n']:,} test images; small dots: further seeds"
+        f"lines: 95 % intervals over n = {report['n']:,} test images; dots: further trainings;"
+        " band: equal on validation"
     )
     return figure

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.stats import rankdata
 
-from chestflow.measures import resampling
+from chestflow.measures import readers
 
 
 def rank_correlations(maps: np.ndarray) -> np.ndarray:
@@ -97,12 +97,10 @@ def _defined_mean(values: np.ndarray, axis: int) -> np.ndarray:
     return np.ma.masked_invalid(values).mean(axis=axis).filled(np.nan)
 
 
-def report(
-    found: dict[str, np.ndarray], random: dict[str, np.ndarray], resamples: int, seed: int
-) -> dict:
-    """The means of what `score` gave, under `ci95` the 95 % intervals over the images. Of random
-    networks, `random_weights` holds mean, lowest and highest, `random_networks` each one's score:
-    no interval over images, because they differ by their weights."""
+def report(found: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> dict:
+    """The means of what `score` gave, under `ci95` the 95 % intervals over the images, for this
+    training alone. Of random networks, `random_weights` holds mean, lowest and highest,
+    `random_networks` each one's score: no interval over images, because they differ by weights."""
     told: dict = {"n": len(found["empty_maps"]), "empty_maps": float(found["empty_maps"].mean())}
     told |= {
         "random_weights": {name: mean_and_range(values) for name, values in random.items()},
@@ -110,11 +108,9 @@ def report(
     }
     if "chance" in found:
         told |= {"n_masks": len(found["chance"]), "chance": float(found["chance"].mean())}
-        counts = resampling.counts(told["n_masks"], resamples, seed)
-        told["ci95"] = {}
-        for name in LOCALISATION:
-            told[name] = float(found[name].mean())
-            told["ci95"][name] = resampling.interval(counts @ found[name] / told["n_masks"])
+        estimates = {n: readers.estimate(readers.mean(found[n][None])) for n in LOCALISATION}
+        told |= {name: estimate["value"] for name, estimate in estimates.items()}
+        told["ci95"] = {name: estimate["ci95"] for name, estimate in estimates.items()}
     return told
 
 

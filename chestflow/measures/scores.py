@@ -1,6 +1,7 @@
-"""Scores of one classifier on one test set, with 95 % bootstrap intervals."""
+"""Scores of a run, trained several times, on one test set."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -8,7 +9,8 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from chestflow.measures import resampling
+from chestflow.measures import readers
+from chestflow.measures.prevalence import shifted
 
 # Flat, and so what `dvc metrics show` lists; lists it leaves out, which keeps its table readable.
 HEADLINE = (
@@ -25,83 +27,99 @@ AS_IT_IS = (1.0, 0.0)  # slope and intercept that leave a probability as it is
 FOLDS = 5  # of the cross-validation that decides on Platt scaling
 
 
-def report(
-    labels: np.ndarray,
-    probability: np.ndarray,
-    threshold: float,
-    calibration: tuple[float, float],
-    resamples: int,
-    seed: int,
-) -> dict:
-    """The headline scores at .5 flat, their intervals under `ci95`, and, each as a list of value,
-    low and high, the further scores and those at `threshold` under `at_val_threshold`.
+@dataclass(frozen=True)
+class Settled:
+    """What a training's validation images have settled."""
 
-    labels: (N,) of 0 and 1, both present; probability: (N,) of the positive class; calibration: the
-    slope and intercept whose effect stands under `scaling`.
-    An interval is the 95 % percentile interval over resamples of the images.
+    threshold: float  # of the probability, with the highest balanced accuracy
+    calibration: tuple[float, float]  # slope and intercept of Platt scaling, or AS_IT_IS
+    log_loss: tuple[float, float]  # in cross-validation, before and after Platt scaling
+    share: float  # of disease, to which the calibrated probabilities refer
+
+    @property
+    def scales(self) -> bool:
+        return self.calibration != AS_IT_IS
+
+
+def settle(labels: np.ndarray, probability: np.ndarray, trained_share: float) -> Settled:
+    """labels, probability: (N,) of the validation images, both classes present; trained_share: of
+    disease in the loss, which Platt scaling replaces by that of validation."""
+    calibration, log_loss = choose_calibration(labels, probability)
+    share = trained_share if calibration == AS_IT_IS else float(labels.mean())
+    return Settled(best_threshold(labels, probability), calibration, log_loss, share)
+
+
+def report(
+    labels: np.ndarray, probability: np.ndarray, settled: list[Settled], shown: int
+) -> dict[str, Any]:
+    """The metrics file of a run: scores at .5, their means over the trainings flat.
+
+    labels: (N,) of 0 and 1, both present; probability: (K, N) of the positive class, by training;
+    settled: of each training; shown: the training that figures of one network show.
+    ci95: 95 % intervals for trainings and images both drawn anew (`readers`); sd: over trainings;
+    sd_images: what the choice of N images alone explains; each: by training.
     """
-    counts = resampling.counts(len(labels), resamples, seed)
-    values, ci95 = with_intervals(lambda w: measured(labels, probability, w), counts)
-    decided = probability >= threshold
-    at, at_ci95 = with_intervals(lambda w: resampling.decisions(labels, decided, w), counts)
+    measured = readers.decisions(labels, probability >= 0.5)
+    measured |= {"auroc": readers.auroc(labels, probability)}
+    measured |= {"brier": readers.mean((probability - labels) ** 2)}
+    told = {name: readers.estimate(found) for name, found in measured.items()}
+    each = {name: found.values.tolist() for name, found in measured.items()}
+    # Average precision has no interval: no covariance of it has been shown to cover.
+    each["auprc"] = [float(metrics.average_precision_score(labels, row)) for row in probability]
+    told["auprc"] = readers.spread(each["auprc"])
+    thresholds = np.array([one.threshold for one in settled])
+    at = readers.decisions(labels, probability >= thresholds[:, None])
     return {
         "n": len(labels),
-        **{name: values[name] for name in HEADLINE},
+        "trainings": len(probability),
+        "shown": shown,
+        **{name: told[name]["value"] for name in HEADLINE},
         "majority_accuracy": float(max(labels.mean(), 1 - labels.mean())),
-        "ci95": {name: ci95[name] for name in HEADLINE},
-        "further": {name: [v, *ci95[name]] for name, v in values.items() if name not in HEADLINE},
+        "sd": {name: told[name]["sd"] for name in HEADLINE},
+        "sd_images": {name: told[name]["sd_images"] for name in ("accuracy", "auroc")},
+        "ci95": {name: found["ci95"] for name, found in told.items() if "ci95" in found},
+        "further": {name: told[name]["value"] for name in told if name not in HEADLINE},
+        "each": each,
         "at_val_threshold": {
-            "threshold": threshold,
-            **{name: [value, *at_ci95[name]] for name, value in at.items()},
+            "threshold": settled[shown].threshold,
+            **{name: _with_interval(readers.estimate(found)) for name, found in at.items()},
         },
-        "calibration": list(calibration),
-        "scaling": scaling(labels, probability, calibrated(probability, *calibration), counts),
+        "calibration": list(settled[shown].calibration),
+        "share": settled[shown].share,
+        "scaling": scaling(labels, probability, settled),
     }
 
 
-def with_intervals(
-    measure: Callable[[np.ndarray], dict[str, np.ndarray]], counts: np.ndarray
-) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Each score on the images as they are, and its 95 % interval; measure: (B, N) weights -> the
-    scores of each row, (B,)."""
-    once = measure(np.ones((1, counts.shape[1])))
-    resampled = measure(counts)
-    return (
-        {name: float(values[0]) for name, values in once.items()},
-        {name: resampling.interval(values) for name, values in resampled.items()},
-    )
+def _with_interval(estimate: dict) -> list[float]:
+    return [estimate["value"], *estimate["ci95"]]
 
 
-def measured(
-    labels: np.ndarray, probability: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Every score of a classifier, for each of (B, N) weights: (B,). A new score is added here, or,
-    if it is one of yes-or-no decisions, to `resampling.decisions`."""
-    return {
-        **resampling.decisions(labels, probability >= 0.5, weights),
-        "auroc": resampling.auroc(labels, probability, weights),
-        "auprc": resampling.auprc(labels, probability, weights),
-        "brier": weights @ (probability - labels) ** 2 / weights.sum(axis=1),
-    }
+def scaling(labels: np.ndarray, probability: np.ndarray, settled: list[Settled]) -> dict[str, Any]:
+    """Calibration side by side: of the probabilities as they are, after Platt scaling where
+    validation favours it, and after that moved to the share of disease among the test images,
+    which nobody knows beforehand. Scaling leaves every ranking, so that Brier scores differ by the
+    squared calibration error alone (Murphy 1973).
 
-
-def scaling(
-    labels: np.ndarray, before: np.ndarray, after: np.ndarray, counts: np.ndarray
-) -> dict[str, list[float]]:
-    """Calibration errors and Brier scores before and after Platt scaling, and the paired difference
-    of the Brier scores with its interval. Scaling leaves every ranking, so that all they differ in
-    is the squared calibration error (Murphy 1973). Its interval covered the truth in 94 to 95 % of
-    simulations, that of the difference of the calibration errors in 38 to 100 %.
-
-    before, after: (N,) probabilities; counts: (B, N) from `resampling.counts`.
+    labels: (N,); probability: (K, N).
     """
-    squared = [(probability - labels) ** 2 for probability in (before, after)]
-    change = squared[1] - squared[0]
-    interval = resampling.interval(counts @ change / len(labels))
+    scaled = np.stack([calibrated(p, *one.calibration) for p, one in zip(probability, settled)])
+    here = float(labels.mean())
+    moved = np.stack([shifted(p, one.share, here) for p, one in zip(scaled, settled)])
+    versions = {"as_trained": probability, "scaled": scaled, "at_test_share": moved}
+    brier = {name: readers.mean((p - labels) ** 2) for name, p in versions.items()}
     return {
-        "calibration_error": [calibration_error(labels, p) for p in (before, after)],
-        "brier": [float(errors.mean()) for errors in squared],
-        "brier_difference": [float(change.mean()), *interval],
+        "used": sum(one.scales for one in settled),
+        "val_log_loss": np.mean([one.log_loss for one in settled], axis=0).tolist(),
+        "share": {"before": float(np.mean([one.share for one in settled])), "test": here},
+        "calibration_error": {
+            name: float(np.mean([calibration_error(labels, row) for row in p]))
+            for name, p in versions.items()
+        },
+        "brier": {name: readers.estimate(found)["value"] for name, found in brier.items()},
+        "brier_difference": {
+            name: readers.difference(brier[name], brier["as_trained"])
+            for name in ("scaled", "at_test_share")
+        },
     }
 
 
@@ -127,24 +145,26 @@ def calibration(labels: np.ndarray, probability: np.ndarray) -> tuple[float, flo
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 
-def choose_calibration(labels: np.ndarray, probability: np.ndarray) -> tuple[tuple, dict]:
-    """Slope and intercept, and whether they are Platt's: 1 and 0, which change nothing, unless
-    scaling lowers the log loss (`val_log_loss`: before, after) of folds it was not fitted on, and
-    keeps the ranking.
+def choose_calibration(
+    labels: np.ndarray, probability: np.ndarray
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Slope and intercept: Platt's where scaling lowers the log loss of folds it was not fitted on
+    and keeps the ranking, else 1 and 0, which change nothing; and that loss, before and after.
 
     labels: (N,) of 0 and 1, both present; probability: (N,); both of the validation images.
     """
     folds = min(FOLDS, *np.bincount(labels, minlength=2))
-    loss = [float(metrics.log_loss(labels, calibrated(probability, *AS_IT_IS)))]
+    before = float(metrics.log_loss(labels, calibrated(probability, *AS_IT_IS)))
     if folds < 2:
-        return AS_IT_IS, {"used": False, "val_log_loss": [*loss, np.nan]}
-    after = np.empty(len(labels))
+        return AS_IT_IS, (before, np.nan)
+    held_out = np.empty(len(labels))
     for seen, left in StratifiedKFold(folds).split(probability, labels):
-        after[left] = calibrated(probability[left], *calibration(labels[seen], probability[seen]))
-    loss.append(float(metrics.log_loss(labels, after)))
+        platt = calibration(labels[seen], probability[seen])
+        held_out[left] = calibrated(probability[left], *platt)
+    after = float(metrics.log_loss(labels, held_out))
     fitted = calibration(labels, probability)
-    used = loss[1] < loss[0] and fitted[0] > 0
-    return fitted if used else AS_IT_IS, {"used": used, "val_log_loss": loss}
+    used = after < before and fitted[0] > 0
+    return fitted if used else AS_IT_IS, (before, after)
 
 
 def calibrated(probability: np.ndarray, slope: float, intercept: float) -> np.ndarray:
@@ -158,7 +178,7 @@ def logit(probability: np.ndarray) -> np.ndarray:
 
 
 def curves(labels: np.ndarray, probability: np.ndarray) -> dict[str, list[dict]]:
-    """The predictions and the points of every curve, as rows of tables."""
+    """The predictions and the points of every curve of one training, as rows of tables."""
     false, true, _ = metrics.roc_curve(labels, probability)
     precision, recall, _ = metrics.precision_recall_curve(labels, probability)
     return {
@@ -170,6 +190,13 @@ def curves(labels: np.ndarray, probability: np.ndarray) -> dict[str, list[dict]]
             for i, (y, p) in enumerate(zip(labels, probability))
         ],
     }
+
+
+def predictions(table: dict[str, list]) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) labels and (K, N) probabilities from the columns of predictions.csv."""
+    trainings = len(set(table["training"]))
+    labels = np.array(table["actual"], int).reshape(trainings, -1)[0]
+    return labels, np.array(table["probability"]).reshape(trainings, -1)
 
 
 def reliability(labels: np.ndarray, probability: np.ndarray, bins: int = 10) -> list[dict]:
@@ -187,7 +214,7 @@ def reliability(labels: np.ndarray, probability: np.ndarray, bins: int = 10) -> 
 
 def calibration_error(labels: np.ndarray, probability: np.ndarray, bins: int = 10) -> float:
     """Expected calibration error of the positive class (after Guo et al. 2017). No interval: noise
-    raises it, and resamples are noisier; its bootstrap covered the truth in 0 to 82 % of
+    raises it, and a bootstrap's resamples are noisier: it covered the truth in 0 to 82 % of
     simulations.
     """
     gap = np.bincount(_bin(probability, bins), probability - labels)

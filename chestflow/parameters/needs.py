@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 
 from chestflow.parameters.schema import Dataset, Params, Settings
 
-SUBJECT = "pneumonia"  # the run that the top-level settings of `params.yaml` belong to
 FLOAT = 4  # bytes
 MAPS = 5  # of the size of a block's output, held until the gradients are known: as measured
 FROZEN_MAPS = 2  # where there are no gradients
 COPIES = 4  # of each weight: itself, its gradient, and the optimiser's two moments
-COUNTS = 12  # bytes per resample and image: integers as drawn, and floats
 DRAWN = 5  # bytes per pixel of a phantom: image and mask (two bytes) as drawn, and both unpacked
 
 
@@ -21,8 +19,8 @@ class Need(NamedTuple):
 
 
 def memory(params: Params, datasets: dict[str, Dataset]) -> Iterator[Need]:
-    """Of trainings and bootstrap. How many images a real data set has is not declared: it counts
-    as enough for a batch, and as none for the bootstrap."""
+    """Of trainings. How many images a real data set has is not declared: it counts as enough for a
+    batch."""
     invented = {name: d.phantom for name, d in datasets.items() if params.source == "phantom"}
     for key, settings in trainings(params):
         phantom, labels = invented.get(settings["dataset"]), settings["labels"]
@@ -30,27 +28,17 @@ def memory(params: Params, datasets: dict[str, Dataset]) -> Iterator[Need]:
         images = min(n for n in most if isinstance(n, int))
         what = f"{key}: a batch of {images:,} images of {params.pixels} pixels"
         yield Need(what, images * per_image(settings, params.pixels))
-    code, shape = params.autoencoder.code, params.defaults
+    code, shape = params.autoencoder.code, params
     corner = shape.width * 2 ** (shape.blocks - 1) * (params.pixels // 2**shape.blocks) ** 2
     what = f"autoencoder.code: a code of {code:,} numbers"
     yield Need(what, 2 * corner * code * COPIES * FLOAT)
-    resamples = params.evaluation.bootstrap
-    for name, phantom in invented.items():
-        what = f"evaluation.bootstrap: {resamples:,} resamples of {phantom.test:,} test images"
-        yield Need(f"{what} ({name})", resamples * phantom.test * COUNTS)
 
 
 def trainings(params: Params) -> Iterator[tuple[str, dict[str, Any]]]:
     """Key and settings of every training, put together as stage `configure` does it."""
-    shared = params.defaults.model_dump()
-    top = params.model_dump(include=set(Settings.model_fields))
+    shared = params.model_dump(include=set(Settings.model_fields))
     for name, run in params.runs.items():
-        above = shared | top if name == SUBJECT else shared
-        yield f"runs.{name}", above | run.model_dump(exclude_none=True)
-    shared |= {"batch_size": params.efficiency.batch_size}
-    for name, curve in params.efficiency.curves.items():
-        own = curve.model_dump(exclude_none=True)
-        yield f"efficiency.curves.{name}", shared | own | {"labels": "all"}
+        yield f"runs.{name}", shared | run.model_dump(exclude_none=True)
     own = params.autoencoder.model_dump()
     yield "autoencoder", shared | own | {"labels": "all", "strategy": "autoencoder"}
 

@@ -10,11 +10,11 @@ from chestflow.core.errors import UserError
 from chestflow.parameters import document
 from chestflow.parameters.schema import (
     Block,
-    Curve,
     Dataset,
     Datasets,
     Grid,
     Params,
+    Points,
     Pretraining,
     Settings,
     Training,
@@ -48,9 +48,9 @@ def training(path: Path) -> Training:
     return Training.model_validate(document.read(path))
 
 
-def curve(path: Path) -> Curve:
-    """Those of a label-efficiency curve."""
-    return Curve.model_validate(document.read(path))
+def points(path: Path) -> Points:
+    """The numbers of labels that a run is trained with in addition."""
+    return Points.model_validate(document.read(path))
 
 
 def pretraining(path: Path) -> Pretraining:

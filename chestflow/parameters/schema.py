@@ -20,6 +20,7 @@ from chestflow.parameters.values import (
     Seed,
     Share,
     Title,
+    Trainings,
     shown,
 )
 
@@ -51,6 +52,11 @@ class Settings(Block):
     blocks: int = Field(ge=1, le=4)
     dropout: float = Field(ge=0, lt=1)
     contrast: Literal["global", "local"]
+    strategy: Literal["unfrozen", "frozen", "headfirst", "gradual"]
+    labels: Labels
+    val_labels: Labels
+    lr_factor: Share
+    layer_decay: Share
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -58,23 +64,14 @@ class Settings(Block):
         return self.model_dump(include={"width", "blocks", "dropout", "contrast"})
 
 
-class Defaults(Settings):
-    """What a run does unless it says otherwise."""
-
-    strategy: Literal["unfrozen", "frozen", "headfirst", "gradual"]
-    labels: Labels
-    val_labels: Labels
-    lr_factor: Share
-    layer_decay: Share
-
-
-class Training(Defaults):
-    """One training with all its settings, as stage `configure` writes it."""
+class Training(Settings):
+    """A run with all its settings, as stage `configure` writes it."""
 
     name: str
     dataset: str
     init: str
     seed: Seed
+    trainings: Trainings
     threads: Count
     processes: Count
     timing: bool
@@ -82,10 +79,10 @@ class Training(Defaults):
 
 _own: dict[str, Any] = {
     name: (Annotated[field.annotation, field] | None, None)  # type: ignore[name-defined]
-    for name, field in Defaults.model_fields.items()
+    for name, field in Settings.model_fields.items()
 }
 Run: Any = create_model("Run", __base__=Block, dataset=(str, ...), init=(str, ...), **_own)
-Run.__doc__ = "A run or curve as declared: its data, its start, and how it differs from defaults."
+Run.__doc__ = "A run as declared: its data, its start, and how it differs from the settings above."
 
 
 class Autoencoder(Block):
@@ -105,6 +102,7 @@ class Pretraining(Autoencoder):
     width: int
     blocks: int
     seed: Seed
+    trainings: Trainings
     threads: Count
 
 
@@ -121,29 +119,19 @@ class Comparison(Block):
     spaces: Annotated[dict[Name, Annotated[list[str], Field(min_length=1)]], DISTINCT]
 
 
-class Points(Block):
-    """The points of a label-efficiency curve, and how each is trained."""
+class Efficiency(Block):
+    """Numbers of labels to train with in addition, and the runs that are trained with them."""
 
-    labels: list[Labels] = Field(min_length=1)
-    seeds: int = Field(ge=1, le=1000)
-    images: int = Field(ge=1, le=10**9)
+    labels: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
     val_share: Share
+    runs: list[str]
 
 
-class Efficiency(Points):
-    lr: Share
-    batch_size: int = Field(ge=2, le=65536)
-    curves: Annotated[dict[Name, Run], Field(min_length=1, max_length=1000), DISTINCT]
+class Points(Block):
+    """What of it one run is trained with, as stage `configure` writes it."""
 
-
-class Curve(Training):
-    """One label-efficiency curve with all its settings, as stage `configure` writes it."""
-
-    points: Points
-
-
-class Evaluation(Block):
-    bootstrap: int = Field(ge=100, le=100_000)
+    labels: list[int]
+    val_share: Share
 
 
 class GradCAM(Block):
@@ -158,20 +146,19 @@ class Latent(Block):
 
 
 class Params(Settings):
-    """The whole of `params.yaml`; its top-level settings are those of run `pneumonia`."""
+    """The whole of `params.yaml`; its top-level settings are those of every run."""
 
     source: Literal["phantom", "medmnist"]
     pixels: Literal[28, 64, 128, 224]  # not `size`, which DVC's run cache overlooks
     seed: Seed
+    trainings: Trainings
     threads: int = Field(ge=1, le=256)
     processes: int = Field(ge=1, le=256)
     timing: bool
-    defaults: Defaults
     runs: Annotated[dict[RunName, Run], Field(min_length=1, max_length=1000), DISTINCT]
     autoencoder: Autoencoder
     comparison: Comparison
     efficiency: Efficiency
-    evaluation: Evaluation
     gradcam: GradCAM
     latent: Latent
 
@@ -181,8 +168,8 @@ class Params(Settings):
         for name, run in self.runs.items():
             others = [start for start in starts if start != name]
             one_of(f"runs.{name}.init", run.init, others)
-        for name, curve in self.efficiency.curves.items():
-            one_of(f"efficiency.curves.{name}.init", curve.init, starts)
+        for run in self.efficiency.runs:
+            one_of("efficiency.runs", run, list(self.runs))
         self._starts_end()
         for i, question in enumerate(self.comparison.questions):
             for field, run in question:
@@ -217,8 +204,6 @@ class Params(Settings):
     def datasets_used(self) -> dict[str, str]:
         """Key of `params.yaml` -> the data set it names."""
         runs = {f"runs.{name}.dataset": run.dataset for name, run in self.runs.items()}
-        curves = self.efficiency.curves.items()
-        runs |= {f"efficiency.curves.{name}.dataset": curve.dataset for name, curve in curves}
         return runs | {"autoencoder.dataset": self.autoencoder.dataset}
 
 
@@ -290,7 +275,7 @@ class Grid(Block):
     """A sweep over configurations of run `pneumonia`; the first is the reference."""
 
     best: Count
-    seeds: int = Field(ge=2, le=1000)
+    trainings: Trainings
     configurations: Annotated[dict[Label, dict[str, Any]], Field(min_length=2), DISTINCT]
 
 

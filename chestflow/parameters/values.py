@@ -80,6 +80,7 @@ def shown(value: Any) -> str:
 Count = Annotated[int, Field(ge=1)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Trainings = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Labels = Annotated[int | Literal["all"], PlainValidator(_all_or_count)]
 MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]

@@ -6,33 +6,34 @@ from pathlib import Path
 import jinja2
 
 from chestflow import wording
-from chestflow.report import borders, classifier, page, transfer, tuning
+from chestflow.report import estimates, page, published
 
 TEMPLATE = Path(__file__).with_name("template.md.jinja")
-# What the template calls `say`: every sentence that a figure decides.
-SENTENCES = {
-    name: value
-    for module in (borders, classifier, tuning, transfer)
-    for name, value in vars(module).items()
-    if not name.startswith("_")
-}
+USERS_WORDS = ("data", "classes")  # where metrics files hold words of datasets.yaml
 
 
 def rendered(given: dict, template: Path = TEMPLATE) -> str:
     """The Markdown of the report; a name in the template that is not given is an error, never a
-    gap."""
+    gap. given: the figures, by the names that stage `report` gives them."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "grouped": "{:,}".format,
-        "slug": page.slug,
-        "number": wording.number,
-        "spread": wording.spread,
-    }
+    environment.filters |= {"grouped": "{:,}".format, "slug": page.slug, "number": wording.number}
     words = environment.from_string(template.read_text(encoding="utf-8"))
-    text = words.render(given, say=SENTENCES, word=wording)
+    names = {"word": wording, "estimate": estimates, "published": published}
+    # The names of spaces alone might be those of the fields that are looked for.
+    text = words.render(literal(given) | {"spaces": given["spaces"]} | names)
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def literal(found, chosen: bool = False):
+    """The same, with every data set's caption and class names as Markdown that shows them as the
+    user wrote them; chosen: whether this is what stands under one of the user's keys."""
+    if isinstance(found, dict):
+        return {key: literal(value, key in USERS_WORDS) for key, value in found.items()}
+    if isinstance(found, list):
+        return [literal(value, chosen) for value in found]
+    return wording.literal(found) if chosen and isinstance(found, str) else found

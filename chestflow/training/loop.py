@@ -29,8 +29,8 @@ def fit(
     """Train phase after phase, yielding a row after each epoch. Once exhausted, the model holds the
     weights that `settings.keep` asks for: best on validation, last, or averaged.
 
-    settings: anything with the fields of `schema.Settings`; epochs and patience count per phase,
-    and each phase starts from the weights that the one before has kept.
+    settings: anything with the fields of `schema.Settings`. The phases share the epochs, so that
+    every strategy sees as many images; each starts from the weights that the one before has kept.
     In a process group, every process is given the same and computes its share of each batch.
     A row: phase, epoch, lr, train_loss, val_loss, val_auroc, val_balanced_accuracy, and improved;
     the last row with improved = 1 describes the weights that are kept.
@@ -42,11 +42,11 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     balanced = nn.CrossEntropyLoss(class_weights(train.labels))
     stopping = EarlyStopping(model, settings.patience, settings.min_delta)
-    epoch = 0
+    epochs, epoch = max(1, settings.epochs // len(plan)), 0
     for number, phase in enumerate(plan, start=1):
         stopping.waited = 0
         for row in _train_phase(
-            model, phase, train, val, settings, balanced, generator, stopping, group
+            model, phase, epochs, train, val, settings, balanced, generator, stopping, group
         ):
             epoch += 1
             yield {"phase": number, "epoch": epoch, **row}
@@ -58,7 +58,7 @@ def fit(
 
 
 def _train_phase(
-    model, phase, train, val, settings, balanced, generator, stopping, group
+    model, phase, epochs, train, val, settings, balanced, generator, stopping, group
 ) -> Iterator[dict]:
     trained = freeze_all_but(model, phase)
     optimiser = torch.optim.AdamW(
@@ -67,13 +67,13 @@ def _train_phase(
         fused=True,
     )
     per_epoch = len(list(epoch_batches(len(train.labels), settings.batch_size, torch.Generator())))
-    scheduler = _scheduler(optimiser, settings, settings.epochs * per_epoch)
-    steps = settings.epochs * per_epoch
+    steps = epochs * per_epoch
+    scheduler = _scheduler(optimiser, settings, steps)
     average = Average(model, trained, steps) if settings.keep == "average" else None
     # The validation loss is balanced either way: else trainings with and without class weights
     # could not be compared.
     weight = balanced.weight if settings.class_weights else torch.ones_like(balanced.weight)
-    for epoch in range(settings.epochs):
+    for epoch in range(epochs):
         rate = scheduler.get_last_lr()[0]
         total = torch.zeros((), device=train.images.device)
         set_mode(model, trained)
@@ -89,7 +89,7 @@ def _train_phase(
             if average:
                 average.step(model)
             total += value.detach() * len(index)
-        if average and epoch == settings.epochs - 1:
+        if average and epoch == epochs - 1:
             average.settle(model, settling(train.images, settings, generator, group))
         scores = group.agree(validate(model, val, balanced))
         improved = settings.keep != "best" or stopping.update(
