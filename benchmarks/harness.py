@@ -165,7 +165,7 @@ def read(folder: Path) -> dict[str, batching.Samples]:
 
 def settings(run: str = "pneumonia") -> schema.Training:
     """The settings that a run has in params.yaml."""
-    values = settings_of(reading.params(ROOT / "params.yaml"), run, "pneumonia")
+    values = settings_of(reading.params(ROOT / "params.yaml"), run)
     return schema.Training.model_validate(values)
 
 

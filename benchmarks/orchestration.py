@@ -24,10 +24,9 @@ JOBS = 2
 SMALL = {  # highest value of each key that costs time
     "epochs": 2,
     "patience": 2,
-    "bootstrap": 100,
     "perplexity": 5.0,
     "neighbours": 5,
-    "seeds": 1,
+    "trainings": 1,
     "images": 200,
     "labels": 40,
     "val_labels": 30,

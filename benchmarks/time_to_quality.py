@@ -1,8 +1,8 @@
 """Seconds of training until a run is as good as the published ResNet-18, beside that network's own.
 
-The clock runs while `loop.fit` does: training, validation, the choice of the best weights. The
-quality is reached at the first epoch from which on the weights chosen on validation pass both
-figures on test, to the end of the recipe. Test images choose nothing: the recipe ends by itself,
+The clock runs while `loop.fit` does: training, validation, the choice of the weights. The quality
+is reached at the first epoch from which on the weights that would be kept pass both figures on
+test, to the end of the recipe. Test images choose nothing: the recipe ends by itself,
 and its whole time is reported as well.
 """
 
@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from benchmarks import harness
-from chestflow.measures import resampling
+from chestflow.measures import readers
 from chestflow.network.inference import probabilities, standardise
 from chestflow.network.model import Classifier
 from chestflow.training import batching, loop, strategies
@@ -85,8 +85,8 @@ def measure(quick: bool) -> dict:
 
 
 def follow(splits: dict[str, batching.Samples], seed: int) -> list[dict]:
-    """Train once; after each epoch, the seconds so far and the test scores of the weights that are
-    best on validation so far. On all cores, as the ResNet; scoring test stops the clock."""
+    """Train once; after each epoch, the seconds so far and the test scores of the weights that it
+    would keep. On all cores, as the ResNet; scoring test stops the clock."""
     torch.set_num_threads(harness.cores())
     start = time.perf_counter()
     chosen = harness.settings().model_copy(update=RECIPE)
@@ -103,10 +103,10 @@ def follow(splits: dict[str, batching.Samples], seed: int) -> list[dict]:
 
 
 def score(model: Classifier, test: batching.Samples) -> dict[str, float]:
-    labels, positive = test.labels.numpy(), probabilities(model.eval(), test.images)
+    labels, positive = test.labels.numpy(), probabilities(model.eval(), test.images)[None]
     return {
-        "auroc": float(resampling.auroc(labels, positive)[0]),
-        "accuracy": float(resampling.decisions(labels, positive > 0.5)["accuracy"][0]),
+        "auroc": float(readers.auroc(labels, positive).values[0]),
+        "accuracy": float(readers.decisions(labels, positive > 0.5)["accuracy"].values[0]),
     }
 
 

@@ -39,7 +39,7 @@ def compare(
     # Folders may still hold files of runs that are no longer declared: they are not read.
     reports = {run: tables.read_json(scores / f"{run}.json") for run in declared}
     predicted = {run: predictions(results / run) for run in declared}
-    answers = answer(comparison, declared, predicted)
+    answers = tables.rounded(answer(comparison, declared, predicted))
     similar = [
         {"space": name, **pair}
         for name, runs in comparison.spaces.items()
@@ -96,6 +96,11 @@ def unlike(a: dict, b: dict) -> dict[str, list]:
     return {key: [a[key], b[key]] for key in a if key not in ASKED and a[key] != b[key]}
 
 
+def alike(a: dict, b: dict) -> bool:
+    """Whether two runs are trained alike when both have as many labels."""
+    return not unlike(a, b).keys() - {"labels", "val_labels"}
+
+
 def summary(answers: list[dict]) -> dict:
     """Everything for the record; DVC's table lists the differences of AUROC."""
     shown = {f"{e['run']}-{e['against']}": e["auroc"]["difference"] for e in answers}
@@ -150,7 +155,7 @@ def label_efficiency(
         point |= {"n": found.influence.shape[1], "auroc": estimate.pop("value"), **estimate}
         point |= {"each": found.values.tolist()}
         scratch = measured.get((dataset, "scratch", "unfrozen", labels))
-        if scratch and start != "scratch" and not unlike(declared[run], declared[scratch[0]]):
+        if scratch and start != "scratch" and alike(declared[run], declared[scratch[0]]):
             point["from_scratch"] = readers.difference(found, scratch[2])
         points.append(point)
     correct([point["from_scratch"] for point in points if "from_scratch" in point])

@@ -44,10 +44,10 @@ def splits() -> dict[str, arrays.Split]:
 
 @pytest.fixture(scope="session")
 def settings() -> Callable[..., schema.Training]:
-    """The complete settings of a training: the defaults, with changes."""
+    """The complete settings of a training: those of all runs, with changes."""
     declared = reading.params(ROOT / "params.yaml")
-    defaults = settings_of(declared, "unfrozen", subject="pneumonia")
-    return lambda **changes: schema.Training(**defaults | changes)
+    usual = settings_of(declared, "pneumonia")
+    return lambda **changes: schema.Training(**usual | changes)
 
 
 @pytest.fixture(scope="session")

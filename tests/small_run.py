@@ -62,7 +62,6 @@ def evaluate_run(folder: Path, run: str = "pneumonia", start: str = "scratch") -
         folder / f"data/results/{run}",
         seed=0,
         threads=1,
-        evaluation=params.evaluation,
         gradcam=params.gradcam,
         latent=params.latent,
     )
@@ -89,7 +88,6 @@ def reconstruct_images(folder: Path) -> None:
         folder / "data/results/autoencoder/examples.safetensors",
         seed=0,
         threads=1,
-        evaluation=reading.params(folder / "params.yaml").evaluation,
     )
 
 

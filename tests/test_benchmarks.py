@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import (
+    coverage,
     growth,
     harness,
     orchestration,
@@ -55,13 +56,14 @@ def test_throughput(tmp_path, monkeypatch):
 
 def test_operations_are_counted_with_their_gradients():
     """Forward: a multiplication and an addition per weight and place; backward twice as many, but
-    nothing for the gradient of the images."""
+    nothing for the gradient of the images, nor for that of local contrast: two means, each of two
+    products with a matrix of as many rows as the image has."""
     places = {1: 28**2, 2: 14**2, 3: 7**2}
     maps = {1: (1, 8), 2: (8, 16), 3: (16, 32)}
     first = 2 * 9 * maps[1][0] * maps[1][1] * places[1]
     convolutions = sum(2 * 9 * (a + b) * b * places[k] for k, (a, b) in maps.items())
-    head = 2 * 32 * 2
-    assert throughput.flop_per_image() == 3 * (convolutions + head) - first
+    head, contrast = 2 * 32 * 2, 4 * 2 * 28**3
+    assert throughput.flop_per_image() == 3 * (convolutions + head) - first + contrast
 
 
 def test_time_to_quality(tmp_path, monkeypatch):
@@ -96,8 +98,7 @@ def test_every_stage_of_the_graph_is_counted(tmp_path):
     found = orchestration.scripts(copy)
     params, datasets = copy.read("params.yaml"), copy.read("datasets.yaml")["datasets"]
     declared = copy.read("dvc.yaml")["stages"]
-    runs, curves = len(params["runs"]), len(params["efficiency"]["curves"])
-    repeated = {"train": runs, "evaluate": runs, "draw": runs, "efficiency": curves}
+    repeated = dict.fromkeys(("train", "evaluate", "draw", "efficiency"), len(params["runs"]))
     repeated |= dict.fromkeys(("download", "binarize"), len(datasets))
     assert found == {f"stages.{name}": repeated.get(name, 1) for name in declared}
 
@@ -108,7 +109,8 @@ def test_a_copy_is_shrunk_in_both_parameter_files(tmp_path):
     assert not kept & {"dvc.lock", "metrics", "plots", "report"}, "results are not copied"
     copy.shrink()
     params, datasets = copy.read("params.yaml"), copy.read("datasets.yaml")["datasets"]
-    assert params["epochs"] == params["defaults"]["epochs"] == 2
+    assert params["epochs"] == params["runs"]["lowdata"]["epochs"] == 2
+    assert params["trainings"] == 1
     assert params["efficiency"]["labels"] == [40] and params["latent"]["images"] == 200
     for dataset in datasets.values():
         assert max(dataset["phantom"][split] for split in ("train", "val", "test")) <= 60
@@ -146,6 +148,16 @@ def grow(folder: Path, monkeypatch) -> dict:
 def test_growth(tmp_path, monkeypatch):
     result = grow(tmp_path, monkeypatch)
     assert [point["images"] for point in result["over_images"]] == [200, 400]
+
+
+def test_coverage(tmp_path, monkeypatch):
+    """The figures themselves take thousands of repetitions."""
+    monkeypatch.setattr(coverage, "AT_ONCE", 5)
+    cells = run(coverage, tmp_path, monkeypatch)["cells"]
+    assert {cell["k"] for cell in cells} == set(coverage.READERS)
+    assert all(0 <= cell[name] <= 1 for cell in cells for name in coverage.FIGURES)
+    several = [cell["interval"] for cell in cells if cell["k"] == 10]
+    assert sum(several) / len(several) > 0.7, "with ten trainings most intervals hold the truth"
 
 
 def test_growth_is_an_exponent():

@@ -238,12 +238,12 @@ def test_what_is_not_as_committed_is_named(project, capsys, monkeypatch):
         subprocess.run(line.split(), check=True)
     configure("pneumonia", *files)
     assert capsys.readouterr().out.count("\n") == 1
-    changed = text.replace("pixels: 28", "pixels: 64").replace("    patience: 10\n", "", 1)
+    changed = text.replace("pixels: 28", "pixels: 64").replace("    epochs: 16\n", "", 1)
     files[0].write_text(changed)
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "HEAD")
     configure("pneumonia", *files)
     told = capsys.readouterr().out.splitlines()[:-1]
     assert told == [
         "configure: not as committed: pixels: 28 -> 64",
-        "configure: not as committed: runs.chest.patience: 10 -> not set",
+        "configure: not as committed: runs.lowdata.epochs: 16 -> not set",
     ]

@@ -1,65 +1,22 @@
-"""Paired differences, correction for several questions, similarity of representations."""
+"""Paired differences, correction for several questions, similarity of representations, and label
+efficiency: what stage `compare` writes of runs whose answer is known."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import samples
+from safetensors.numpy import load_file, save_file
+from samples import labels_of, probabilities
 
 from chestflow.core import tables
 from chestflow.core.errors import UserError
-from chestflow.measures import comparison, resampling
+from chestflow.measures import comparison, readers
 from chestflow.parameters import reading, schema
-from stages import compare, efficiency
-from stages.configure import curve_settings
+from stages import compare
 
 ROOT = Path(__file__).parents[1]
-N = 400
-
-
-@pytest.fixture(scope="module")
-def graded():
-    """Labels, and the probabilities of a good and of a poor classifier."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, N)
-    good, poor = (1 / (1 + np.exp(-(labels * 2 - 1) * s - rng.normal(0, 1, N))) for s in (2, 0.5))
-    return labels, good, poor, resampling.counts(N, 1000, seed=1)
-
-
-def test_a_classifier_does_not_differ_from_itself(graded):
-    labels, good, _, counts = graded
-    for entry in comparison.paired_difference(labels, good, good, counts).values():
-        assert entry == {"difference": 0.0, "ci95": [0.0, 0.0], "p": 1.0}
-
-
-def test_a_better_classifier_is_found_and_swapping_the_two_flips_the_sign(graded):
-    labels, good, poor, counts = graded
-    there = comparison.paired_difference(labels, good, poor, counts)
-    back = comparison.paired_difference(labels, poor, good, counts)
-    for name, entry in there.items():
-        low, high = entry["ci95"]
-        assert 0 < low < entry["difference"] < high
-        assert entry["p"] == pytest.approx(2 / 1001)  # not one resample on the other side
-        assert back[name]["ci95"] == pytest.approx([-high, -low])
-    expected = resampling.auroc(labels, good)[0] - resampling.auroc(labels, poor)[0]
-    assert there["auroc"]["difference"] == pytest.approx(expected)
-
-
-def test_pairing_narrows_the_interval(graded):
-    labels, good, _, counts = graded
-    nearly = np.clip(good + np.random.default_rng(2).normal(0, 0.02, N), 0, 1)
-    low, high = comparison.paired_difference(labels, nearly, good, counts)["auroc"]["ci95"]
-    alone = resampling.interval(resampling.auroc(labels, good, counts))
-    assert high - low < (alone[1] - alone[0]) / 2
-
-
-def test_p_values_are_uniform_where_nothing_differs():
-    rng, below = np.random.default_rng(3), 0
-    for _ in range(200):
-        labels = rng.integers(0, 2, 100)
-        a, b = rng.random(100), rng.random(100)
-        counts = resampling.counts(100, 200, seed=int(rng.integers(1e6)))
-        below += comparison.paired_difference(labels, a, b, counts)["auroc"]["p"] < 0.05
-    assert below <= 24  # 5 % of 200 are 10; more than 24 has a chance of 1e-5
+LABELS = labels_of("test")
 
 
 def test_holm():
@@ -100,63 +57,191 @@ def test_only_runs_on_the_same_images_can_be_compared(params, key, declared):
         reading.changed(params, {"comparison": declared})
 
 
-def test_answers_are_paired_by_run_and_corrected_for_their_number(tmp_path, graded):
-    """On three runs, of which two say the same of every image."""
-    labels, good, poor, _ = graded
-    for run, probability in {"good": good, "same": good, "poor": poor}.items():
-        rows = ({"actual": int(y), "probability": float(p)} for y, p in zip(labels, probability))
-        tables.write_csv(tmp_path / run / "predictions.csv", rows)
-    pairs = [("good", "poor"), ("good", "same")]
+# ------------------------------------------------------------------------------------- questions
+
+RUN = {"name": "good", "dataset": "d", "init": "scratch", "strategy": "unfrozen"}
+RUN |= {"lr": 0.01, "labels": "all", "augment": ["move"]}
+
+
+def test_only_what_a_question_is_about_may_differ():
+    other = RUN | {"name": "poor", "init": "chest", "strategy": "frozen"}
+    assert compare.unlike(RUN, other) == {}
+    other |= {"lr": 0.005, "labels": 300, "augment": ["move"]}
+    assert compare.unlike(RUN, other) == {"lr": [0.01, 0.005], "labels": ["all", 300]}
+    assert compare.unlike(other, RUN) == {"lr": [0.005, 0.01], "labels": [300, "all"]}
+
+
+@pytest.fixture(scope="module")
+def predicted() -> dict[str, compare.Predictions]:
+    """Three runs, of which two say the same of every image; the third is poor."""
+    good = probabilities(LABELS, 1.5, trainings=3)
+    poor = probabilities(LABELS, 0.2, trainings=3)
+    return {"good": (LABELS, good), "same": (LABELS, good), "poor": (LABELS, poor)}
+
+
+def asked(*pairs: tuple[str, str]) -> schema.Comparison:
     questions = [{"run": run, "against": against} for run, against in pairs]
-    asked = schema.Comparison(questions=questions, spaces={})
-    answers = compare.answer(asked, tmp_path, 1000, seed=1)
-    assert [(entry["run"], entry["against"], entry["n"]) for entry in answers] == [
-        ("good", "poor", N),
-        ("good", "same", N),
+    return schema.Comparison(questions=questions, spaces={})
+
+
+def test_answers_are_paired_by_run_and_corrected_for_all_tests(predicted):
+    declared = {run: RUN | {"name": run} for run in predicted}
+    declared["same"]["lr"] = 0.3
+    answers = compare.answer(asked(("good", "poor"), ("good", "same")), declared, predicted)
+    assert [(e["run"], e["against"], e["n"], e["trainings"]) for e in answers] == [
+        ("good", "poor", 80, 3),
+        ("good", "same", 80, 3),
     ]
-    for measure in ("auroc", "balanced_accuracy"):
+    assert [entry["unlike"] for entry in answers] == [{}, {"lr": [0.01, 0.3]}]
+    for measure in compare.TESTED:
         apart, equal = (entry[measure] for entry in answers)
-        assert (apart["p_holm"], equal["p_holm"]) == (pytest.approx(2 * 2 / 1001), 1.0)
         assert (equal["difference"], equal["ci95"]) == (0.0, [0.0, 0.0])
-        assert 0 < apart["ci95"][0] < apart["difference"]
+        assert equal["p"] == equal["p_holm"] == 1.0
+        assert 0 < apart["ci95"][0] < apart["difference"] and apart["p_holm"] < 0.05
+    (apart, _) = answers
+    tests = [entry[measure]["p"] for entry in answers for measure in compare.TESTED]
+    corrected = [entry[measure]["p_holm"] for entry in answers for measure in compare.TESTED]
+    assert corrected == pytest.approx(comparison.holm(tests))
+    assert min(corrected) == pytest.approx(4 * min(tests)), "two questions are four tests"
+    assert compare.summary(answers)["tests"] == 4
+    alone = compare.answer(asked(("poor", "good")), declared, predicted)[0]["auroc"]
+    assert alone["difference"] == -apart["auroc"]["difference"]
+    assert alone["p"] == pytest.approx(apart["auroc"]["p"])
+    assert alone["p_holm"] <= apart["auroc"]["p_holm"]
 
 
-def test_the_table_marks_runs_that_do_not_beat_the_majority_class():
-    def report(accuracy: float) -> dict:
-        interval = [accuracy - 0.02, accuracy + 0.02]
-        names = ("accuracy", "balanced_accuracy", "auroc")
-        scores = dict.fromkeys(names, accuracy)
-        ci95 = dict.fromkeys(names, interval)
-        return {"n": 624, "data": "A|![b](c)", "majority_accuracy": 0.625, "ci95": ci95, **scores}
-
-    rows = compare.markdown({"good": report(0.7), "poor": report(0.64)}, []).splitlines()
-    assert "not above" not in rows[2]
-    assert "not above" in rows[3]
-    assert r"| 624 of A\|!\[b\](c) |" in rows[2]  # shown as it was written
+def test_a_difference_is_that_of_the_means_over_trainings(predicted):
+    a, b = (compare.tested(*predicted[run]) for run in ("good", "poor"))
+    entry = compare.answer(asked(("good", "poor")), dict.fromkeys(predicted, RUN), predicted)[0]
+    for measure in compare.TESTED:
+        expected = a[measure].values.mean() - b[measure].values.mean()
+        assert entry[measure]["difference"] == pytest.approx(expected)
+    decided = predicted["good"][1] >= 0.5
+    expected = [((d == LABELS)[c == LABELS]).mean() for d in decided for c in (0, 1)]
+    assert a["balanced_accuracy"].values.mean() == pytest.approx(np.mean(expected))
 
 
-@pytest.mark.parametrize("dataset", ["pneumoniamnist", "chestmnist"])
-def test_every_start_is_trained_on_the_same_number_of_images(params, dataset):
-    curves = [n for n, c in params.efficiency.curves.items() if c.dataset == dataset]
-    assert len(curves) > 1
-    for labels in (50, 300, 4708):
-        seen = set()
-        for name in curves:
-            curve = schema.Curve(**curve_settings(params, name))
-            settings, phases = efficiency.schedule(curve, labels)
-            assert settings.patience == settings.epochs
-            seen.add(settings.epochs * len(phases))
-        assert len(seen) == 1, (labels, seen)
+def test_the_table_shows_titles_as_they_were_written(predicted):
+    names = ("accuracy", "balanced_accuracy", "auroc")
+    report = dict.fromkeys(names, 0.7) | {"ci95": {name: [0.68, 0.72] for name in names}}
+    report |= {"n": 1624, "trainings": 3, "data": "A|![b](c)", "majority_accuracy": 0.625}
+    answers = compare.answer(asked(("good", "poor")), dict.fromkeys(predicted, RUN), predicted)
+    rows = compare.markdown({"good_run": report}, answers).splitlines()
+    assert rows[2].startswith(r"| good_run | 1,624 x 3 of A\|!\[b\](c) | 0.700 [0.680, 0.720] |")
+    assert rows[6].startswith("| good - poor | 80 | +0.")
+    assert "for all 2 tests" in rows[-1]
 
 
-def test_label_efficiency_is_summarised_over_the_seeds(tmp_path):
-    declared = {"b": {"dataset": "d", "init": "scratch", "strategy": "unfrozen"}}
-    found = [(50, 0.6), (50, 0.7), (50, 0.8), (300, 0.9)]
-    points = [{"labels": n, "seed": i, "auroc": a} for i, (n, a) in enumerate(found)]
-    tables.write_exact_json(tmp_path / "b.json", {"points": points})
-    tables.write_exact_json(tmp_path / "old.json", {"points": points})  # no longer declared
-    row, single = compare.label_efficiency(declared, tmp_path)
-    assert (row["dataset"], row["start"], row["labels"]) == ("d", "scratch, unfrozen", 50)
-    assert (row["auroc"], row["seeds"]) == (pytest.approx(0.7), 3)
-    assert (row["sd"], row["lowest"], row["highest"]) == (pytest.approx(0.1), 0.6, 0.8)
-    assert (single["labels"], single["seeds"], single["auroc"], single["sd"]) == (300, 1, 0.9, None)
+# ------------------------------------------------------------------------------ the whole stage
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return samples.build(tmp_path_factory.mktemp("compared"))
+
+
+def points(folder: Path) -> dict[tuple, dict]:
+    found = tables.read_json(folder / "metrics/efficiency.json")["points"]
+    keys = ("dataset", "start", "strategy", "labels")
+    assert len({tuple(p[key] for key in keys) for p in found}) == len(found)
+    return {tuple(p[key] for key in keys): p for p in found}
+
+
+def test_runs_are_points_of_their_own_curves(folder):
+    """Beside those that were trained in addition; each with every training's score."""
+    found = points(folder)
+    wanted = reading.params(folder / "params.yaml").efficiency
+    for run, settings in tables.read_json(folder / "data/settings/all.json")["runs"].items():
+        report = tables.read_json(folder / f"metrics/runs/{run}.json")
+        kind = tuple(settings[key] for key in ("dataset", "init", "strategy"))
+        own = samples.SIZES["train"] if settings["labels"] == "all" else settings["labels"]
+        point = found[(*kind, own)]
+        assert (point["run"], point["is_run"]) == (run, True)
+        for key in ("auroc", "n", "trainings"):
+            assert point[key] == pytest.approx(report[key], abs=1e-5)
+        for key in ("ci95", "sd", "each"):
+            assert point[key] == pytest.approx(report[key]["auroc"], abs=1e-5), (run, key)
+        if run in wanted.runs:
+            assert [found[(*kind, n)]["is_run"] for n in wanted.labels[:2]] == [False, False]
+    added = {key[3] for key, point in found.items() if not point["is_run"]}
+    assert added == set(wanted.labels[:2])
+
+
+def test_a_point_is_paired_with_scratch_at_as_many_labels(folder):
+    found = points(folder)
+    held = {
+        run: load_file(folder / f"data/efficiency/{run}.safetensors")
+        for run in ("frozen", "pneumonia")
+    }
+    pair = [readers.auroc(held[run]["actual"], held[run]["probability"][0]) for run in held]
+    point = found["pneumoniamnist", "chest", "frozen", 50]
+    expected = readers.difference(*pair)
+    for key in ("difference", "p", "ci95", "sd"):
+        assert point["from_scratch"][key] == pytest.approx(expected[key], abs=1e-6)
+    assert "from_scratch" not in found["pneumoniamnist", "scratch", "unfrozen", 50]
+    tested = [p["from_scratch"] for p in found.values() if "from_scratch" in p]
+    corrected = comparison.holm([entry["p"] for entry in tested])
+    assert [entry["p_holm"] for entry in tested] == pytest.approx(corrected, abs=1e-5)
+    assert len(tested) == 10
+
+
+def test_points_of_other_settings_are_not_set_beside_scratch(folder):
+    declared = tables.read_json(folder / "data/settings/all.json")["runs"]
+    predicted = {run: compare.predictions(folder / "data/results" / run) for run in declared}
+    places = folder / "data/efficiency", folder / "models"
+
+    def compared(runs: dict) -> set:
+        found = compare.label_efficiency(runs, predicted, *places)
+        return {(p["run"], p["labels"]) for p in found if "from_scratch" in p}
+
+    before = compared(declared)
+    changed = declared | {"frozen": declared["frozen"] | {"lr": 0.5}}
+    assert before - compared(changed) == {("frozen", n) for n in (50, 100, 200)}
+
+
+def test_a_run_outdoes_a_further_point_of_as_many_labels(folder, tmp_path):
+    """Of the same settings, it is the same training: what is reported elsewhere is shown here."""
+    declared = tables.read_json(folder / "data/settings/all.json")["runs"]
+    run = "lowdata"
+    predicted = {run: compare.predictions(folder / "data/results" / run)}
+    kept = {"labels": np.array([300, 20]), "actual": LABELS}
+    kept |= {"probability": np.stack([probabilities(LABELS, s, 3) for s in (0.0, 0.1)])}
+    save_file(kept, tmp_path / f"{run}.safetensors")
+    found = compare.label_efficiency({run: declared[run]}, predicted, tmp_path, folder / "models")
+    assert [(p["labels"], p["is_run"]) for p in found] == [(20, False), (300, True)]
+    expected = readers.auroc(*predicted[run]).values.mean()
+    assert found[1]["auroc"] == pytest.approx(expected)
+
+
+def test_an_encoder_is_compared_with_its_start_training_by_training(folder):
+    """Made up as the start, moved: the same space. Another run's has nothing in common with it."""
+    found = tables.read_json(folder / "metrics/comparison.json")["cka"]
+    pairs = {(pair["space"], pair["a"], pair["b"]): pair for pair in found}
+    assert pairs["lowdata", "autoencoder", "lowdata_autoencoder"]["cka"] == pytest.approx(1)
+    apart = pairs["lowdata", "lowdata", "lowdata_autoencoder"]
+    assert apart["cka"] < 0.3 and apart["sd"] > 0
+    held = [
+        load_file(folder / f"data/results/{run}/embeddings.safetensors")["run"]
+        for run in ("lowdata", "lowdata_autoencoder")
+    ]
+    each = [comparison.linear_cka(x, y) for x, y in zip(*held)]
+    assert apart["cka"] == pytest.approx(np.mean(each), abs=1e-5)
+
+
+def test_the_curves_hold_every_training_of_every_run(folder):
+    for kind in (*compare.CURVES, "training"):
+        table = tables.read_csv(folder / f"plots/curves/{kind}.csv")
+        trainings = set(zip(table["run"], table["training"]))
+        assert len(trainings) == 7 * 3, kind
+        assert set(table["data"]) == {"PneumoniaMNIST PHANTOM", "ChestMNIST PHANTOM"}
+    table = tables.read_csv(folder / "plots/curves/label_efficiency.csv")
+    assert set(table) == set(compare.COLUMNS) and len(table["run"]) == len(points(folder))
+
+
+def test_runs_that_are_not_declared_are_not_read(folder):
+    """Their files may still lie there."""
+    (folder / "metrics/runs/old.json").write_text("{}")
+    (folder / "data/efficiency/old.safetensors").write_bytes(b"")
+    before = tables.read_json(folder / "metrics/comparison.json")
+    samples.compare_runs(folder)
+    assert tables.read_json(folder / "metrics/comparison.json") == before

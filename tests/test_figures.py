@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from sklearn.metrics import precision_recall_curve, roc_curve
+from samples import probabilities
 
 from chestflow.figures import classes as class_figure
 from chestflow.figures import comparison as comparison_figures
@@ -16,10 +16,10 @@ from chestflow.figures import gradcam as gradcam_figure
 from chestflow.figures import history as history_figure
 from chestflow.figures import latent as latent_figures
 from chestflow.figures import reconstructions as reconstructions_figure
+from chestflow.figures import sweep as sweep_figure
 from chestflow.figures.style import save
 from chestflow.images import arrays, captions
-from chestflow.measures import resampling, scores
-from chestflow.wording import scored
+from chestflow.measures import scores
 from stages.binarize import class_counts
 
 TITLE = "PneumoniaMNIST"
@@ -28,8 +28,9 @@ IMAGES = captions.About(TITLE, ("healthy", "pneumonia"))
 RUN = "lowdata_autoencoder"  # the longest name there is
 RUNS = ("pneumonia", "lowdata", "chest", RUN, "frozen", "unfrozen", "headfirst")
 SPACE = ("silhouette", "knn_balanced_accuracy", "probe_auroc")
-SEPARATION = dict.fromkeys(SPACE, -0.123)
-SEPARATION |= {"ci95": {key: [-0.234, 0.345] for key in SPACE[1:]}}  # the silhouette has none
+SEPARATION = dict.fromkeys(SPACE, -0.123) | {"sd": dict.fromkeys(SPACE, 0.045)}
+SEPARATION |= {"training": 1, "trainings": 3}
+TRAININGS = 3
 
 
 def counts(splits, about) -> Figure:
@@ -37,33 +38,50 @@ def counts(splits, about) -> Figure:
     return class_figure.class_counts({"splits": listed}, about)
 
 
-def history(splits, about) -> Figure:
+def epochs(trainings: int = TRAININGS) -> dict[str, list]:
+    """The columns of history.csv: 8 epochs each; epoch 5, 6 or 7 is kept, with a loss of .5, .7 or
+    .6, so that the third training has the median loss."""
     rng = np.random.default_rng(0)
-    curves = ("train_loss", "val_loss", "val_auroc", "val_balanced_accuracy")
-    epochs = {name: list(rng.random(8)) for name in curves}
-    epochs |= {"epoch": [*range(1, 9)], "phase": [1] * 4 + [2] * 4, "improved": [1] * 5 + [0] * 3}
-    return history_figure.history(epochs, about, RUN)
+    rows = [
+        {"training": k, "epoch": e, "phase": 1 + (e > 4), "improved": int(e <= 5 + k)}
+        | {name: rng.random() for name in ("train_loss", "val_auroc", "val_balanced_accuracy")}
+        | {"val_loss": (0.5, 0.7, 0.6)[k]}
+        for k in range(trainings)
+        for e in range(1, 9)
+    ]
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def probability(splits) -> np.ndarray:
+def history(splits, about) -> Figure:
+    return history_figure.history(epochs(), about, RUN)
+
+
+def one_history(splits, about) -> Figure:
+    return history_figure.history(epochs(1), about, RUN)
+
+
+def probability(splits, trainings: int = TRAININGS) -> np.ndarray:
+    return probabilities(splits["test"].labels, 0.8, trainings)
+
+
+def report(splits, trainings: int = TRAININGS) -> dict:
+    settled = [scores.Settled(0.31, scores.AS_IT_IS, (0.3, 0.2), 0.5)] * trainings
     labels = splits["test"].labels
-    noise = np.random.default_rng(0).random(len(labels))
-    return 0.6 * noise + 0.4 * labels * noise
+    return scores.report(labels, probability(splits, trainings), settled, shown=trainings // 2)
 
 
-def evaluation(splits, about) -> Figure:
-    labels, p = splits["test"].labels, probability(splits)
-    false, true, _ = roc_curve(labels, p)
-    precision, recall, _ = precision_recall_curve(labels, p)
-    bins = scores.reliability(labels, p)
-    curves = {
-        "predictions": {"actual": labels.tolist(), "predicted": (p >= 0.5).astype(int).tolist()},
-        "roc": {"false_positive_rate": false.tolist(), "true_positive_rate": true.tolist()},
-        "precision_recall": {"recall": recall.tolist(), "precision": precision.tolist()},
-        "reliability": {name: [row[name] for row in bins] for name in bins[0]},
-    }
-    report = scores.report(labels, p, 0.31, (1.0, 0.0), resamples=100, seed=0)
-    return evaluation_figure.evaluation(report, curves, about, RUN)
+def evaluation(splits, about, trainings: int = TRAININGS) -> Figure:
+    labels = splits["test"].labels
+    found = [scores.curves(labels, row) for row in probability(splits, trainings)]
+    curves = {}
+    for kind in found[0]:
+        rows = [{"training": k, **row} for k, one in enumerate(found) for row in one[kind]]
+        curves[kind] = {name: [row[name] for row in rows] for name in rows[0]}
+    return evaluation_figure.evaluation(report(splits, trainings), curves, about, RUN)
+
+
+def one_evaluation(splits, about) -> Figure:
+    return evaluation(splits, about, trainings=1)
 
 
 def gradcam(splits, about, n=10) -> Figure:
@@ -72,7 +90,8 @@ def gradcam(splits, about, n=10) -> Figure:
         test = arrays.Split(test.images, test.labels)
     index = np.arange(n)
     maps = np.stack([np.random.default_rng(t).random((n, 28, 28)) for t in (0, 1)])
-    return gradcam_figure.gradcam(test[index], probability(splits)[index], maps, about, RUN)
+    p = probability(splits)[0, index]
+    return gradcam_figure.gradcam(test[index], p, maps, about, RUN, "training 2 of 3")
 
 
 def few_gradcam(splits, about) -> Figure:
@@ -100,13 +119,9 @@ def reconstructions(splits, about) -> Figure:
 
 
 def run_scores(splits, about) -> Figure:
-    labels, p = splits["test"].labels, probability(splits)
-    report = scores.report(labels, p, 0.31, (1.0, 0.0), resamples=100, seed=0)
-    report |= {"data": about.caption}
-    other = report | {"data": about.caption.replace("Pneumonia", "Chest")}
-    return comparison_figures.run_scores(
-        {run: other if i else report for i, run in enumerate(RUNS)}
-    )
+    one = report(splits) | {"data": about.caption}
+    other = one | {"data": about.caption.replace("Pneumonia", "Chest")}
+    return comparison_figures.run_scores({run: other if i else one for i, run in enumerate(RUNS)})
 
 
 def differences(splits, about) -> Figure:
@@ -114,6 +129,7 @@ def differences(splits, about) -> Figure:
     pairs = [(RUN, "lowdata"), ("frozen", "pneumonia"), ("headfirst", "unfrozen")]
     answers = [
         {"run": run, "against": against, "n": 22433, "auroc": found, "balanced_accuracy": found}
+        | {"trainings": TRAININGS, "unlike": {"lr": [0.1, 0.2]} if run == RUN else {}}
         for run, against in pairs
     ]
     return comparison_figures.differences(answers, about.caption)
@@ -126,21 +142,35 @@ def latent_spaces(splits, about) -> Figure:
     return latent_figures.latent_spaces(*spaces, starts, similar, about)
 
 
-def efficiency(splits, about) -> Figure:
-    captioned = {"one": about.caption, "two": about.caption.replace("Pneumonia", "Chest")}
-    starts = ("scratch, unfrozen", "autoencoder, unfrozen", "chest, headfirst")
-    table = [
-        {"dataset": dataset, "start": start, "labels": labels, "seeds": 3}
-        | {"auroc": 0.7 + k / 20, "lowest": 0.68 + k / 20, "highest": 0.71 + k / 20}
+def points_of(captioned: dict, trainings: int = TRAININGS) -> list[dict]:
+    kinds = [("scratch", "unfrozen"), ("autoencoder", "unfrozen"), ("chest", "headfirst")]
+    return [
+        {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
+        | {"trainings": trainings, "auroc": 0.7 + k / 20, "is_run": labels == 5000}
+        | {"each": [0.7 + k / 20 + i / 100 for i in range(trainings)]}
         for dataset in captioned
-        for k, start in enumerate(starts)
+        for k, (start, strategy) in enumerate(kinds)
         for labels in (50, 300, 5000)
     ]
-    return comparison_figures.efficiency(table, captioned)
 
 
-ONE_RUN = [history, evaluation, gradcam, few_gradcam, latent]
-DRAWN = [counts, *ONE_RUN, reconstructions, run_scores, differences, latent_spaces, efficiency]
+def efficiency(splits, about) -> Figure:
+    captioned = {"one": about.caption, "two": about.caption.replace("Pneumonia", "Chest")}
+    return comparison_figures.efficiency(points_of(captioned), captioned)
+
+
+def sweep(splits, about) -> Figure:
+    row = report(splits) | {"parameters": 18218, "train_seconds": 12.3}
+    row |= {"val_auroc": 0.99, "val_loss": 0.1}
+    row["each"] |= {"val_auroc": [0.98, 0.99, 0.97]}
+    rows = [row | {"name": name} for name in ("default", "lr-0.003", "no-augmentation")]
+    found = {"configurations": rows, "finalists": rows[:2], "chosen": "default"}
+    return sweep_figure.sweep(found | {"data": about.caption, "n": 624, "min_delta": 0.002})
+
+
+ONE_RUN = [history, one_history, evaluation, one_evaluation, gradcam, few_gradcam, latent]
+SEVERAL = [run_scores, differences, latent_spaces, efficiency, sweep]
+DRAWN = [counts, *ONE_RUN, reconstructions, *SEVERAL]
 each_figure = pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
 each_origin = pytest.mark.parametrize("about", [PHANTOM, IMAGES], ids=["phantom", "images"])
 
@@ -223,19 +253,33 @@ def test_a_title_is_no_formula_and_no_name_is_missing(draw, splits, tmp_path):
         assert "_$sick" in legends[0].get_texts()[1].get_text()
 
 
-def test_confusion_matrix_counts_images(splits):
-    labels, p = splits["test"].labels, probability(splits)
-    confusion = evaluation(splits, PHANTOM).axes[0]
+@pytest.mark.parametrize("draw", [evaluation, one_evaluation])
+def test_confusion_matrix_counts_the_images_of_the_training_that_is_shown(splits, draw):
+    trainings = TRAININGS if draw is evaluation else 1
+    labels, p = splits["test"].labels, probability(splits, trainings)[trainings // 2]
+    confusion = draw(splits, PHANTOM).axes[0]
     shown = {text.get_position(): text.get_text().split()[0] for text in confusion.texts}
     for actual in (0, 1):
         for said in (0, 1):
             count = ((labels == actual) & ((p >= 0.5) == said)).sum()
             assert shown[said, actual] == str(count)
     assert "actual" in confusion.get_ylabel() and "predicted" in confusion.get_xlabel()
+    assert f"training {trainings // 2 + 1} of {trainings}" in confusion.get_title()
+
+
+def test_every_training_has_its_curve_and_the_one_shown_is_black_and_on_top(splits):
+    for axes in evaluation(splits, IMAGES).axes[1:]:
+        long = [line for line in axes.lines if len(line.get_xdata()) > 2]
+        assert len(long) == TRAININGS
+        assert [line.get_color() for line in long] == ["#bbbbbb"] * 2 + ["black"]
+    labels = [text.get_text() for text in evaluation(splits, IMAGES).axes[1].get_legend().texts]
+    found = report(splits)
+    low, high = found["ci95"]["auroc"]
+    assert f"AUROC {found['auroc']:.3f} [{low:.3f}, {high:.3f}]" in labels
 
 
 def test_errors_are_marked_and_true_findings_outlined(splits):
-    p, labels = probability(splits)[:10], splits["test"].labels[:10]
+    p, labels = probability(splits)[0, :10], splits["test"].labels[:10]
     wrong = (p >= 0.5) != labels
     assert 0 < wrong.sum() < 10
     top = gradcam(splits, PHANTOM).axes[:10]
@@ -244,16 +288,42 @@ def test_errors_are_marked_and_true_findings_outlined(splits):
     assert not any(axes.collections for axes in gradcam(splits, IMAGES).axes[:10])
 
 
-def test_history_marks_the_epoch_whose_weights_were_kept(splits):
-    legends = [axes.get_legend().get_texts() for axes in history(splits, IMAGES).axes]
-    assert any("kept: epoch 5" in text.get_text() for legend in legends for text in legend)
+@pytest.mark.parametrize(("draw", "kept"), [(history, 7), (one_history, 5)])
+def test_history_marks_the_epoch_kept_in_the_training_with_the_median_loss(splits, draw, kept):
+    figure = draw(splits, IMAGES)
+    legends = [axes.get_legend().get_texts() for axes in figure.axes]
+    assert any(f"kept: epoch {kept}" in text.get_text() for legend in legends for text in legend)
+    title = figure.get_suptitle()
+    if draw is history:
+        assert title.startswith("3 trainings of") and title.endswith("; bold: training 3")
+    else:
+        assert title.startswith("1 training of") and "bold" not in title
 
 
-def test_a_score_is_written_with_its_interval():
-    labels = np.repeat([0, 1], 50)
-    p = np.clip(labels * 0.5 + 0.25 + np.tile([0.2, -0.3], 50), 0, 1)
-    report = scores.report(labels, p, 0.5, (1.0, 0.0), resamples=100, seed=0)
-    low, high = report["ci95"]["auroc"]
-    assert scored(report, "auroc") == f"{report['auroc']:.3f} [{low:.3f}, {high:.3f}]"
-    assert report["majority_accuracy"] == 0.5
-    assert resampling.auroc(labels, p)[0] == pytest.approx(report["auroc"])
+def test_each_training_is_a_mark_beside_the_mean(splits):
+    found = report(splits)
+    marks = [line for line in run_scores(splits, IMAGES).axes[0].lines if line.get_marker() == "|"]
+    assert len(marks) == len(RUNS)
+    assert list(marks[0].get_xdata()) == found["each"]["auroc"]
+
+
+def test_questions_of_other_settings_have_a_star(splits):
+    figure = differences(splits, IMAGES)
+    ticks = [text.get_text().split("\n")[0] for text in figure.axes[0].get_yticklabels()]
+    assert ticks == [f"{RUN} - lowdata*", "frozen - pneumonia", "headfirst - unfrozen"]
+
+
+def test_label_efficiency_says_how_many_trainings_and_rings_the_runs(splits):
+    figure = efficiency(splits, IMAGES)
+    assert "dots: each of 3 trainings" in figure.get_suptitle()
+    markers = [line.get_markerfacecolor() for line in figure.axes[0].lines]
+    assert markers.count("white") == 3
+    once = comparison_figures.efficiency(points_of({"one": TITLE}, 1), {"one": TITLE})
+    assert "dots" not in once.get_suptitle()
+
+
+def test_latent_spaces_name_the_spread_over_trainings(splits):
+    figure = latent_spaces(splits, IMAGES)
+    assert "mean ± sd, 3 trainings" in figure.get_suptitle()
+    assert "-0.123 ± 0.045".replace("-", "\N{MINUS SIGN}") in figure.axes[2].get_xlabel()
+    assert "training 2 of 3" in latent(splits, IMAGES).get_suptitle()

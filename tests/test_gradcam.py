@@ -176,7 +176,7 @@ def test_blocks_of_maps_are_reported_as_one():
     def told(parts: list[slice]) -> dict:
         found = maps.score((MAPS[part], masks[part]) for part in parts)
         random = maps.beside_random((networks[:, part], masks[part]) for part in parts)
-        return maps.report(found, random, resamples=100, seed=0)
+        return maps.report(found, random)
 
     report = told(parts)
     assert (report["n"], report["n_masks"], report["empty_maps"]) == (4, 3, 0.25)
@@ -194,7 +194,7 @@ def test_blocks_of_maps_are_reported_as_one():
     assert whole.pop("random_networks").keys() == report.pop("random_networks").keys()
     assert whole == report
     found = maps.score([(MAPS, None)])
-    without = maps.report(found, maps.beside_random([(networks, None)]), resamples=100, seed=0)
+    without = maps.report(found, maps.beside_random([(networks, None)]))
     assert set(without) == {"n", "empty_maps", "random_weights", "random_networks"}
     assert set(without["random_weights"]) == {"rank_correlation", "among_themselves"}
 
@@ -206,7 +206,7 @@ def test_every_random_network_counts_by_itself_and_against_all_others():
     random = maps.beside_random([(np.stack([heat, heat, -heat, np.zeros_like(heat)]), None)])
     assert random["rank_correlation"] == pytest.approx([1, -1, np.nan], nan_ok=True)
     assert random["among_themselves"] == pytest.approx([-1, -1, np.nan], nan_ok=True)
-    report = maps.report(maps.score([(heat, None)]), random, resamples=100, seed=0)
+    report = maps.report(maps.score([(heat, None)]), random)
     assert report["random_weights"]["rank_correlation"] == pytest.approx([0, -1, 1])
     assert "ci95" not in report
     nothing = np.zeros((3, 5, 4, 4))
@@ -218,8 +218,8 @@ def test_every_random_network_counts_by_itself_and_against_all_others():
 def test_the_baseline_is_twenty_networks_drawn_anew(trained_model, splits):
     """None with the weights that the run's seed gives, where its training may have begun."""
     test = splits["test"][np.arange(40)]
-    run = evaluate.Run(trained_model, {"test": test}, torch.device("cpu"), 100, seed=0)
-    parts = list(evaluate.beside_random(run, "last"))
+    run = evaluate.Trained(trained_model, {"test": test}, True, torch.device("cpu"))
+    parts = list(evaluate.beside_random(run, "last", seed=0))
     found = np.concatenate([networks for networks, _ in parts], axis=1)
     assert found.shape == (21, 40, 28, 28)
     assert len(np.unique(found.reshape(21, -1), axis=0)) == 21
@@ -228,7 +228,7 @@ def test_the_baseline_is_twenty_networks_drawn_anew(trained_model, splits):
     first = gradcam.grad_cams(gradcam.reinitialised(trained_model, 0), "last", images, 1)
     assert found[0] == pytest.approx(own, abs=1e-5)
     assert not any(np.allclose(maps_of, first, atol=1e-5) for maps_of in found)
-    again = np.concatenate([n for n, _ in evaluate.beside_random(run, "last")], axis=1)
+    again = np.concatenate([n for n, _ in evaluate.beside_random(run, "last", seed=0)], axis=1)
     assert np.array_equal(again, found)
     scored = maps.beside_random(iter(parts))["pointing_hits"]
     assert scored.max() - scored.min() > 0.1, "one draw is no baseline"

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score, silhouette_score
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.metrics import silhouette_score
 
-from chestflow.measures import latent, resampling
+from chestflow.measures import latent
 
 
 def clouds(n: int, distance: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -19,8 +17,7 @@ def clouds(n: int, distance: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def separation(train, test) -> dict:
-    counts = resampling.counts(len(test[1]), 300, seed=0)
-    return latent.separation(train, test, neighbours=5, counts=counts)
+    return latent.separation(train, test, neighbours=5)
 
 
 def test_pca_equals_the_singular_value_decomposition():
@@ -62,14 +59,13 @@ def test_shuffled_labels_score_at_chance_level():
     assert scores["silhouette"] == pytest.approx(0, abs=0.02)
 
 
-def test_scores_are_those_of_the_test_images_and_lie_in_their_intervals():
+def test_scores_are_those_of_the_test_images_and_have_no_interval():
+    """None that was tried covers the truth."""
     train, test = clouds(200, 2, seed=0), clouds(100, 2, seed=1)
     scores = separation(train, test)
     assert scores["silhouette"] == pytest.approx(silhouette_score(*test))
-    assert set(scores) == {"silhouette", "knn_balanced_accuracy", "probe_auroc", "ci95"}
-    assert set(scores["ci95"]) == {"knn_balanced_accuracy", "probe_auroc"}
-    for name, (low, high) in scores["ci95"].items():
-        assert low < scores[name] < high
+    assert set(scores) == {"silhouette", "knn_balanced_accuracy", "probe_auroc"}
+    assert all(isinstance(value, float) for value in scores.values())
 
 
 def test_rescaling_a_coordinate_changes_neither_neighbours_nor_probe():
@@ -84,27 +80,5 @@ def test_rescaling_a_coordinate_changes_neither_neighbours_nor_probe():
 
 def test_more_neighbours_than_images_are_accepted():
     train, test = clouds(6, 50, seed=0), clouds(40, 50, seed=1)
-    scores = latent.separation(train, test, 15, resampling.counts(40, 100, seed=0))
+    scores = latent.separation(train, test, neighbours=15)
     assert scores["probe_auroc"] > 0.9
-
-
-def test_intervals_cover_what_the_same_classifiers_score_on_many_images():
-    """No other score has one. Of 100 test sets of 150 images, 95 are expected; fewer than 86 have a
-    chance of 0.0002."""
-    train = clouds(300, 1.5, seed=0)
-    knn, probe = KNeighborsClassifier(15), LogisticRegression(max_iter=1000)
-    many, labels = clouds(10_000, 1.5, seed=1)
-    said = latent.fitted(knn, *train).predict(many)
-    graded = latent.fitted(probe, *train).decision_function(many)
-    truth = {
-        "knn_balanced_accuracy": balanced_accuracy_score(labels, said),
-        "probe_auroc": roc_auc_score(labels, graded),
-    }
-    covered = dict.fromkeys(truth, 0)
-    for seed in range(2, 102):
-        counts = resampling.counts(150, 300, seed)
-        found = latent.separation(train, clouds(150, 1.5, seed), neighbours=15, counts=counts)
-        assert set(found["ci95"]) == set(truth)
-        for name, (low, high) in found["ci95"].items():
-            covered[name] += low <= truth[name] <= high
-    assert min(covered.values()) >= 86, covered

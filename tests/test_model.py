@@ -231,7 +231,22 @@ def test_same_weights_same_bytes(used, tmp_path):
 def test_the_empty_start_holds_no_weights(tmp_path):
     save_file({}, tmp_path / checkpoint.FILE)
     assert checkpoint.read(tmp_path) == ({}, {})
-    assert checkpoint.load_start(tmp_path) is None
+    assert checkpoint.read_start(tmp_path, 2) == ({}, {})
+    assert checkpoint.load_start(tmp_path, 2) is None
+
+
+def test_training_k_starts_from_training_k_of_its_start(used, tmp_path):
+    """Not from the one that is shown, which a careless path would find first."""
+    torch.manual_seed(7)
+    others = [Classifier() for _ in range(2)]
+    about = {"architecture": {"width": 8, "blocks": 3, "dropout": 0.0, "contrast": "global"}}
+    checkpoint.save(tmp_path, used, about)
+    for k, network in enumerate(others):
+        checkpoint.save(checkpoint.training(tmp_path, k), network, about)
+    for k, network in enumerate(others):
+        start = checkpoint.load_start(tmp_path, k)
+        assert torch.equal(start.encoder[0].conv1.weight, network.encoder[0].conv1.weight)
+        assert not torch.equal(start.encoder[0].conv1.weight, used.encoder[0].conv1.weight)
 
 
 # ---------------------------------------------------------------------------------- local contrast

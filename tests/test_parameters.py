@@ -21,7 +21,7 @@ from chestflow.core.errors import UserError
 from chestflow.parameters import needs, reading, schema, stage
 from chestflow.parameters.values import RESERVED
 from chestflow.sources import archive, findings
-from stages.configure import configure, settings_of
+from stages.configure import COMMON, configure, settings_of
 
 ROOT = Path(__file__).parents[1]
 VALUES = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -126,7 +126,12 @@ def test_the_repositorys_files_are_valid():
         ("pixels", "64", "28, 64, 128 or 224"),
         ("seed", -1, "greater than or equal to 0"),
         ("threads", 0, "greater than or equal to 1"),
-        ("defaults.lr", 2.0, "less than or equal to 1"),
+        ("trainings", 0, "greater than or equal to 1"),
+        ("trainings", 1000, "less than or equal to "),
+        ("trainings", 1.0, "valid integer"),
+        ("trainings", True, "valid integer"),
+        ("strategy", "thawed", "'unfrozen', 'frozen', 'headfirst' or 'gradual'"),
+        ("labels", "some", "'all'"),
         ("runs.pneumonia.strategy", "thawed", "'unfrozen', 'frozen', 'headfirst' or 'gradual'"),
         ("runs.pneumonia.labels", "some", "'all'"),
         ("runs.pneumonia.labels", 0, "greater than or equal to 1"),
@@ -135,19 +140,17 @@ def test_the_repositorys_files_are_valid():
         ("runs.pneumonia.class_weights", "yes", "valid boolean"),
         ("runs.pneumonia.dropout", 1.0, "less than 1"),
         ("runs.pneumonia.keep", "first", "'best', 'last' or 'average'"),
-        ("defaults.strategy", "thawed", "'unfrozen', 'frozen', 'headfirst' or 'gradual'"),
-        ("defaults.labels", "some", "'all'"),
-        ("efficiency.curves.chest_scratch.width", 1, "greater than or equal to 2"),
-        ("efficiency.images", 0, "greater than or equal to 1"),
-        ("evaluation.bootstrap", 10, "greater than or equal to 100"),
+        ("runs.pneumonia.width", 1, "greater than or equal to 2"),
         ("gradcam.images", 1, "greater than or equal to 2"),
         ("latent.images", 9, "greater than or equal to 10"),
         ("comparison.spaces.transfer", [], "at least 1 item"),
         ("efficiency.labels", [], "at least 1 item"),
-        ("efficiency.curves", {}, "at least 1 item"),
+        ("efficiency.labels", "all", "valid list"),
+        ("efficiency.val_share", 0, "greater than 0"),
+        ("efficiency.val_share", 33, "less than or equal to 1"),
+        ("efficiency.runs", "frozen", "valid list"),
         ("runs", {}, "at least 1 item"),
         ("epochs", 10**15, "less than or equal to 100000"),
-        ("efficiency.seeds", 10**12, "less than or equal to 1000"),
         ("autoencoder.code", 10**12, "less than or equal to 50176"),
     ],
 )
@@ -177,7 +180,7 @@ def test_a_bad_value_of_a_data_set_is_named_too(datasets_mistake, key, value, ac
     assert accepted in line
 
 
-@pytest.mark.parametrize("block", ["", "defaults.", "runs.pneumonia."])
+@pytest.mark.parametrize("block", ["", "runs.pneumonia."])
 def test_an_unknown_augmentation_is_named_with_its_position(mistake, block):
     line = mistake(yaml.safe_dump(changed(f"{block}augment", ["move", "flip"])))
     assert f"params.yaml: {block}augment.1 = 'flip': " in line
@@ -188,12 +191,12 @@ def test_an_unknown_augmentation_is_named_with_its_position(mistake, block):
     ("key", "accepted"),
     [
         ("learning_rate", "lr, schedule, epochs"),
-        ("defaults.learning_rate", "lr, schedule, epochs"),
         ("runs.pneumonia.learning_rate", "dataset, init, lr"),
-        ("evaluation.resamples", "bootstrap"),
+        ("efficiency.seeds", "labels, val_share, runs"),
         ("comparison.questions.0.versus", "run, against"),
-        ("efficiency.curves.chest_scratch.setings", "dataset, init, lr"),
         ("runs.pneumonia.settings", "dataset, init, lr"),
+        ("runs.pneumonia.trainings", "dataset, init, lr"),  # of all runs alike: they are paired
+        ("defaults", "lr, schedule, epochs"),
         ("datasets", "source, pixels, seed"),
     ],
 )
@@ -223,7 +226,7 @@ def test_an_unknown_key_of_a_run_that_is_named_like_a_parameter_or_a_type(mistak
     assert f"runs.{name}.learning_rate is not a parameter; accepted here: dataset, init" in line
 
 
-@pytest.mark.parametrize("key", ["lr", "defaults.epochs", "runs.pneumonia.init", "defaults"])
+@pytest.mark.parametrize("key", ["lr", "trainings", "runs.pneumonia.init", "efficiency"])
 def test_a_missing_key_is_named(mistake, key):
     assert f"params.yaml: {key} is missing" in mistake(yaml.safe_dump(changed(key, ...)))
 
@@ -239,7 +242,7 @@ def test_a_missing_key_of_a_data_set_is_named_too(datasets_mistake, key):
     [
         ("runs.pneumonia.init", "imagenet", "scratch, autoencoder"),
         ("runs.pneumonia.init", "pneumonia", "scratch, autoencoder"),  # itself
-        ("efficiency.curves.chest_scratch.init", "imagenet", "scratch, autoencoder"),
+        ("efficiency.runs", ["frozen", "nobody"], "pneumonia, lowdata"),
         ("comparison.questions.0.run", "nobody", "pneumonia, lowdata"),
         ("comparison.questions.0.against", "nobody", "pneumonia, lowdata"),
         ("comparison.spaces.transfer", ["nobody"], "pneumonia, lowdata"),
@@ -247,7 +250,7 @@ def test_a_missing_key_of_a_data_set_is_named_too(datasets_mistake, key):
 )
 def test_a_reference_to_nothing_is_named(mistake, key, value, accepted):
     line = mistake(yaml.safe_dump(changed(key, value), sort_keys=False))
-    name = value[0] if isinstance(value, list) else value
+    name = value[-1] if isinstance(value, list) else value
     assert f"params.yaml: {key}: {name!r} is unknown; accepted: " in line
     assert accepted in line
 
@@ -273,7 +276,7 @@ def test_runs_that_start_from_each_other_are_named(mistake, inits, circle):
 
 @pytest.mark.parametrize(
     "key",
-    ["runs.pneumonia.dataset", "efficiency.curves.chest_scratch.dataset", "autoencoder.dataset"],
+    ["runs.pneumonia.dataset", "autoencoder.dataset"],
 )
 def test_a_data_set_that_is_not_declared_is_named(tmp_path, key):
     """By stage `configure`, on which all trainings depend, and by the command `check`. Only the two
@@ -390,8 +393,8 @@ def test_a_merged_block_is_read_and_its_keys_may_be_given_again(load):
 def test_a_message_stays_one_short_line(mistake):
     line = mistake(yaml.safe_dump(changed("lr", ["x"] * 900)))
     assert "lr = ['x', 'x', " in line and "...: Input should be a valid number" in line
-    line = mistake(yaml.safe_dump(changed("defaults.a\nb\x1b", 1)))
-    assert r"defaults.'a\nb\x1b' is not a parameter; accepted here: lr" in line
+    line = mistake(yaml.safe_dump(changed("latent.a\nb\x1b", 1)))
+    assert r"latent.'a\nb\x1b' is not a parameter; accepted here: images" in line
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "0.001", "+1e-3", ".001"])
@@ -410,7 +413,6 @@ BAD_NAMES += ["-a", "_a", "1a", "größe", "a@b", "a{b}", "x" * 41, 1, True, Non
 def test_what_is_no_name_is_refused_wherever_one_is_declared(mistake, datasets_mistake, name):
     for key, entry in (
         ("runs", VALUES["runs"]["chest"]),
-        ("efficiency.curves", VALUES["runs"]["chest"]),
         ("comparison.spaces", ["chest"]),
     ):
         values = copy.deepcopy(VALUES)
@@ -438,8 +440,8 @@ def test_a_run_cannot_take_a_reserved_name(mistake, load, name):
     line = mistake(yaml.safe_dump(changed(f"runs.{name}", VALUES["runs"]["chest"])))
     assert f"params.yaml: runs: {name!r} is reserved; accepted: 1 to 40 of the characters" in line
     assert line.endswith("; reserved: scratch, autoencoder")
-    curves = changed(f"efficiency.curves.{name}", VALUES["runs"]["chest"])
-    assert name in load(yaml.safe_dump(curves)).efficiency.curves, "a curve shares no folder"
+    spaces = changed(f"comparison.spaces.{name}", ["chest"])
+    assert name in load(yaml.safe_dump(spaces)).comparison.spaces, "a space shares no folder"
 
 
 def test_the_reserved_names_are_those_of_other_outputs_beside_a_runs():
@@ -475,11 +477,7 @@ def test_names_that_differ_in_capitals_alone_are_refused(mistake, datasets_mista
             "runs.pneumonia: a batch of 65,536 images of 224 pixels needs about 16,836 GB",
         ),
         (
-            {
-                "pixels": 224,
-                "defaults": {"width": 256, "blocks": 1},
-                "autoencoder": {"code": 50176},
-            },
+            {"pixels": 224, "width": 256, "blocks": 1, "autoencoder": {"code": 50176}},
             "autoencoder.code: a code of 50,176 numbers needs about 5,156 GB",
         ),
     ],
@@ -487,7 +485,7 @@ def test_names_that_differ_in_capitals_alone_are_refused(mistake, datasets_mista
 def test_what_no_memory_can_hold_is_refused_with_what_there_is(tmp_path, given, said):
     values = {k: VALUES[k] | v if isinstance(v, dict) else v for k, v in given.items()}
     params = tmp_path / "params.yaml"
-    params.write_text(yaml.safe_dump(VALUES | values))
+    params.write_text(yaml.safe_dump(VALUES | values, sort_keys=False))
     files = options(params=params, datasets=ROOT / "datasets.yaml")
     line = refusal(lambda given: check.main(given), files)
     assert line.startswith(said)
@@ -521,14 +519,14 @@ def test_a_phantom_larger_than_its_archive_may_be_is_refused(datasets_mistake):
     ("key", "value", "what", "factor"),
     [
         ("batch_size", 256, "runs.pneumonia", 2),
-        ("defaults.width", 16, "runs.chest", 2),
+        ("width", 16, "runs.chest", 2),
+        ("runs.chest.width", 16, "runs.chest", 2),
         ("pixels", 64, "runs.chest", (64 / 28) ** 2),
         ("runs.lowdata.batch_size", 60_000, "runs.lowdata", 300 / 128),  # it has no more labels
         ("runs.chest.batch_size", 60_000, "runs.chest", 5000 / 128),  # nor more images
-        ("efficiency.batch_size", 32, "efficiency.curves.chest_scratch", 1 / 2),
         ("autoencoder.batch_size", 32, "autoencoder", 1 / 2),
         ("autoencoder.code", 30, "autoencoder.code", 3),
-        ("evaluation.bootstrap", 3000, "evaluation.bootstrap", 3),
+        ("trainings", 10, "runs.pneumonia", 1),  # one after another
     ],
 )
 def test_the_memory_needed_follows_what_is_declared(load, key, value, what, factor):
@@ -544,21 +542,17 @@ def test_the_memory_needed_follows_what_is_declared(load, key, value, what, fact
 # ------------------------------------------------------------------------------------ its content
 
 
-def test_a_run_has_the_defaults_overruled_by_its_own_settings(load):
-    values = changed("defaults.width", 4)
-    declared = VALUES["runs"][SUBJECT]
+def test_a_run_has_the_top_level_settings_overruled_by_its_own(load):
+    values, declared = copy.deepcopy(VALUES), VALUES["runs"][SUBJECT]
     own = {"lr": 0.5, "epochs": 3, "patience": 2, "labels": 40, "augment": []}
-    values["runs"] |= {"low": declared, "own": declared | own}
+    values["runs"] |= {"own": declared | own}
     params = load(yaml.safe_dump(values))
-    top, low, mine = (settings_of(params, run, SUBJECT) for run in (SUBJECT, "low", "own"))
-    shared = {key: VALUES[key] for key in schema.Settings.model_fields}
-    common = {key: VALUES[key] for key in ("seed", "threads", "processes", "timing")}
-    assert top == values["defaults"] | shared | declared | common | {"name": SUBJECT}
-    assert low == values["defaults"] | declared | common | {"name": "low"}
-    assert mine == values["defaults"] | declared | own | common | {"name": "own"}
-    values["runs"][SUBJECT] = declared | {"lr": 0.5}  # its own entry overrules the top level
-    assert settings_of(load(yaml.safe_dump(values)), SUBJECT, SUBJECT) == top | {"lr": 0.5}
-    for complete in (top, low, mine):
+    usual, mine = (settings_of(params, run) for run in (SUBJECT, "own"))
+    shared = {key: VALUES[key] for key in {*schema.Settings.model_fields, *COMMON}}
+    assert {"seed", "trainings", "threads", "processes", "timing"} == COMMON
+    assert usual == shared | declared | {"name": SUBJECT}
+    assert mine == shared | declared | own | {"name": "own"}
+    for complete in (usual, mine):
         assert schema.Training(**complete).model_dump() == complete, "nothing is left to be guessed"
 
 
@@ -568,37 +562,43 @@ def test_configure_writes_the_settings_of_every_training(tmp_path):
     params = reading.params(ROOT / "params.yaml")
     assert everything["subject"] == SUBJECT
     assert list(everything["runs"]) == list(VALUES["runs"]), "in their order"
-    for kind, declared in (("runs", params.runs), ("curves", params.efficiency.curves)):
-        files = {path.stem: path for path in (tmp_path / kind).iterdir()}
-        assert set(files) == set(declared) == set(everything[kind])
-        for name, path in files.items():
-            training = (reading.training if kind == "runs" else reading.curve)(path)
-            assert training.model_dump() == everything[kind][name]
-            assert (training.name, training.dataset) == (name, declared[name].dataset)
-    assert everything["runs"] == {run: settings_of(params, run, SUBJECT) for run in params.runs}
-    for curve in everything["curves"].values():
-        assert (curve["lr"], curve["batch_size"]) == (params.efficiency.lr, 64)
-        assert curve["epochs"] == 1, "stage efficiency decides it"
+    for kind in ("runs", "efficiency"):
+        assert {path.stem for path in (tmp_path / kind).iterdir()} == set(VALUES["runs"])
+    wanted = VALUES["efficiency"]
+    for name, declared in params.runs.items():
+        training = reading.training(tmp_path / f"runs/{name}.json")
+        assert training.model_dump() == everything["runs"][name] == settings_of(params, name)
+        assert (training.name, training.dataset) == (name, declared.dataset)
+        points = reading.points(tmp_path / f"efficiency/{name}.json")
+        assert points.labels == (wanted["labels"] if name in wanted["runs"] else [])
+        assert points.val_share == wanted["val_share"]
     pretraining = reading.pretraining(tmp_path / "autoencoder.json")
-    shape = {key: VALUES["defaults"][key] for key in ("width", "blocks")}
-    common = {key: VALUES[key] for key in ("seed", "threads")}
-    assert pretraining.model_dump() == VALUES["autoencoder"] | shape | common
+    common = {key: VALUES[key] for key in ("width", "blocks", "seed", "trainings", "threads")}
+    assert pretraining.model_dump() == VALUES["autoencoder"] | common == everything["autoencoder"]
+
+
+ALL = {f"runs/{run}" for run in VALUES["runs"]}
+LOW = {f"runs/{run}" for run, own in VALUES["runs"].items() if "lr" in own}  # with their own rate
 
 
 @pytest.mark.parametrize(
     ("key", "value", "reached"),
     [
-        ("lr", 0.003, {"runs/pneumonia"}),
+        ("lr", 0.003, ALL - LOW),
         ("runs.frozen.lr", 0.003, {"runs/frozen"}),
         ("autoencoder.lr", 0.003, {"autoencoder"}),
-        ("efficiency.curves.chest_scratch.strategy", "frozen", {"curves/chest_scratch"}),
-        ("evaluation.bootstrap", 500, set()),
-        # pneumonia has its own; lowdata, frozen ... as well
-        ("defaults.epochs", 3, {"runs/unfrozen"}),
+        ("weight_decay", 0.003, ALL),  # which the autoencoder has to itself
+        ("trainings", 2, ALL | {"autoencoder"}),
+        ("width", 4, ALL | {"autoencoder"}),
+        ("efficiency.runs", [*VALUES["efficiency"]["runs"], "chest"], {"efficiency/chest"}),
+        ("efficiency.runs", VALUES["efficiency"]["runs"][1:], {"efficiency/lowdata"}),
+        ("gradcam.images", 4, set()),
+        ("pixels", 64, set()),
     ],
 )
 def test_a_change_reaches_exactly_the_trainings_it_concerns(tmp_path, key, value, reached):
     """DVC reruns what depends on a file that has changed."""
+    assert LOW and ALL - LOW
     written = []
     for name, values in (("before", VALUES), ("after", changed(key, value))):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -610,7 +610,18 @@ def test_a_change_reaches_exactly_the_trainings_it_concerns(tmp_path, key, value
     assert before.keys() == after.keys()
     differing = {name.removesuffix(".json") for name in before if before[name] != after[name]}
     assert differing - {"all"} == reached
-    assert ("all" in differing) == bool(reached)
+    assert ("all" in differing) == any(not name.startswith("efficiency") for name in reached)
+
+
+def test_other_numbers_of_labels_reach_the_curves_of_the_runs_that_have_one(tmp_path):
+    written = []
+    for labels in (VALUES["efficiency"]["labels"], [50, 70]):
+        values = changed("efficiency.labels", labels)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+        configure(SUBJECT, tmp_path / "params.yaml", ROOT / "datasets.yaml", tmp_path / "out")
+        written.append({p: p.read_bytes() for p in (tmp_path / "out").rglob("*.json")})
+    differing = {path.stem for path, text in written[0].items() if text != written[1][path]}
+    assert differing == set(VALUES["efficiency"]["runs"])
 
 
 def test_no_parameter_has_a_name_that_dvc_overlooks():
@@ -664,6 +675,7 @@ def test_findings_of_the_phantom_are_chestmnists_in_its_order():
     [
         ("{lr: 5}", "configurations.b: lr = 5: Input should be less than or equal to 1"),
         ("{learning_rate: 0.1}", "configurations.b: learning_rate is not a parameter; accepted"),
+        ("{trainings: 2}", "configurations.b: trainings: 'trainings' is unknown; accepted: lr, s"),
         ("3", "configurations.b = 3: Input should be a valid dictionary"),
         ("{pixels: 64}", "configurations.b: pixels: 'pixels' is unknown; accepted: lr, schedule"),
         ("{}\n  ../b: {}", "configurations: '../b' is not a name; accepted: 1 to 40 of the char"),
@@ -674,7 +686,7 @@ def test_findings_of_the_phantom_are_chestmnists_in_its_order():
 )
 def test_a_mistake_in_the_grid_is_named(load, tmp_path, changes, said):
     grid = tmp_path / "grid.yaml"
-    grid.write_text(f"best: 1\nseeds: 2\nconfigurations:\n  a: {{}}\n  b: {changes}\n")
+    grid.write_text(f"best: 1\ntrainings: 2\nconfigurations:\n  a: {{}}\n  b: {changes}\n")
     with pytest.raises(UserError) as error:
         reading.grid(grid, load(yaml.safe_dump(VALUES)))
     assert f"grid.yaml: {said}" in str(error.value)

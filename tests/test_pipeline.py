@@ -9,21 +9,20 @@ import yaml
 from workspace import RESULTS, ROOT, RUNNING, Workspace
 
 from benchmarks.orchestration import shrink
-from chestflow.commands import seeds
+from chestflow.network import checkpoint
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 def few(params: dict) -> dict:
-    """Parameters with a run of every start, and a curve of one and of two phases: each kind of
-    stage at least once, in two thirds of the default graph's stages."""
+    """Parameters with a run of every start, each trained twice, and two of them with fewer labels
+    too: each kind of stage at least once, in two thirds of the default graph's stages."""
     runs = ("pneumonia", "chest", "lowdata_autoencoder", "frozen")
-    curves = ("chest_scratch", "pneumonia_headfirst")
     questions = (("frozen", "pneumonia"), ("lowdata_autoencoder", "chest"))
-    declared = params["efficiency"]["curves"]
     return params | {
+        "trainings": 2,
         "runs": {run: params["runs"][run] for run in runs},
-        "efficiency": params["efficiency"] | {"curves": {c: declared[c] for c in curves}},
+        "efficiency": params["efficiency"] | {"runs": ["pneumonia", "frozen"]},
         "comparison": {
             "questions": [{"run": a, "against": b} for a, b in questions],
             "spaces": {"transfer": ["pneumonia", "frozen"]},
@@ -85,6 +84,7 @@ def test_what_sets_runs_side_by_side_depends_on_every_run(tmp_path, environment)
     edges = set(re.findall(r'(?m)^"(.+)" -> "(.+)";$', dot))
     readers = ("compare", "overview", "report")
     assert {(f"evaluate@{run}", r) for run in params["runs"] for r in readers} <= edges
+    assert {(f"efficiency@{run}", "compare") for run in params["runs"]} <= edges
 
 
 # -------------------------------------------------------------------------------- the first run
@@ -109,6 +109,64 @@ def test_metrics_files_say_that_images_are_phantoms(workspace, repro):
     assert files
     for file in files:
         assert "PHANTOM" in json.dumps(json.loads(file.read_text()).get("data")), file
+
+
+def test_scores_are_means_over_trainings_and_name_the_weights(workspace, repro):
+    for run in workspace.params()["runs"]:
+        report = json.loads(workspace.read(f"metrics/runs/{run}.json"))
+        each, models = report["each"]["auroc"], workspace.folder / "models" / run
+        assert report["trainings"] == len(each) == 2 and each[0] != each[1]
+        assert report["auroc"] == pytest.approx(sum(each) / 2, abs=1e-6)
+        assert report["sd"]["auroc"] == pytest.approx(abs(each[0] - each[1]) / 2**0.5, abs=2e-6)
+        assert report["weights"] == checkpoint.digest(models)
+        shown = checkpoint.training(models, report["shown"]) / checkpoint.FILE
+        assert shown.read_bytes() == (models / checkpoint.FILE).read_bytes()
+    for kind in ("latent/pneumonia", "gradcam/pneumonia", "autoencoder"):
+        assert json.loads(workspace.read(f"metrics/{kind}.json"))["training"] in (0, 1)
+    assert "Each run is trained 2 times" in workspace.read("report/index.md")
+
+
+def test_a_training_starts_from_the_same_one_of_its_start(workspace, repro):
+    """A frozen encoder is still the one that it came as."""
+    encoders = {}
+    for run in ("chest", "frozen"):
+        for k in (0, 1):
+            folder = checkpoint.training(workspace.folder / "models" / run, k)
+            weights, about = checkpoint.read(folder)
+            encoder = {key: v for key, v in weights.items() if key.startswith("encoder.")}
+            encoders[run, k] = {key: value.tolist() for key, value in encoder.items()}
+            assert (about["run"], about["seed"]) == (run, k)
+    for k in (0, 1):
+        assert encoders["frozen", k] == encoders["chest", k]
+    assert encoders["frozen", 0] != encoders["frozen", 1]
+
+
+def test_a_training_gives_the_same_bytes_again(workspace, repro, tmp_path):
+    """Of a run that starts from another one, and of label efficiency."""
+    lock = yaml.safe_load(workspace.read("dvc.lock"))["stages"]
+    for stage in ("train@frozen", "efficiency@frozen"):
+        out, again = lock[stage]["outs"][0]["path"], tmp_path / stage / "out"
+        workspace.succeed(*lock[stage]["cmd"].replace(f"--out {out}", f"--out {again}").split())
+        folder = workspace.folder / out
+        files = [folder] if folder.is_file() else [p for p in folder.rglob("*") if p.is_file()]
+        assert again.exists() and files
+        for file in files:
+            assert (again / file.relative_to(folder)).read_bytes() == file.read_bytes(), file
+
+
+def test_label_efficiency_holds_the_runs_and_what_is_trained_besides(workspace, repro):
+    points = json.loads(workspace.read("metrics/efficiency.json"))["points"]
+    found = {(p["run"], p["is_run"]): p for p in points}
+    runs = workspace.params()["runs"]
+    assert found.keys() == {(r, True) for r in runs} | {("pneumonia", False), ("frozen", False)}
+    for point in points:
+        assert point["trainings"] == 2 and point["n"] == 40
+    for is_run, labels in ((True, 60), (False, 40)):
+        frozen, scratch = (found[run, is_run] for run in ("frozen", "pneumonia"))
+        assert frozen["labels"] == scratch["labels"] == labels
+        ahead = frozen["auroc"] - scratch["auroc"]
+        assert frozen["from_scratch"]["difference"] == pytest.approx(ahead, abs=2e-6)
+        assert "from_scratch" not in scratch
 
 
 def test_metrics_show_lists_every_run(workspace, repro):
@@ -175,16 +233,16 @@ CHANGES = {
         edit("chestflow/figures/gradcam.py", '"inferno"', '"magma"'),
         {"draw", "overview"},
     ),
-    "the number of bootstrap resamples": (
-        param("evaluation.bootstrap", 101),
-        {"configure", "evaluate", "reconstruct", "compare", "report"},
+    "the neighbours of the k-NN score": (
+        param("latent.neighbours", 4),
+        {"configure", "evaluate"},
     ),
     "a new augmentation": (
         edit("chestflow/augmentation.py", "STEPS = {", 'STEPS = {"flip": move, '),
         {"train", "efficiency"},
     ),
     "a new measure": (
-        edit("chestflow/measures/scores.py", '        "auprc": ', '        "twice": 0, "auprc": '),
+        edit("chestflow/measures/scores.py", '        "n": len', '        "twice": 0, "n": len'),
         {"evaluate", "reconstruct", "compare"},
     ),
     "a new check of the parameters": (
@@ -196,7 +254,7 @@ CHANGES = {
         {"configure", "binarize", "evaluate", "reconstruct"},
     ),
     "a sentence of the report": (
-        edit("chestflow/report/template.md.jinja", "# Can a small", "# Can a very small"),
+        edit("chestflow/report/template.md.jinja", "How good is it?", "How good?"),
         {"report"},
     ),
 }
@@ -214,75 +272,91 @@ def test_a_change_runs_what_it_must_and_nothing_else(workspace, repro, change):
 @pytest.mark.parametrize(
     "key, value, runs",
     [
-        ("lr", 0.003, {"pneumonia"}),
-        ("defaults.lr", 0.02, {"chest"}),
-        ("defaults.weight_decay", 0.1, {"chest", "lowdata_autoencoder", "frozen"}),
+        ("lr", 0.003, {"pneumonia", "chest", "frozen"}),  # lowdata_autoencoder has its own
+        ("weight_decay", 0.1, {"pneumonia", "chest", "lowdata_autoencoder", "frozen"}),
+        ("trainings", 3, {"pneumonia", "chest", "lowdata_autoencoder", "frozen"}),
         ("runs.frozen.lr", 0.05, {"frozen"}),
+        ("autoencoder.lr", 0.02, set()),  # until it has been trained
     ],
 )
 def test_a_setting_retrains_the_runs_that_take_it(workspace, repro, key, value, runs):
     """`configure` writes every run's settings; DVC then sees which of them are other ones."""
     param(key, value)(workspace)
     workspace.succeed("dvc", "repro", "configure")
-    trained = {stage for stage in workspace.would_run() if stage.startswith("train@")}
+    would_run = workspace.would_run()
     workspace.restore()
-    assert trained == {f"train@{run}" for run in runs}
+    for kind in ("train", "efficiency"):
+        assert {s for s in would_run if s.startswith(kind)} == {f"{kind}@{run}" for run in runs}
+    assert ("pretrain" in would_run) == (key in ("trainings", "autoencoder.lr"))
 
 
-def test_defaults_that_a_curve_overrides_do_not_retrain_it(workspace, repro):
-    for key, value in (("lr", 0.02), ("epochs", 3), ("patience", 1)):
-        param(f"defaults.{key}", value)(workspace)
+def test_a_target_runs_only_what_it_needs(workspace, repro):
+    """As each experiment of a sweep does: a top-level setting reaches other runs too."""
+    param("lr", 0.003)(workspace)
     workspace.succeed("dvc", "repro", "configure")
-    would_run = kinds(workspace.would_run())
+    would_run = workspace.ran("dvc", "repro", "--dry", "evaluate@pneumonia")
     workspace.restore()
-    assert "train" in would_run and not {"efficiency", "pretrain"} & would_run
+    assert would_run == {"train@pneumonia"}, "and what depends on its weights"
+
+
+@pytest.mark.parametrize(
+    "key, value, runs",
+    [
+        ("efficiency.runs", ["pneumonia", "frozen", "chest"], {"chest"}),
+        ("efficiency.runs", ["pneumonia"], {"frozen"}),
+        ("efficiency.labels", [30], {"pneumonia", "frozen"}),
+    ],
+)
+def test_another_point_of_a_curve_trains_nothing_else(workspace, repro, key, value, runs):
+    param(key, value)(workspace)
+    workspace.succeed("dvc", "repro", "configure")
+    would_run = workspace.would_run()
+    workspace.restore()
+    assert would_run == {f"efficiency@{run}" for run in runs}
 
 
 def test_another_rate_runs_only_what_depends_on_it(workspace, repro):
-    before = json.loads(workspace.read("metrics/runs/pneumonia.json"))
-    ran = workspace.ran("dvc", "exp", "run", "-S", "lr=0.003")
-    of_run = {f"{stage}@pneumonia" for stage in ("train", "evaluate", "draw")}
+    before = json.loads(workspace.read("metrics/runs/frozen.json"))
+    ran = workspace.ran("dvc", "exp", "run", "-S", "+runs.frozen.lr=0.05")
+    of_run = {f"{stage}@frozen" for stage in ("train", "evaluate", "draw", "efficiency")}
     # Settings that were written before come from DVC's run cache.
     assert ran | {"configure"} == {"configure", *of_run, "compare", "overview", "report"}
     diff = json.loads(workspace.succeed("dvc", "metrics", "diff", "--json"))
-    change = diff["metrics/runs/pneumonia.json"]
+    change = diff["metrics/runs/frozen.json"]
     assert any(values["old"] != values["new"] for values in change.values())
-    assert json.loads(workspace.read("metrics/runs/pneumonia.json")) != before
+    assert json.loads(workspace.read("metrics/runs/frozen.json")) != before
     workspace.restore()
-    assert json.loads(workspace.read("metrics/runs/pneumonia.json")) == before
+    assert json.loads(workspace.read("metrics/runs/frozen.json")) == before
 
 
-def test_seeds_tabulates_the_experiments(workspace, repro):
-    """Comes after the experiment above: what DVC has recorded of it is found again."""
-    table = workspace.succeed(*workspace.chestflow("seeds"))
+def test_once_is_enough_for_a_result_and_is_said(workspace, repro):
+    """Faster, for a trial: no standard deviation, and intervals for the images alone."""
+    param("trainings", 1)(workspace)
+    workspace.succeed(*workspace.chestflow("repro", "--jobs", "2"))
     for run in workspace.params()["runs"]:
-        row = rf"^\| `{run}` \| 40 of \w+ PHANTOM \|.* 1 \|$"
-        assert re.search(row, table, re.MULTILINE), table
-    assert "1 experiments with other parameters" in table
+        report = json.loads(workspace.read(f"metrics/runs/{run}.json"))
+        assert report["trainings"] == 1 and set(report["sd"].values()) == {None}
+        low, high = report["ci95"]["auroc"]
+        assert low <= report["auroc"] == report["each"]["auroc"][0] <= high
+        trainings = workspace.folder / "models" / run / "trainings"
+        assert [path.name for path in trainings.iterdir()] == ["0"], "none of those before"
+    compared = json.loads(workspace.read("metrics/comparison.json"))
+    assert {entry["trainings"] for entry in compared["questions"]} == {1}
+    text = workspace.read("report/index.md")
+    assert "Each run is trained once" in text and "trained 2 times" not in text
+    assert not re.search(r"±|\bnan\b|\bNone\b(?! has)", text)
+    workspace.restore()
 
 
-TRAINED = """
-from chestflow.commands import records
-for experiment in records.recorded():
-    print(experiment.name, experiment.trained())
-"""
-
-
-def test_a_run_counts_the_seeds_that_it_was_trained_with(workspace, repro):
-    """These experiments train `pneumonia` alone; the scores of the other runs are the commit's, be
-    it the seed that they ask for or another setting."""
-    for name, change in (("seeded", "seed=1"), ("decayed", "defaults.weight_decay=0.1")):
-        asked = ("--temp", "-n", name, "-S", change, "evaluate@pneumonia")
-        workspace.succeed("dvc", "exp", "run", *asked)
-    table = workspace.succeed(*workspace.chestflow("seeds"))
-    others, unknown = workspace.params()["runs"].keys() - {"pneumonia"}, seeds.UNKNOWN
-    assert re.search(r"(?m)^\| `pneumonia` \|.* [\d.]+ ± [\d.]+ \|.* 2 \|$", table), table
-    for run in others:
-        assert re.search(rf"(?m)^\| `{run}` \|.* [\d.]+ {unknown} \|.* 1 \|$", table), table
-        assert re.search(rf"(?m)^Not trained with every seed: .*`{run}`", table), table
-    said = workspace.succeed("python", "-c", TRAINED)
-    trained = dict(line.split(" ", 1) for line in said.splitlines())
-    assert trained["decayed"] == trained["seeded"] == "{'pneumonia'}"
+def test_a_start_with_another_contrast_is_said_once(workspace, repro):
+    said = {}
+    for contrast in ("local", "global"):
+        param("runs.frozen.contrast", contrast)(workspace)
+        said[contrast] = workspace.succeed("dvc", "repro", "train@frozen", "train@chest")
+    workspace.restore()
+    line = "train: frozen: the encoder of run chest was trained with contrast = local, this run"
+    assert line not in said["local"]
+    assert said["global"].count(f"{line} uses global: it has to adapt to other inputs\n") == 1
 
 
 def test_no_command_runs_with_a_name_that_is_refused(workspace, repro):
@@ -310,18 +384,17 @@ def test_an_entry_in_params_yaml_is_all_that_a_run_needs(workspace, repro):
     ran = workspace.ran("dvc", "repro")
     assert ran == {
         *("configure", "train@gradual", "evaluate@gradual", "draw@gradual"),
-        *("compare", "overview", "report"),
+        *("efficiency@gradual", "compare", "overview", "report"),
     }
     compared = json.loads(workspace.read("metrics/comparison.json"))
-    assert "gradual" in [entry["run"] for entry in compared["runs"]]
+    assert "| gradual | 40 x 2 of " in workspace.read("metrics/comparison.md")
     assert "`gradual`" in workspace.read("report/index.md")
     assert "gradual" in workspace.read("plots/curves/roc.csv")
     assert compared["questions"][-1]["run"] == "gradual"
     del params["runs"]["gradual"], params["comparison"]["questions"][-1]
     workspace.set_params(params)
     workspace.succeed("dvc", "repro")
-    compared = json.loads(workspace.read("metrics/comparison.json"))
-    assert "gradual" not in [entry["run"] for entry in compared["runs"]]
+    assert "gradual" not in workspace.read("metrics/comparison.md")
     assert "`gradual`" not in workspace.read("report/index.md")
     assert (workspace.folder / "metrics/runs/gradual.json").exists()
     changed = workspace.succeed("git", "diff", "--name-only", "--", *RESULTS)
@@ -336,7 +409,7 @@ def test_an_entry_in_params_yaml_is_all_that_a_run_needs(workspace, repro):
 SWEEP = ("sweep", "--queue", "1")
 GRID = """
 best: 1
-seeds: 2
+trainings: 2
 configurations:
   plain: {schedule: constant, augment: []}
   narrow: {width: 5}
@@ -346,28 +419,34 @@ configurations:
 def test_a_sweep_survives_a_failure_and_then_runs_only_what_is_missing(workspace, repro):
     """The training of width 5 is made to fail, and mended for the second call."""
     workspace.replace(
-        "stages/train.py", "    network = build(", "    assert run.width != 5\n    network = build("
+        "stages/train.py",
+        "        network = build(",
+        "        assert run.width != 5\n        network = build(",
     )
     workspace.write("sweep/grid.yaml", GRID)
     workspace.commit()
     ended = workspace.run(*workspace.chestflow(*SWEEP))
-    assert ended.returncode == 1 and ended.stderr.endswith("above: narrow-seed-0\n")
+    assert ended.returncode == 1 and ended.stderr.endswith("above: narrow-x1\n")
     assert "Traceback" not in ended.stderr.splitlines()[-1]
     names = set(workspace.succeed("dvc", "exp", "list", "--name-only").split())
-    assert names == {"plain-seed-0", "plain-seed-1"}
+    assert names == {"plain-x1", "plain-x2"}
     table = workspace.read("sweep/sweep.md")
     assert "| plain | schedule constant, augment [] | 18,218 |" in table and "narrow" not in table
 
     workspace.write("sweep/grid.yaml", GRID.replace("width: 5", "width: 4"))
     workspace.succeed(*workspace.chestflow(*SWEEP))
     names = set(workspace.succeed("dvc", "exp", "list", "--name-only").split())
-    assert {"plain-seed-0", "plain-seed-1", "narrow-seed-0"} <= names
+    assert {"plain-x1", "plain-x2", "narrow-x1"} <= names
     report = json.loads(workspace.read("sweep/sweep.json"))
     assert {row["name"] for row in report["configurations"]} == {"plain", "narrow"}
-    for row in report["configurations"]:
+    assert {row["trainings"] for row in report["configurations"]} == {1}
+    assert {row["trainings"] for row in report["finalists"]} == {2}
+    for row in report["configurations"] + report["finalists"]:
         low, high = row["ci95"]["auroc"]
         assert low <= row["auroc"] <= high and row["train_seconds"] > 0
-    assert report["reference"] == "plain" and len(report["seeds"][0]["auroc"]) == 2
+        assert len(row["each"]["auroc"]) == row["trainings"]
+        assert (row["sd"]["auroc"] is None) == (row["trainings"] == 1)
+    assert report["reference"] == "plain" and "plain" in {r["name"] for r in report["finalists"]}
     times = [row["train_seconds"] for row in report["configurations"]]
     workspace.succeed(*workspace.chestflow(*SWEEP))
     again = json.loads(workspace.read("sweep/sweep.json"))["configurations"]

@@ -10,13 +10,15 @@ from torch import nn
 
 from chestflow.core.errors import UserError
 from chestflow.images import arrays
-from chestflow.measures import resampling
-from chestflow.measures.resampling import auroc
+from chestflow.measures import readers
 from chestflow.network.inference import probabilities, standardise
 from chestflow.network.model import Classifier
 from chestflow.training import batching, keeping, loop, objectives, strategies
 
 CPU = torch.device("cpu")
+# What most tests train with; averaged weights and local contrast have tests of their own.
+PLAIN = {"schedule": "onecycle", "keep": "best", "contrast": "global", "label_smoothing": 0.0}
+PLAIN |= {"augment": ["move", "expose"]}
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,7 @@ def fit(images, settings):
     """Start a training: returns the model and the iterator of its rows."""
 
     def start(strategy="unfrozen", seed=0, plan=None, train=images["train"], **changes):
-        chosen = settings(**{"epochs": 2, "patience": 2, "batch_size": 64} | changes)
+        chosen = settings(**PLAIN | {"epochs": 2, "patience": 2, "batch_size": 64} | changes)
         torch.manual_seed(seed)
         model = Classifier(**chosen.architecture)
         plan = plan or strategies.phases(strategy, chosen.blocks, chosen.lr, 0.1, 0.5)
@@ -105,6 +107,27 @@ def test_only_the_parts_of_a_phase_change(fit, strategy):
             assert changed(before, after) == set(plan[phase - 1])
     assert {phase for phase, _ in states[1:]} == set(range(1, len(plan) + 1))
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "epochs", "each"),
+    [
+        ("unfrozen", 8, [8]),
+        ("headfirst", 8, [4, 4]),
+        ("headfirst", 9, [4, 4]),  # what is left over belongs to no phase
+        ("gradual", 8, [2, 2, 2, 2]),
+        ("gradual", 1, [1, 1, 1, 1]),  # no phase without an epoch
+    ],
+)
+def test_the_phases_of_a_strategy_share_its_epochs(fit, images, strategy, epochs, each):
+    """Or a strategy of more phases would be better only for being trained longer."""
+    few = np.arange(40)
+    train = batching.Samples(images["train"].images[few], images["train"].labels[few])
+    _, rows = fit(strategy, train=train, epochs=epochs, keep="last", augment=[])
+    rows = list(rows)
+    phases = [row["phase"] for row in rows]
+    assert [phases.count(number) for number in sorted(set(phases))] == each
+    assert [row["epoch"] for row in rows] == list(range(1, sum(each) + 1))
 
 
 def test_a_frozen_encoder_is_identical_after_training(fit):
@@ -326,7 +349,8 @@ def test_the_network_learns(fit, images):
     model, rows = fit(epochs=25, patience=25)
     rows = list(rows)
     labels = images["test"].labels.numpy()
-    assert auroc(labels, probabilities(model.eval(), images["test"].images))[0] > 0.7
+    found = probabilities(model.eval(), images["test"].images)
+    assert metrics.roc_auc_score(labels, found) > 0.7
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
 
 
@@ -336,7 +360,8 @@ def test_nothing_is_learnt_from_shuffled_labels(fit, images):
     model, rows = fit(train=shuffled, epochs=4, patience=4)
     list(rows)
     labels = images["test"].labels.numpy()
-    assert abs(auroc(labels, probabilities(model.eval(), images["test"].images))[0] - 0.5) < 0.25
+    found = probabilities(model.eval(), images["test"].images)
+    assert abs(metrics.roc_auc_score(labels, found) - 0.5) < 0.25
 
 
 def test_a_last_batch_of_one_image_joins_the_one_before(fit, images):
@@ -419,13 +444,13 @@ def test_validation_scores_equal_those_of_the_measures_and_of_sklearn(ties):
         assert not ties or len(np.unique(scores)) < n
         found = objectives.auroc(labels, scores)
         assert isinstance(found, float)
-        assert found == pytest.approx(auroc(labels, scores)[0], abs=1e-12)
+        assert found == pytest.approx(readers.auroc(labels, scores[None]).values[0], abs=1e-12)
         assert found == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
         predicted = scores > 0
         found = objectives.balanced_accuracy(labels, predicted)
         assert isinstance(found, float)
-        ours = resampling.decisions(labels, predicted)["balanced_accuracy"][0]
-        assert found == pytest.approx(ours, abs=1e-12)
+        ours = readers.decisions(labels, predicted[None])["balanced_accuracy"]
+        assert found == pytest.approx(ours.values[0], abs=1e-12)
         expected = metrics.balanced_accuracy_score(labels, predicted)
         assert found == pytest.approx(expected, abs=1e-12)
 

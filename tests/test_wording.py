@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+import samples
 from markdown_it import MarkdownIt
 
 from chestflow import wording
-from chestflow.commands import seeds, summary, sweep
+from chestflow.commands import summary, sweep
 from chestflow.core import tables
 
-ROOT = Path(__file__).parents[1]
 TITLES = (
     "a|b",
     "`a` | ``b",
@@ -81,14 +81,52 @@ def test_line_breaks_and_control_characters_become_spaces():
     assert wording.one_line("a\n\n# b\r\n| c\t\x1b[31m\u2028d\u202e ") == "a # b | c [31m d"
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return samples.build(tmp_path_factory.mktemp("results"))
+
+
 @pytest.mark.parametrize("title", TITLES)
-def test_commands_print_a_title_as_it_was_written(title, tmp_path, capsys):
-    report = tables.read_json(ROOT / "metrics/runs/pneumonia.json") | {"data": title}
-    header = "| a |" + " b |" * 6 + "\n" + "|---" * 7 + "|\n"
-    (_, row) = shown(header + seeds.row("pneumonia", [report]))
-    assert row[1] == f"{report['n']} of {title}"
-    found = tables.read_json(ROOT / "sweep/sweep.json") | {"data": title}
+def test_commands_print_a_title_as_it_was_written(title, folder, tmp_path, capsys):
+    report = tables.read_json(folder / "metrics/runs/pneumonia.json")
+    found = tables.read_json(folder / "sweep/sweep.json") | {"data": title}
     assert f"images of {wording.literal(title)}; best" in sweep.markdown(found)
     tables.write_json(tmp_path / "pneumonia.json", report | {"data": f"{title}\n\x1b"})
     summary.main(argparse.Namespace(metrics=tmp_path))
-    assert capsys.readouterr().out.splitlines()[2].endswith(f"{report['n']} of {title}")
+    assert capsys.readouterr().out.splitlines()[2].endswith(f"80 × 3, {title}")
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0009999, "< 0.001"),
+        (0.001, "0.001"),
+        (1.0, "1.000"),
+        (None, "not defined"),
+        (0.0, "< 0.001"),
+    ],
+)
+def test_a_p_value_is_never_shown_as_zero(p, text):
+    assert wording.p_value(p) == text
+
+
+def test_a_score_has_its_interval_or_else_its_spread_over_trainings():
+    report = {"auroc": 0.9126, "auprc": 0.8, "sd": {"auroc": 0.02, "auprc": 0.0123}}
+    report |= {"ci95": {"auroc": [0.891, 0.934]}}
+    assert wording.scored(report, "auroc") == "0.913 [0.891, 0.934]"
+    assert wording.scored(report, "auprc") == "0.800 ± 0.012"
+    report["sd"]["auprc"] = None
+    assert wording.scored(report, "auprc") == "0.800", "one training has no spread"
+    report |= {"auroc": None, "auprc": None}
+    assert wording.scored(report, "auroc") == wording.scored(report, "auprc") == "not defined"
+
+
+def test_differences_show_their_sign_on_all_three_figures():
+    shown = f"+0.031 [{wording.MINUS}0.006, +0.061]"
+    assert wording.change({"difference": 0.031, "ci95": [-0.006, 0.061]}) == shown
+    assert wording.value_of([0.031, -0.006, 0.061]) == shown
+    assert wording.value_of(None) == "not defined"
+
+
+def test_one_training_is_no_plural():
+    assert (wording.counted(1), wording.counted(3)) == ("1 training", "3 trainings")

@@ -14,7 +14,7 @@ import yaml
 from benchmarks.orchestration import Copy
 from benchmarks.torture.attempts import Failed
 
-RUN, CURVE, DATASET = "pneumonia", "pneumonia_scratch", "pneumoniamnist"
+RUN, DATASET = "pneumonia", "pneumoniamnist"
 FIRST = ("configure", "download", "binarize", "scratch")
 OUTPUTS = ("data", "models", "metrics", "plots", "report")
 IDLE = {  # commands that may be broken off
@@ -140,7 +140,7 @@ def build(root: Path, quick: bool) -> None:
 
 
 def _few(copy: Copy, quick: bool) -> None:
-    """One data set, one run, one curve: every stage of the graph once."""
+    """One data set, one run: every stage of the graph once."""
     if quick:
         graph = copy.read("dvc.yaml")
         stages = {name: graph["stages"][name] for name in FIRST}
@@ -148,7 +148,7 @@ def _few(copy: Copy, quick: bool) -> None:
     copy.shrink()
     params, datasets = copy.read("params.yaml"), copy.read("datasets.yaml")
     params["runs"] = {RUN: params["runs"][RUN]}
-    params["efficiency"]["curves"] = {CURVE: params["efficiency"]["curves"][CURVE]}
+    params["efficiency"]["runs"] = [RUN]
     params["autoencoder"]["dataset"] = DATASET
     params["comparison"] = {"questions": [], "spaces": {}}
     copy.write("params.yaml", params)

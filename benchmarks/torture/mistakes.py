@@ -250,9 +250,7 @@ def wrong_reference(name: str, random: Random) -> str:
         spaces = {random.choice(["a", *NAMES]): random.choice([[], chosen, [other], chosen * 2])}
         content["comparison"]["spaces"] = random.choice([spaces, {}])
     else:
-        content["efficiency"]["curves"] = {
-            random.choice(["a", *NAMES]): {"dataset": "chestmnist", "init": other}
-        }
+        content["efficiency"]["runs"] = random.choice([[other], chosen, chosen * 2, []])
     return written(content)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from chestflow.figures.style import CLASS_COLOURS, GREY, captions, point
+from chestflow.wording import p_value
 
 
 def run_scores(reports: dict[str, dict]) -> Figure:
@@ -36,10 +37,11 @@ def differences(answers: list[dict], data: str) -> Figure:
     for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), panels.items()):
         axes.axvline(0, color=GREY, ls=":")
         for y, entry in zip(place, answers):
-            clear = entry[key]["p_holm"] < 0.05
-            colour = CLASS_COLOURS[0] if clear else GREY
-            point(axes, y, entry[key]["difference"], entry[key]["ci95"], colour)
-            text = f"p = {entry[key]['p_holm']:.3f}"
+            p = entry[key]["p_holm"]  # None where the difference is not defined
+            if p is not None:
+                colour = CLASS_COLOURS[0] if p < 0.05 else GREY
+                point(axes, y, entry[key]["difference"], entry[key]["ci95"], colour)
+            text = f"p {p_value(p)}" if p is not None and p < 0.001 else f"p = {p_value(p)}"
             axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
         axes.set(xlabel=f"difference of {title}", ylim=(-0.6, len(answers) - 0.4))
         axes.grid(axis="x", color="#dddddd")

@@ -16,7 +16,7 @@ def gradcam(
     """One column per image: the image (with the true finding's outline, on phantoms), and the
     evidence for either class over it."""
     n = len(split)
-    figure = Figure(figsize=(max(1.35 * n + 1.6, 11.5), 5.9), layout="constrained")
+    figure = Figure(figsize=(max(1.35 * n + 1.6, 13), 5.9), layout="constrained")
     axes = figure.subplots(3, n, squeeze=False)
     for i in range(n):
         said = int(probability[i] >= 0.5)

@@ -62,7 +62,7 @@ def report(
     measured = readers.decisions(labels, probability >= 0.5)
     measured |= {"auroc": readers.auroc(labels, probability)}
     measured |= {"brier": readers.mean((probability - labels) ** 2)}
-    told = {name: readers.estimate(found) for name, found in measured.items()}
+    told = {name: readers.estimate(found, bounds(name)) for name, found in measured.items()}
     each = {name: found.values.tolist() for name, found in measured.items()}
     # Average precision has no interval: no covariance of it has been shown to cover.
     each["auprc"] = [float(metrics.average_precision_score(labels, row)) for row in probability]
@@ -82,7 +82,7 @@ def report(
         "each": each,
         "at_val_threshold": {
             "threshold": settled[shown].threshold,
-            **{name: _with_interval(readers.estimate(found)) for name, found in at.items()},
+            **{name: _with_interval(name, found) for name, found in at.items()},
         },
         "calibration": list(settled[shown].calibration),
         "share": settled[shown].share,
@@ -90,7 +90,12 @@ def report(
     }
 
 
-def _with_interval(estimate: dict) -> list[float]:
+def bounds(score: str) -> tuple[int, int]:
+    return (-1, 1) if score == "mcc" else (0, 1)
+
+
+def _with_interval(score: str, found: readers.Measured) -> list[float]:
+    estimate = readers.estimate(found, bounds(score))
     return [estimate["value"], *estimate["ci95"]]
 
 

@@ -22,11 +22,17 @@ def rendered(given: dict, template: Path = TEMPLATE) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"grouped": "{:,}".format, "slug": page.slug, "number": wording.number}
+    environment.tests["genuine"] = _is_genuine
     words = environment.from_string(template.read_text(encoding="utf-8"))
     names = {"word": wording, "estimate": estimates, "published": published}
     # The names of spaces alone might be those of the fields that are looked for.
     text = words.render(literal(given) | {"spaces": given["spaces"]} | names)
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _is_genuine(caption: str, title: str) -> bool:
+    """Whether a caption is of a data set's images, of whatever size, and not of its phantom."""
+    return caption.startswith(title) and not caption.endswith(" PHANTOM")
 
 
 def literal(found, chosen: bool = False):
