@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chestflow.parameters.schema import Dataset
+from chestflow.parameters.datasets import Dataset
 from chestflow.parameters.stage import params_of
 
 ROOT = Path(__file__).parents[1]

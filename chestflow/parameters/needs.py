@@ -4,7 +4,8 @@ before hours of work instead of after. What passes may still be too much for the
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from chestflow.parameters.schema import Dataset, Params, Settings
+from chestflow.parameters.datasets import Dataset
+from chestflow.parameters.schema import Params, Settings
 
 SUBJECT = "pneumonia"  # the run that the top-level settings of `params.yaml` belong to
 FLOAT = 4  # bytes
@@ -23,7 +24,8 @@ class Need(NamedTuple):
 def memory(params: Params, datasets: dict[str, Dataset]) -> Iterator[Need]:
     """Of trainings and bootstrap. How many images a real data set has is not declared: it counts
     as enough for a batch, and as none for the bootstrap."""
-    invented = {name: d.phantom for name, d in datasets.items() if params.source == "phantom"}
+    invents = params.source == "phantom"
+    invented = {name: d.phantom for name, d in datasets.items() if invents and d.phantom}
     for key, settings in trainings(params):
         phantom, labels = invented.get(settings["dataset"]), settings["labels"]
         most = [settings["batch_size"], phantom.train if phantom else None, labels]
@@ -66,7 +68,8 @@ def per_image(settings: dict[str, Any], pixels: int) -> int:
 
 def disk(params: Params, datasets: dict[str, Dataset]) -> Iterator[Need]:
     """Of every phantom."""
-    for name, dataset in datasets.items() if params.source == "phantom" else ():
-        n = sum(dataset.phantom.sizes().values())
+    invented = {name: d.phantom for name, d in datasets.items() if d.phantom}
+    for name, phantom in invented.items() if params.source == "phantom" else ():
+        n = sum(phantom.sizes().values())
         what = f"datasets.{name}.phantom: {n:,} images of {params.pixels} pixels"
         yield Need(what, n * params.pixels**2 * DRAWN)
