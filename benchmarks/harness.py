@@ -20,6 +20,7 @@ from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.images import arrays, captions
 from chestflow.parameters import reading, schema
+from chestflow.parameters.datasets import Phantom
 from chestflow.sources import fetching
 from chestflow.training import batching
 from stages.configure import settings_of
@@ -29,7 +30,7 @@ CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "torchvision", "medmnist", "numpy", "dvc")
-TINY = schema.Phantom(seed=0, train=256, val=64, test=64)  # images of --quick
+TINY = Phantom(seed=0, train=256, val=64, test=64)  # images of --quick
 
 
 def command(measure: Callable[..., dict], markdown: Callable[[dict], list[str]]) -> None:

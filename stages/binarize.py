@@ -1,4 +1,4 @@
-"""Stage: any finding makes an image positive; write arrays that can be mapped into memory."""
+"""Stage: decide from its labels which image is diseased; write arrays to map into memory."""
 
 import hashlib
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from chestflow.core import tables
+from chestflow.core.errors import UserError
 from chestflow.images import arrays, captions
 from chestflow.images.labelling import binary_labels
 from chestflow.parameters import reading, stage
@@ -15,7 +16,17 @@ from chestflow.sources import archive as npz
 def binarize(dataset: str, datasets: Path, archive: Path, out: Path, metrics: Path) -> None:
     declared, held = reading.dataset(datasets, dataset), npz.keys(archive)
     origin = "phantom" if npz.is_phantom(archive) else "images"
-    splits = {name: binary_split(archive, name, f"{name}_masks" in held) for name in arrays.SPLITS}
+    splits = {
+        name: binary_split(archive, name, declared.diseased, f"{name}_masks" in held)
+        for name in arrays.SPLITS
+    }
+    for name, split in splits.items():
+        if len(np.unique(split.labels)) < 2:
+            side = declared.positive if split.labels.any() else "healthy"
+            raise UserError(
+                f"all {len(split.labels)} {name} images of {dataset} are {side}; accepted: both"
+                f" classes in every split (datasets.{dataset}.diseased says which labels count)"
+            )
     arrays.write(out, origin, splits)
     about = captions.of_folder(out, declared.title, declared.positive)
     counts = {name: class_counts(split.labels) for name, split in splits.items()}
@@ -29,15 +40,20 @@ def binarize(dataset: str, datasets: Path, archive: Path, out: Path, metrics: Pa
     print(f"binarize: {about.caption}: " + ", ".join(f"{k} {v['n']}" for k, v in counts.items()))
 
 
-def binary_split(archive: Path, name: str, has_masks: bool) -> arrays.SplitInParts:
+def binary_split(
+    archive: Path, name: str, diseased: list[int] | None, has_masks: bool
+) -> arrays.SplitInParts:
     """One split of a MedMNIST archive with binary labels, its images in parts that fit into memory;
     of a phantom also with its masks."""
     images, masks = (f"{name}_{field}" for field in ("images", "masks"))
     shape = npz.shape_of(archive, images)
-    found = (part > 0 for part in npz.blocks(archive, masks))
+    labels = npz.read(archive, f"{name}_labels")
+    of_column = diseased is not None and labels.shape[1] > 1  # a mask's bit k is of column k
+    bits = sum(1 << column for column in diseased or []) if of_column else -1
+    found = (part.astype(np.int64) & bits != 0 for part in npz.blocks(archive, masks))
     return arrays.SplitInParts(
         arrays.Parts(shape, np.uint8, npz.blocks(archive, images)),
-        binary_labels(npz.read(archive, f"{name}_labels")),
+        binary_labels(labels, diseased),
         arrays.Parts(shape, bool, found) if has_masks else None,
     )
 

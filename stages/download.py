@@ -10,19 +10,25 @@ import numpy as np
 
 from chestflow.core.errors import UserError
 from chestflow.parameters import reading, stage
-from chestflow.parameters.schema import File, Phantom
+from chestflow.parameters.datasets import File, Phantom
 from chestflow.sources import archive, fetching, phantom
 
 
 def download(dataset: str, datasets: Path, out: Path, *, source: str, pixels: int) -> None:
     declared = reading.dataset(datasets, dataset)
     origin = str(out)
-    if source == "phantom":
+    if source == "phantom" and declared.phantom:
         invent(dataset, declared.phantom, out, pixels)
-    else:
-        origin = obtain(dataset, declared.file(pixels), out)
+    elif source == "phantom" and not declared.url:
+        raise UserError(
+            f"{dataset} has no phantom; set source=medmnist, which fetches its images, or give a"
+            f" file of your own with datasets.{dataset}.url and datasets.{dataset}.md5"
+        )
+    else:  # a data set of one's own has no phantom
+        instead = ", or use source=phantom" if declared.phantom else ""
+        origin = obtain(dataset, declared.file(pixels), out, instead)
     try:
-        archive.check(out, declared.findings, pixels, name=origin)
+        archive.check(out, declared.findings, pixels, classes=declared.classes, name=origin)
     except UserError:
         out.unlink()
         raise
@@ -58,7 +64,7 @@ def spool(images: Iterator, shape: tuple[int, int, int], folder: Path) -> list[n
     return [np.memmap(place, dtype, "r", shape=shape) for place, dtype in places.items()]
 
 
-def obtain(dataset: str, declared: File, out: Path) -> str:
+def obtain(dataset: str, declared: File, out: Path, instead: str) -> str:
     """Fetch the genuine archive from the first place that has it; returns that place."""
     try:
         places = sources(declared.url)
@@ -66,7 +72,7 @@ def obtain(dataset: str, declared: File, out: Path) -> str:
     except UserError as error:
         raise UserError(
             f"{error}; set MEDMNIST_MIRROR to a folder or address that holds it, or give your own "
-            f"file with datasets.{dataset}.url and datasets.{dataset}.md5, or use source=phantom"
+            f"file with datasets.{dataset}.url and datasets.{dataset}.md5{instead}"
         ) from error
     for failure in passed_over:
         print(f"download: passed over {failure}")

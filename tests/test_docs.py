@@ -78,16 +78,18 @@ def test_every_command_is_one_that_can_be_run(page):
 
 
 def check_dvc(words: list[str]) -> None:
-    options = DVC.parse_args(words)
+    options, added = DVC.parse_args(words), set()
     for override in getattr(options, "set_param", None) or []:
         key, equals, _ = override.partition("=")
         file, _, key = key.rpartition(":")
         assert equals and holds(FILES[file or "params.yaml"], key.lstrip("+")) != ("+" in key), key
+        added |= set(key.split(".")[1:2]) if key.startswith("+runs.") else set()
     for target in getattr(options, "targets", None) or []:
         stage, _, item = target.partition("@")
         known = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
         if stage in known and item:
-            assert item in FILES["params.yaml"]["runs"] | FILES["datasets.yaml"]["datasets"], target
+            known_items = FILES["params.yaml"]["runs"] | FILES["datasets.yaml"]["datasets"]
+            assert item in {*known_items, *added}, target
 
 
 def holds(block, key: str) -> bool:

@@ -526,6 +526,13 @@ def test_labels_other_than_0_and_1(tmp_path):
     assert verdict(tmp_path / "a.npz", odd) == "test_labels holds 7; accepted: 0 and 1"
 
 
+def test_labels_of_more_classes_where_they_are_declared(tmp_path):
+    labels = np.arange(20, dtype=np.uint8)[:, None] % 4
+    assert verdict(tmp_path / "a.npz", images(val_labels=labels), classes=4) == ""
+    line = verdict(tmp_path / "a.npz", images(val_labels=labels), classes=3)
+    assert line == "val_labels holds 3; accepted: 0 to 2"
+
+
 def test_a_missing_key(tmp_path):
     arrays = images()
     del arrays["val_labels"]
@@ -706,6 +713,23 @@ def test_the_stage_fetches_the_file_of_the_requested_size(server, out, tmp_path)
     assert ended.stderr.endswith(f"train_images is uint8 (70, 28, 28); {accepted}\n")
     assert stage(tmp_path, out, **files, **own).returncode == 0
     assert out.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("source", ["phantom", "medmnist"])
+def test_a_data_set_of_ones_own_has_no_phantom(out, tmp_path, source):
+    (tmp_path / "own.npz").write_bytes(BODY)
+    own = {"url": str(tmp_path / "own.npz"), "md5": MD5, "files": None, "phantom": None}
+    ended = stage(tmp_path, out, source, **own)
+    assert ended.stdout.splitlines()[-1] == f"download: {out} is {tmp_path / 'own.npz'}"
+    assert out.read_bytes() == BODY and "PHANTOM" not in ended.stdout
+    (tmp_path / "own.npz").unlink()
+    out.unlink()
+    assert "source=phantom" not in assert_one_line(stage(tmp_path, out, source, **own), out)
+
+
+def test_a_data_set_of_medmnists_without_a_phantom_needs_another_source(out, tmp_path):
+    line = assert_one_line(stage(tmp_path, out, "phantom", phantom=None), out)
+    assert "pneumoniamnist has no phantom; set source=medmnist" in line
 
 
 def test_the_stage_marks_a_phantom(out, tmp_path):

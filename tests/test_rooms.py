@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chestflow.parameters.schema import Dataset
+from chestflow.parameters.datasets import Dataset
 from chestflow.parameters.stage import params_of
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +16,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 FIELDS = ("deps", "outs", "metrics", "plots")
 FLOORS = (  # from top to bottom: a room imports from its own and from lower floors
     ("commands",),
+    ("packing",),
     ("own",),
     ("report", "figures"),
     ("training",),
@@ -69,7 +70,8 @@ def test_rooms_are_small_and_say_what_belongs_in_them():
     rooms = [path for path in (ROOT / "chestflow").iterdir() if path.is_dir()]
     for room in (room for room in rooms if room.name != "__pycache__"):
         modules = [path for path in room.glob("*.py") if path.name != "__init__.py"]
-        assert 1 < len(modules) <= 9, room
+        most = 12 if room.name == "commands" else 9  # one module per command
+        assert 1 < len(modules) <= most, room
         text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
         assert len(text.split()) > 15, f"{room.name}: what belongs here, and what does not?"
     assert {room_of(module) for module in MODULES if module.name[0] != "_"} == set(FLOOR)

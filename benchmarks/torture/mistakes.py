@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 
 from benchmarks.torture.attempts import ROOT
-from chestflow.parameters.schema import Block, Datasets, Grid, Params
+from chestflow.parameters.datasets import Datasets
+from chestflow.parameters.schema import Block, Grid, Params
 
 SCHEMAS = {"params.yaml": Params, "datasets.yaml": Datasets, "grid.yaml": Grid}
 DECLARED = {

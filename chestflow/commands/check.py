@@ -13,7 +13,8 @@ from pathlib import Path
 from chestflow.commands import clone
 from chestflow.core.errors import UserError
 from chestflow.parameters import needs, reading
-from chestflow.parameters.schema import Dataset, Params, one_of
+from chestflow.parameters.datasets import Dataset
+from chestflow.parameters.schema import Params, one_of
 
 RAW = Path("data/raw")  # where dvc.yaml has the data sets
 

@@ -20,7 +20,7 @@ from chestflow.parameters import reading, stage
 TOLERANCE = 1e-5  # between the file's probabilities and PyTorch's
 PREPARATION = (
     "8-bit grey values, high is bright; cropped at the centre to a square as long as the short edge"
-    " and resized to side x side pixels, bicubic with antialiasing (chestflow/own/radiograph.py)"
+    " and resized to side x side pixels, a Gaussian, then linear (chestflow/own/radiograph.py)"
 )
 
 

@@ -5,9 +5,18 @@ import numpy as np
 from chestflow.core.errors import UserError
 
 
-def binary_labels(labels: np.ndarray) -> np.ndarray:
-    """(N, findings) of 0 and 1 -> (N,) uint8: 1 where an image has any finding."""
-    return np.asarray((labels > 0).any(axis=1), np.uint8)
+def binary_labels(labels: np.ndarray, diseased: list[int] | None = None) -> np.ndarray:
+    """(N, findings) -> (N,) uint8: 1 where an image is diseased.
+
+    diseased: of one column, the labels that count; of several, the columns; None: any but 0.
+    """
+    if diseased is None:
+        found = labels > 0
+    elif labels.shape[1] == 1:
+        found = np.isin(labels, diseased)
+    else:
+        found = labels[:, diseased] > 0
+    return np.asarray(found.any(axis=1), np.uint8)
 
 
 def draw(labels: np.ndarray, n: int | str, seed: int, key: str) -> np.ndarray:

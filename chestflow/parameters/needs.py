@@ -4,7 +4,8 @@ before hours of work instead of after. What passes may still be too much for the
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from chestflow.parameters.schema import Dataset, Params, Settings
+from chestflow.parameters.datasets import Dataset
+from chestflow.parameters.schema import Params, Settings
 
 FLOAT = 4  # bytes
 MAPS = 5  # of the size of a block's output, held until the gradients are known: as measured
@@ -21,7 +22,8 @@ class Need(NamedTuple):
 def memory(params: Params, datasets: dict[str, Dataset]) -> Iterator[Need]:
     """Of trainings. How many images a real data set has is not declared: it counts as enough for a
     batch."""
-    invented = {name: d.phantom for name, d in datasets.items() if params.source == "phantom"}
+    invents = params.source == "phantom"
+    invented = {name: d.phantom for name, d in datasets.items() if invents and d.phantom}
     for key, settings in trainings(params):
         phantom, labels = invented.get(settings["dataset"]), settings["labels"]
         most = [settings["batch_size"], phantom.train if phantom else None, labels]
@@ -54,7 +56,8 @@ def per_image(settings: dict[str, Any], pixels: int) -> int:
 
 def disk(params: Params, datasets: dict[str, Dataset]) -> Iterator[Need]:
     """Of every phantom."""
-    for name, dataset in datasets.items() if params.source == "phantom" else ():
-        n = sum(dataset.phantom.sizes().values())
+    invented = {name: d.phantom for name, d in datasets.items() if d.phantom}
+    for name, phantom in invented.items() if params.source == "phantom" else ():
+        n = sum(phantom.sizes().values())
         what = f"datasets.{name}.phantom: {n:,} images of {params.pixels} pixels"
         yield Need(what, n * params.pixels**2 * DRAWN)

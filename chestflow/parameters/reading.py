@@ -8,10 +8,9 @@ from pydantic import BaseModel, ValidationError
 
 from chestflow.core.errors import UserError
 from chestflow.parameters import document
+from chestflow.parameters.datasets import Dataset, Datasets
 from chestflow.parameters.schema import (
     Block,
-    Dataset,
-    Datasets,
     Grid,
     Params,
     Points,
@@ -113,4 +112,6 @@ def _fields_at(model: Any, place: list[str]) -> list[str]:
     for part in place:
         is_block = isinstance(model, type) and issubclass(model, Block)
         model = model.model_fields[part].annotation if is_block else model.__args__[-1]
+        if type(None) in getattr(model, "__args__", ()):  # a block that may be null
+            model = model.__args__[0]
     return list(model.model_fields)

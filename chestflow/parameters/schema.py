@@ -1,4 +1,4 @@
-"""What `params.yaml` and `datasets.yaml` may hold: one typed model of each block."""
+"""What `params.yaml` and a sweep's grid may hold: one typed model of each block."""
 
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
@@ -8,9 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from chestflow.core.errors import UserError
 from chestflow.parameters.values import (
     DISTINCT,
-    MD5,
     RESERVED,
-    ClassName,
     Count,
     Epochs,
     Label,
@@ -19,12 +17,9 @@ from chestflow.parameters.values import (
     RunName,
     Seed,
     Share,
-    Title,
     Trainings,
     shown,
 )
-
-MOST_IMAGES = 500_000  # of a phantom, all splits together: what stage `download` accepts
 
 
 class Block(BaseModel):
@@ -205,70 +200,6 @@ class Params(Settings):
         """Key of `params.yaml` -> the data set it names."""
         runs = {f"runs.{name}.dataset": run.dataset for name, run in self.runs.items()}
         return runs | {"autoencoder.dataset": self.autoencoder.dataset}
-
-
-# -------------------------------------------------------------------------------- datasets.yaml
-
-
-class Phantom(Block):
-    seed: Seed
-    train: int = Field(ge=10)
-    val: int = Field(ge=10)
-    test: int = Field(ge=10)
-
-    def sizes(self) -> dict[str, int]:
-        return self.model_dump(exclude={"seed"})
-
-    @model_validator(mode="after")
-    def _can_be_held(self) -> "Phantom":
-        if (n := sum(self.sizes().values())) > MOST_IMAGES:
-            raise ValueError(f"{n:,} images in all; accepted: up to {MOST_IMAGES:,}")
-        return self
-
-
-class File(Block):
-    url: str  # or a path
-    md5: MD5
-    bytes: Count | None = None  # where it is known
-
-
-class Files(Block):
-    """The same images at every size that MedMNIST has them in."""
-
-    pixels_28: File
-    pixels_64: File
-    pixels_128: File
-    pixels_224: File
-
-
-class Dataset(Block):
-    title: Title
-    positive: ClassName
-    findings: Count
-    url: str | None
-    md5: MD5 | None
-    files: Files
-    phantom: Phantom
-
-    def file(self, pixels: int) -> File:
-        """The user's own file, whatever the size, or else MedMNIST's with images of this side."""
-        if self.url and self.md5:
-            return File(url=self.url, md5=self.md5)
-        return getattr(self.files, f"pixels_{pixels}")
-
-
-class Datasets(Block):
-    """The whole of `datasets.yaml`."""
-
-    datasets: Annotated[dict[Name, Dataset], Field(min_length=1), DISTINCT]
-
-    @model_validator(mode="after")
-    def _belong_together(self) -> "Datasets":
-        for name, dataset in self.datasets.items():
-            if bool(dataset.url) != bool(dataset.md5):
-                both = f"datasets.{name}.url and datasets.{name}.md5 go together"
-                raise UserError(f"{both}; accepted: both, of a file of your own, or null for both")
-        return self
 
 
 class Grid(Block):

@@ -28,14 +28,21 @@ Header = tuple[tuple[int, ...], bool, np.dtype]
 
 
 def check(
-    path: Path, findings: int, size: int, *, name: str | None = None, max_bytes: int | None = None
+    path: Path,
+    findings: int,
+    size: int,
+    *,
+    classes: int = 2,
+    name: str | None = None,
+    max_bytes: int | None = None,
 ) -> None:
     """Accept an archive or say why not.
 
-    Accepted are images uint8 (n, size, size) and labels integer (n, findings) of 0 and 1 for each
-    split, n at least 1, masks, where there are any, integer or bool and of the images' shape; other
-    arrays may lie beside them. Sizes are judged from the headers before anything is unpacked,
-    checksums without holding an array in memory, and pickled objects are never loaded.
+    Accepted are images uint8 (n, size, size) and labels integer (n, findings), each from 0 to less
+    than `classes`, for each split, n at least 1, masks, where there are any, integer or bool and of
+    the images' shape; other arrays may lie beside them. Sizes are judged from the headers before
+    anything is unpacked, checksums without holding an array in memory, and pickled objects are
+    never loaded.
     `name`: what messages call the file, by default its path; `max_bytes`: of all arrays together,
     by default of MAX_IMAGES images of this size.
     Raises UserError with the file, the key, what was received and what is accepted.
@@ -48,8 +55,9 @@ def check(
         for key in (f"{split}_labels" for split in SPLITS):
             with _readable():
                 held = np.unique(read(path, key))
-            if strange := sorted(set(held.tolist()) - {0, 1}):
-                raise UserError(f"{key} holds {strange[0]}; accepted: 0 and 1")
+            if strange := sorted(set(held.tolist()) - set(range(classes))):
+                accepted = "0 and 1" if classes == 2 else f"0 to {classes - 1}"
+                raise UserError(f"{key} holds {strange[0]}; accepted: {accepted}")
     except UserError as error:
         reason = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
         raise UserError(f"{name or path}: {reason}") from error

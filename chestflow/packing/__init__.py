@@ -1,0 +1,3 @@
+"""A folder of one's own as a data set: what there is to pack, its splits, its duplicates, and its
+entry in datasets.yaml. Reading and preparing a file is in `own`, writing archives in `sources`.
+"""

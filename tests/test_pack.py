@@ -1,0 +1,429 @@
+"""A folder of one's own as a data set: listing, splits, duplicates, the entry, and the graph."""
+
+import csv
+import hashlib
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+from workspace import ROOT, Workspace
+
+from benchmarks.torture import pictures
+from chestflow.__main__ import parse
+from chestflow.core.errors import UserError
+from chestflow.packing import duplicates, splitting
+from chestflow.packing.listing import Item
+from chestflow.parameters import reading
+from chestflow.sources import archive, phantom
+from stages.binarize import binarize
+from stages.download import download
+
+SPLITS = ("train", "val", "test")
+SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+
+
+def drawn(n: int, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
+    arrays = phantom.archive("pneumoniamnist", {"train": n}, seed=0, size=size)
+    return arrays["train_images"], arrays["train_labels"][:, 0]
+
+
+def save(path: Path, image: np.ndarray, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[np.ndarray, np.ndarray]:
+    return drawn(60)
+
+
+@pytest.fixture
+def folder(tmp_path, images) -> Path:
+    """FOLDER/{NORMAL,PNEUMONIA}: 60 images of 20 patients."""
+    for i, (image, label) in enumerate(zip(*images)):
+        save(tmp_path / "in" / ("NORMAL", "PNEUMONIA")[label] / f"p{i // 3:02}_{i}.png", image)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def presplit(tmp_path, images) -> Path:
+    """FOLDER/{train,val,test}/{NORMAL,PNEUMONIA}: 40, 10 and 10 images."""
+    for i, (image, label) in enumerate(zip(*images)):
+        split = SPLITS[max(0, i // 10 - 3)]
+        save(tmp_path / "split" / split / ("NORMAL", "PNEUMONIA")[label] / f"{i}.png", image)
+    return tmp_path / "split"
+
+
+@pytest.fixture
+def pack(tmp_path, capsys):
+    """Run the command; returns exit code, stdout and stderr."""
+    datasets = tmp_path / "datasets.yaml"
+    datasets.write_bytes((ROOT / "datasets.yaml").read_bytes())
+    places = ["--datasets", datasets, "--params", ROOT / "params.yaml", "--out", tmp_path / "own"]
+
+    def run(*words) -> tuple[int, str, str]:
+        options = parse(["pack", *map(str, [*words, *places])])
+        code = options.function(options)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def refusal(run, *words) -> str:
+    with pytest.raises(UserError) as caught:
+        run(*words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def packed(folder: Path, name: str = "mine") -> dict[str, np.ndarray]:
+    with np.load(folder / f"own/{name}.npz") as arrays:
+        return dict(arrays)
+
+
+# ---------------------------------------------------------------------------------------- layouts
+
+
+def test_splits_given_stay_as_they_are(pack, presplit, tmp_path, images):
+    code, said, _ = pack(presplit)
+    assert code == 0
+    archive.check(tmp_path / "own/mine.npz", findings=1, size=28)
+    arrays = packed(tmp_path)
+    for split, members in zip(SPLITS, np.split(np.arange(60), [40, 50])):
+        assert len(arrays[f"{split}_images"]) == len(members)
+        assert arrays[f"{split}_labels"].sum() == images[1][members].sum()
+        expected = {images[0][i].tobytes() for i in members}
+        assert {image.tobytes() for image in arrays[f"{split}_images"]} == expected
+    assert "next: dvc exp run -S +runs.mine.dataset=mine -S +runs.mine.init=scratch" in said
+
+
+def test_a_missing_val_is_drawn_from_train(pack, presplit, tmp_path):
+    for path in presplit.glob("val/*/*"):
+        path.rename(presplit / "train" / path.parent.name / path.name)
+    for path in [*presplit.glob("val/*"), presplit / "val"]:
+        path.rmdir()
+    pack(presplit, "--split", "0.6,0.2,0.2")
+    arrays = packed(tmp_path)
+    assert [len(arrays[f"{split}_images"]) for split in SPLITS] == [37, 13, 10]
+
+
+def test_the_same_folder_gives_the_same_bytes(pack, folder, tmp_path):
+    pack(folder)
+    first = (tmp_path / "own/mine.npz").read_bytes()
+    other = tmp_path / "elsewhere"
+    for path in sorted(folder.rglob("*.png"), reverse=True):
+        save(other / path.relative_to(folder), np.asarray(Image.open(path)))
+    pack(other)
+    assert (tmp_path / "own/mine.npz").read_bytes() == first
+    pack(folder, "--seed", "1")
+    assert (tmp_path / "own/mine.npz").read_bytes() != first
+    assert {path.name for path in (tmp_path / "own").iterdir()} == {"mine.npz"}
+
+
+def test_a_table_of_files_with_several_findings(pack, folder, tmp_path):
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in folder.rglob("*.png"))
+    labels = ["No Finding", "mass", "mass|nodule", "nodule;effusion"]
+    lines = ["File;Label", *(f'{name};"{labels[i % 4]}"' for i, name in enumerate(files))]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(lines), encoding="utf-8-sig")
+    pack(table, "--positive", "effusion,mass", "--name", "several")
+    declared = reading.dataset(tmp_path / "datasets.yaml", "several")
+    assert (declared.findings, declared.classes, declared.diseased) == (3, 2, [0, 1])
+    arrays = packed(tmp_path, "several")
+    labels = np.concatenate([arrays[f"{split}_labels"] for split in SPLITS])
+    assert labels.sum(0).tolist() == [15, 30, 30]  # effusion, mass, nodule
+
+
+def test_a_table_with_splits_and_patients(pack, folder, tmp_path):
+    rows = []
+    for i, path in enumerate(sorted(folder.rglob("*.png"))):
+        split = ("train", "valid", "test")[i % 3]
+        rows.append([path, path.parent.name, split, f"{split}{i}"])
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "label", "split", "patient"], *rows])
+    _, said, _ = pack(tmp_path / "table.csv")
+    assert "patients unknown" not in said
+    assert [line.split()[1:3] for line in said.splitlines()[1:4]] == [["20", "20"]] * 3
+
+
+# --------------------------------------------------------------------------------------- patients
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_drawn_splits_divide_no_patient_and_keep_the_class_shares(seed):
+    rng = np.random.default_rng(seed)
+    patients = rng.integers(0, 300, 1000)
+    labels = rng.choice(["a", "b", "c"], 1000, p=[0.7, 0.25, 0.05])
+    items = [
+        Item(f"{i:04}", Path(), (str(label),), patient=f"{patient}")
+        for i, (label, patient) in enumerate(zip(labels, patients))
+    ]
+    found = splitting.assign(items, SHARES, seed)
+    places = defaultdict(set)
+    for split, members in found.items():
+        assert len(members) / 1000 == pytest.approx(SHARES[split], abs=0.01)
+        for item in members:
+            places[item.patient].add(split)
+        for name in "abc":
+            share, whole = (
+                np.mean([item.labels == (name,) for item in group]) for group in (members, items)
+            )
+            assert share == pytest.approx(whole, abs=0.02)
+    assert all(len(splits) == 1 for splits in places.values())
+    assert splitting.assign(list(items), SHARES, seed) == found
+
+
+def test_three_patients_are_enough_for_a_class_in_every_split():
+    items = [Item(f"{i:03}", Path(), ("rare" if i < 3 else "usual",)) for i in range(200)]
+    for seed in range(20):
+        found = splitting.assign(items, SHARES, seed)
+        assert all(any(item.labels == ("rare",) for item in found[split]) for split in SPLITS)
+
+
+def test_patients_from_names_or_from_a_table(pack, folder, tmp_path):
+    _, said, _ = pack(folder)
+    assert "warning: patients unknown" in said
+    _, by_pattern, _ = pack(folder, "--groups", r"(p\d+)_|(q\d+)")
+    assert "warning" not in by_pattern and "patients" in by_pattern.splitlines()[0]
+    first = (tmp_path / "own/mine.npz").read_bytes()
+    table = tmp_path / "groups.csv"
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.png")]
+    lines = (f"{name},{name.split('/')[1][:3]}" for name in names)
+    table.write_text("\n".join(["file,patient", *lines]))
+    assert pack(folder, "--groups", table)[1] == by_pattern
+    assert (tmp_path / "own/mine.npz").read_bytes() == first
+    _, said, _ = pack(folder, "--groups", r"(p0\d)_")
+    assert "pack: 30 files without a patient, each one of its own: " in said
+
+
+def test_a_patient_in_two_of_the_given_splits_is_refused(pack, presplit):
+    line = refusal(pack, presplit, "--groups", r"([0-9])[0-9]*\.png")
+    assert "patients are in more than one split (" in line and "accepted: each in one" in line
+
+
+# ------------------------------------------------------------------------------------- duplicates
+
+
+def test_equal_images_across_splits_stay_in_the_later_one(pack, presplit, tmp_path):
+    test = next(presplit.glob("test/NORMAL/*"))
+    image = np.asarray(Image.open(test))
+    save(presplit / "train/NORMAL/copy.png", image)
+    save(presplit / "train/PNEUMONIA/contrary.png", image)
+    own = next(presplit.glob("train/NORMAL/[0-9]*"))
+    save(presplit / "train/NORMAL/again.png", np.asarray(Image.open(own)))
+    code, said, _ = pack(presplit)
+    assert code == 0
+    assert "pack: 2 equal images across splits, left out of the first: " in said
+    assert f"train/NORMAL/copy.png (train) = {test.relative_to(presplit)} (test)" in said
+    assert "pack: 1 equal images within a split, kept: train/NORMAL/" in said
+    assert "pack: 1 equal images of different classes: train/PNEUMONIA/contrary.png" in said
+    arrays = packed(tmp_path)
+    assert [len(arrays[f"{split}_images"]) for split in SPLITS] == [41, 10, 10]
+    assert image.tobytes() not in {each.tobytes() for each in arrays["train_images"]}
+
+
+def test_nearly_equal_images_are_found_across_splits(pack, presplit):
+    test = next(presplit.glob("test/NORMAL/*"))
+    large = Image.open(test).resize((90, 90), Image.Resampling.NEAREST)
+    brighter = np.clip(0.8 * np.asarray(large) + 30, 0, 255).astype(np.uint8)
+    save(presplit / "train/NORMAL/copy.jpg", brighter, quality=50)
+    _, said, _ = pack(presplit)
+    line = f"train/NORMAL/copy.jpg (train) = {test.relative_to(presplit)} (test)"
+    assert f"pack: 1 nearly equal images across splits, kept: {line}\n" in said
+
+
+def test_different_images_are_not_nearly_equal():
+    images, _ = drawn(200)
+    assert list(duplicates.near(images, images)) == [(i, i) for i in range(200)]
+
+
+# --------------------------------------------------------------------------------------- mistakes
+
+
+def test_mistakes_are_told_in_one_line_and_nothing_is_written(pack, folder, presplit, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "half/NORMAL").mkdir(parents=True)
+    (tmp_path / "one/NORMAL").mkdir(parents=True)
+    save(tmp_path / "one/NORMAL/a.png", drawn(1)[0][0])
+    (tmp_path / "train only/train/a").mkdir(parents=True)
+    save(tmp_path / "train only/train/a/a.png", drawn(1)[0][0])
+    tables = {
+        "columns": "path,label\na.png,x\n",
+        "label": "file,label\na.png,\n",
+        "twice": "file,label\na.png,x\na.png,y\n",
+        "split": "file,label,split\na.png,x,other\n",
+        "both": "file,label\na.png,normal|mass\n",
+        "nothing": "file,label\n",
+        "void": "",
+        "quote": 'file,label\n"a.png,x\n',
+    }
+    for name, text in tables.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    before = (tmp_path / "datasets.yaml").read_bytes()
+    for words, expected in (
+        (["missing"], "missing: No such file or directory; accepted: FOLDER/{class}"),
+        ([tmp_path / "empty"], "no folder per class in it; accepted: FOLDER/{class}/..."),
+        ([tmp_path / "half"], "half/NORMAL: no image in this folder"),
+        ([tmp_path / "one"], "one class only, NORMAL; accepted: two or more"),
+        ([tmp_path / "train only"], "splits train, but no test; accepted: train, test"),
+        ([presplit / "train/NORMAL"], "no folder per class"),
+        ([tmp_path / "columns.csv"], "columns path, label; accepted: with file and label"),
+        ([tmp_path / "label.csv"], "line 2: no label (of the healthy: normal)"),
+        ([tmp_path / "twice.csv"], "line 3: a.png for the second time"),
+        ([tmp_path / "split.csv"], "line 2: split 'other'; accepted: train, val, test"),
+        ([tmp_path / "both.csv"], "line 2: normal together with a finding; accepted: either"),
+        ([tmp_path / "nothing.csv"], "nothing.csv: no line below its header"),
+        ([tmp_path / "void.csv"], "void.csv: columns none; accepted: with file and label"),
+        ([tmp_path / "quote.csv"], "quote.csv, line 1: unexpected end of data"),
+        ([next(folder.glob("NORMAL/*.png"))], ".png: no CSV in UTF-8; accepted: FOLDER/{class}"),
+        (["/dev/null"], "/dev/null: neither a folder nor a CSV"),
+        ([folder, "--split", "0.8,0.1,0.2"], "split = 0.8,0.1,0.2; accepted: three shares"),
+        ([folder, "--split", "0.8,0.2"], "that sum to 1, such as 0.8,0.1,0.1"),
+        ([folder, "--split", "nan,0.5,0.5"], "accepted: three shares"),
+        ([folder, "--name", "a b"], "name: 'a b' is not a name; accepted: 1 to 40"),
+        ([folder, "--name", "on"], "name: on is no text in YAML; accepted: another"),
+        ([folder, "--name", "chestmnist"], "has a data set chestmnist already; accepted: another"),
+        (
+            [folder, "--positive", "pneumonia"],
+            "positive: 'pneumonia' is no class; accepted",
+        ),
+        ([folder, "--positive", "NORMAL,PNEUMONIA"], "which of the classes NORMAL, PNEUMONIA are"),
+        ([folder, "--groups", "(p"], "groups: '(p' is no regular expression"),
+        ([folder, "--groups", "p"], "groups: 'p' has no group for the patient"),
+        ([folder, "--groups", "no.csv"], "no.csv: No such file"),
+        ([folder, "--groups", "(.)"], "no image of class"),  # all of one patient
+        ([folder, "--seed", "-1"], "seed = -1; accepted: 0 or more"),
+    ):
+        assert expected in refusal(pack, *words), words
+    assert (tmp_path / "datasets.yaml").read_bytes() == before
+    assert not list(tmp_path.glob("own/*"))
+
+
+def test_a_class_missing_from_a_split_is_refused(pack, presplit):
+    (presplit / "test/PNEUMONIA").rename(presplit / "test/Pneumonia")
+    line = refusal(pack, presplit, "--positive", "PNEUMONIA,Pneumonia")
+    assert line.startswith("no image of class Pneumonia in train (40 images); accepted: each")
+
+
+def test_classes_that_nothing_is_known_of_need_to_be_told_apart(pack, folder, tmp_path):
+    (folder / "NORMAL").rename(folder / "other")
+    line = refusal(pack, folder)
+    assert line.startswith("which of the classes PNEUMONIA, other are diseased? Name them")
+    pack(folder, "--positive", "PNEUMONIA")
+    declared = reading.dataset(tmp_path / "datasets.yaml", "mine")
+    assert (declared.diseased, declared.positive) == ([0], "PNEUMONIA")
+
+
+# --------------------------------------------------------------------------------- hostile files
+
+
+def test_unreadable_files_are_listed_and_the_rest_is_packed(pack, presplit, tmp_path):
+    random, place = Random(0), presplit / "train/NORMAL"
+    whole = next(place.glob("*.png")).read_bytes()
+    (place / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (place / "letter\n.png").write_bytes(b"Dear colleague")
+    Image.new("1", (20_000, 20_000)).save(place / "huge.png")
+    os.mkfifo(place / "fifo.png")
+    (place / "loop.png").symlink_to(place / "loop.png")
+    (place / "loop").symlink_to(place)
+    makers = ("strange_png", "strange_dicom", "other_syntax", "no_picture", "picture", "dicom")
+    for i in range(60):
+        maker = makers[i % len(makers)]
+        (place / f"made{i:02}.dcm").write_bytes(getattr(pictures, maker)(random))
+    code, said, failed = pack(presplit)
+    lines = failed.splitlines()
+    assert code == 1
+    for name in ("truncated.png", "letter\\n.png", "huge.png", "fifo.png", "loop.png"):
+        assert sum(name in line for line in lines) == 1, name
+    assert lines[-1] == f"pack: {len(lines) - 1} of 125 files could not be read, see above"
+    archive.check(tmp_path / "own/mine.npz", findings=1, size=28)
+    assert len(packed(tmp_path)["train_images"]) <= 105 - (len(lines) - 1)
+    assert "pack: wrote" in said
+
+
+def test_where_nothing_can_be_read_nothing_is_written(pack, presplit, tmp_path, capsys):
+    for path in presplit.rglob("*.png"):
+        path.write_bytes(b"no picture")
+    before = (tmp_path / "datasets.yaml").read_bytes()
+    assert "no image of class NORMAL in train (0 images)" in refusal(pack, presplit)
+    assert capsys.readouterr().err.count("no picture; accepted") == 60
+    assert (tmp_path / "datasets.yaml").read_bytes() == before
+    assert not list(tmp_path.glob("own/*"))
+
+
+# -------------------------------------------------------------------------------------- the entry
+
+
+def test_the_entry_leaves_the_rest_of_the_file_as_it_is(pack, folder, tmp_path):
+    path, before = tmp_path / "datasets.yaml", (ROOT / "datasets.yaml").read_text()
+    pack(folder)
+    first = path.read_text()
+    assert first.startswith(before)
+    declared = reading.dataset(path, "mine")
+    held = (tmp_path / "own/mine.npz").read_bytes()
+    assert declared.file(28).md5 == hashlib.md5(held).hexdigest()
+    assert (declared.title, declared.positive, declared.diseased) == ("mine", "PNEUMONIA", [1])
+    assert "diseased: [1]  # 0 NORMAL, 1 PNEUMONIA" in first
+    pack(folder)
+    assert path.read_text() == first
+    pack(folder, "--name", "theirs")
+    pack(folder, "--pixels", "64")
+    both = path.read_text()
+    assert both.startswith(before) and list(reading.datasets(path))[-2:] == ["mine", "theirs"]
+    assert reading.dataset(path, "mine").md5 != declared.md5
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_next_command_names_a_run_that_is_free(pack, folder, tmp_path):
+    _, said, _ = pack(folder, "--name", "chest", "--pixels", "64")
+    changes = "-S +runs.chest-own.dataset=chest -S +runs.chest-own.init=scratch -S pixels=64"
+    assert said.splitlines()[-1] == f"next: dvc exp run {changes} evaluate@chest-own"
+
+
+# -------------------------------------------------------------------------------------- the graph
+
+
+@pytest.mark.parametrize("source", ["phantom", "medmnist"])
+def test_stages_take_the_archive_whatever_the_source(pack, folder, tmp_path, source):
+    pack(folder, "--positive", "NORMAL")
+    raw, out, metrics = tmp_path / "raw.npz", tmp_path / "binary", tmp_path / "metrics.json"
+    datasets = tmp_path / "datasets.yaml"
+    download("mine", datasets, raw, source=source, pixels=28)
+    assert raw.read_bytes() == (tmp_path / "own/mine.npz").read_bytes()
+    binarize("mine", datasets, raw, out, metrics)
+    found, arrays = json.loads(metrics.read_text()), packed(tmp_path)
+    assert found["data"] == "mine" and found["classes"] == ["healthy", "NORMAL"]
+    assert np.array_equal(np.load(out / "test_labels.npy"), 1 - arrays["test_labels"][:, 0])
+
+
+def test_a_split_of_one_class_is_refused_by_the_stage(pack, folder, tmp_path):
+    pack(folder)
+    datasets = tmp_path / "datasets.yaml"
+    arrays = packed(tmp_path)
+    archive.write(tmp_path / "raw.npz", arrays | {"val_labels": 0 * arrays["val_labels"]})
+    with pytest.raises(UserError, match="val images of mine are healthy; accepted: both classes"):
+        binarize("mine", datasets, tmp_path / "raw.npz", tmp_path / "b", tmp_path / "m.json")
+
+
+def test_a_third_data_set_goes_through_the_graph(tmp_path, environment, images):
+    """The command that `pack` prints, up to the images: DVC takes the keys that are null."""
+    space = Workspace(tmp_path / "space", environment, leave=("plots/", "report/"))
+    space.succeed("git", "init", "--quiet")
+    space.commit()
+    for i, (image, label) in enumerate(zip(*images)):
+        save(tmp_path / "in" / ("healthy", "ill")[label] / f"{i}.png", image)
+    said = space.succeed(*space.chestflow("pack", str(tmp_path / "in"), "--positive", "ill"))
+    words = said.splitlines()[-1].removeprefix("next: ").split()
+    assert words[-1] == "evaluate@mine"
+    said = space.succeed(*words[:-1], "binarize@mine")
+    metrics = json.loads(space.read("metrics/data/mine.json"))
+    assert metrics["data"] == "mine" and metrics["classes"] == ["healthy", "ill"]
+    assert space.params()["runs"]["mine"] == {"dataset": "mine", "init": "scratch"}
+    assert not space.ran("dvc", "repro", "--dry", "binarize@mine")
+    assert words[-1] in space.stages()
