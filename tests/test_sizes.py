@@ -242,7 +242,7 @@ seen = [anonymous()]
 threading.Thread(target=watch, daemon=True).start()
 path, folder = Path(sys.argv[1]), Path(sys.argv[2])
 archive.check(path, 1, 224)
-arrays.write(folder, "images", {"train": binary_split(path, "train", False)})
+arrays.write(folder, "images", {"train": binary_split(path, "train", None, False)})
 split = arrays.read(folder, "train")
 samples = Samples.to(torch.device("cpu"), split[np.arange(len(split))])
 total = sum(int(samples.images[i].sum()) for i in torch.arange(len(split)).split(50))
