@@ -37,14 +37,17 @@ def broken_bytes(make: Callable[[Random], bytes], random: Random) -> bytes:
 
 
 def judge_archive(make: Callable[[Random], bytes], random: Random, folder: Path) -> None:
-    """Refused in one line, or accepted, and then stage `binarize` can take it."""
+    """Refused in one line by the check or by stage `binarize`, which then leaves nothing behind, or
+    taken by both."""
     path, out = folder / "images.npz", folder / "binary"
     path.write_bytes(make(random))
     try:
         archive.check(path, findings=1, size=SIDE)
+        binarize("pneumoniamnist", ROOT / "datasets.yaml", path, out, folder / "metrics.json")
     except UserError as error:
+        if left := [each.name for each in folder.iterdir() if each != path]:
+            raise Failed(f"refused, but left {', '.join(left)}") from error
         return one_line(str(error))
-    binarize("pneumoniamnist", ROOT / "datasets.yaml", path, out, folder / "metrics.json")
     return None
 
 
