@@ -42,7 +42,7 @@ def ask(workspace, monkeypatch, capsys):
         monkeypatch.chdir(workspace)
         parser = argparse.ArgumentParser()
         predict.add_arguments(parser)
-        predict.main(parser.parse_args([*map(str, words), "--json"]))
+        predict.main(parser.parse_args(["--run", "pneumonia", *map(str, words), "--json"]))
         return json.loads(capsys.readouterr().out)
 
     return asked
@@ -69,7 +69,7 @@ def said(workspace, splits, tmp_path_factory):
     write(given / "blank.png", np.full((50, 50), 9, np.uint8))
     (given / "empty.png").touch()
     (given / "cut.jpg").write_bytes((given / "wide.jpg").read_bytes()[:900])
-    ended = small_run.call(workspace, "predict", given, "missing.png")
+    ended = small_run.call(workspace, "predict", "--run", "pneumonia", given, "missing.png")
     return given, ended
 
 
@@ -110,7 +110,9 @@ def test_overlays_of_one_name_stay_apart(said, workspace, splits):
 
 def test_nothing_but_json_is_on_stdout(workspace, splits, tmp_path):
     path = write(tmp_path / "image.png", splits["test"].images[0])
-    ended = small_run.call(workspace, "predict", path, "--out", tmp_path, "--json")
+    ended = small_run.call(
+        workspace, "predict", "--run", "pneumonia", path, "--out", tmp_path, "--json"
+    )
     report = json.loads(ended.stdout)
     assert ended.returncode == 0 and ended.stderr == ""
     assert "PHANTOM" in report["notice"] and "not for diagnosis" in report["notice"]
@@ -236,7 +238,11 @@ def test_without_an_autoencoder_the_embedding_alone_decides(workspace, splits, t
         write(tmp_path / f"images/{i:02}.png", image)
     write(tmp_path / "images/negative.png", 255 - splits["test"].images[0])
     both = [
-        json.loads(small_run.call(place, "predict", tmp_path / "images", "--json").stdout)
+        json.loads(
+            small_run.call(
+                place, "predict", "--run", "pneumonia", tmp_path / "images", "--json"
+            ).stdout
+        )
         for place in (workspace, folder)
     ]
     with_one, without = (report["images"] for report in both)
@@ -246,7 +252,7 @@ def test_without_an_autoencoder_the_embedding_alone_decides(workspace, splits, t
         row.pop("reconstruction_percentile")
         row["unlike"] = row["embedding_percentile"] > novelty.LIMIT
     assert without == with_one and any(row["unlike"] for row in without)
-    ended = small_run.call(folder, "predict", tmp_path / "images")
+    ended = small_run.call(folder, "predict", "--run", "pneumonia", tmp_path / "images")
     assert ended.returncode == 0 and "the autoencoder" not in ended.stdout
     assert "rebuilt" not in ended.stdout and "either" not in ended.stdout
     assert "embedded: percent of 150 validation images" in ended.stdout
@@ -280,9 +286,11 @@ def test_a_share_moves_probabilities_and_threshold_but_no_decision(ask, splits, 
 
 def test_the_table_names_the_share_its_probabilities_refer_to(workspace, splits, tmp_path):
     path = write(tmp_path / "image.png", splits["test"].images[0])
-    plain = small_run.call(workspace, "predict", path).stdout
+    plain = small_run.call(workspace, "predict", "--run", "pneumonia", path).stdout
     assert re.search(r"of pneumonia where its share is [\d.]+ %;", plain)
-    given = small_run.call(workspace, "predict", path, "--share", "0.05").stdout
+    given = small_run.call(
+        workspace, "predict", "--run", "pneumonia", path, "--share", "0.05"
+    ).stdout
     assert re.search(r"where its share is 5 % \(--share\), shifted from [\d.]+ %;", given)
     assert "chosen on validation, shifted likewise" in given
 
@@ -313,7 +321,7 @@ def test_the_share_is_read_from_the_metrics_file(ask, workspace, splits, tmp_pat
 
 @pytest.mark.parametrize("share", ["0", "1", "abc", "nan", "-0.2", "30"])
 def test_a_share_that_is_none_gets_one_line(share, workspace, tmp_path):
-    ended = small_run.call(workspace, "predict", tmp_path, f"--share={share}")
+    ended = small_run.call(workspace, "predict", "--run", "pneumonia", tmp_path, f"--share={share}")
     assert ended.returncode == 1 and ended.stdout == ""
     assert ended.stderr.splitlines() == [
         f"predict: --share = '{share}'; accepted: above 0 and below 1, such as 0.3"
@@ -401,7 +409,9 @@ def test_what_is_no_file_fails_alone(strange, ask, tmp_path):
 
 
 def test_names_of_files_cannot_steer_a_terminal(strange, workspace, tmp_path):
-    ended = small_run.call(workspace, "predict", strange, "--out", tmp_path / "a\x1b[2J")
+    ended = small_run.call(
+        workspace, "predict", "--run", "pneumonia", strange, "--out", tmp_path / "a\x1b[2J"
+    )
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == len(HOPELESS) and "Traceback" not in ended.stderr
     rows = [line for line in ended.stdout.splitlines() if line.startswith(str(strange))]
@@ -441,7 +451,9 @@ def test_an_unknown_run_is_answered_with_the_names_there_are(ask, tmp_path):
 
 
 def test_a_run_that_is_not_trained_names_the_command_that_trains_it(workspace, tmp_path):
-    ended = small_run.call(workspace, "predict", tmp_path, "--run", "headfirst")
+    ended = small_run.call(
+        workspace, "predict", "--run", "pneumonia", tmp_path, "--run", "headfirst"
+    )
     assert ended.returncode == 1 and ended.stdout == ""
     assert ended.stderr.splitlines() == [
         "predict: models/headfirst/model.safetensors is missing; make it: dvc repro"

@@ -43,7 +43,8 @@ class Exported(nn.Module):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = Path("exports/{run}.onnx")
     parser.add_argument("--out", type=Path, default=out, help="file to write (%(default)s)")
-    trained.add_arguments(parser)
+    parser.add_argument("--run", default="pneumonia", help="run to write (%(default)s)")
+    trained.add_places(parser)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -51,12 +52,20 @@ def main(options: argparse.Namespace) -> None:
     params = reading.params(options.params)
     device.prepare(params.threads)
     run, out = trained.load(options, params), stage.at(options.out, run=options.run)
+    val = arrays.read(trained.images_of(options, params), "val").images
+    write(out, run, val)
+    print(
+        f"export: {out}, equal to PyTorch within {TOLERANCE:g} on {len(val)} images; {run.notice()}"
+    )
+
+
+def write(out: Path, run: trained.Trained, known: np.ndarray) -> None:
+    """Write the file once it agrees with PyTorch on (N, H, W) uint8 known, or raise UserError."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f"{out.name}.part")
-    content, val = convert(run), arrays.read(run.images, "val").images
+    part, content = out.with_name(f"{out.name}.part"), convert(run)
     try:
         part.write_bytes(content)
-        difference = deviation(part, run, val)
+        difference = deviation(part, run, known)
         if not difference <= TOLERANCE:
             raise UserError(f"{out} would differ from PyTorch by {difference:.1g}: not written")
         os.replace(part, out)
@@ -64,9 +73,6 @@ def main(options: argparse.Namespace) -> None:
         raise OSError(error.errno, error.strerror or str(error), str(out)) from error
     finally:
         part.unlink(missing_ok=True)
-    print(
-        f"export: {out}, equal to PyTorch within {TOLERANCE:g} on {len(val)} images; {run.notice()}"
-    )
 
 
 def require(*packages: str) -> None:

@@ -1,5 +1,5 @@
-"""Ask a trained run about your own images: the probability of disease, where the evidence for it
-lies, and how unlike the training images each image is. Not for diagnosis."""
+"""Ask the released model, or a run trained here, about your own images: the probability of disease,
+where the evidence for it lies, and how unlike the training images each is. Not for diagnosis."""
 
 import argparse
 import hashlib
@@ -16,16 +16,13 @@ from tqdm import tqdm
 
 from chestflow.core import tables
 from chestflow.core.errors import UserError
-from chestflow.images import arrays
 from chestflow.measures import prevalence
-from chestflow.network import autoencoder, checkpoint, device, gradcam, inference
-from chestflow.own import novelty, overlay, pixels, radiograph, trained
+from chestflow.network import gradcam, inference
+from chestflow.own import asked, novelty, overlay, pixels, radiograph, trained
 from chestflow.parameters import reading
 
 BATCH = 32  # images in memory at once, each at its own resolution, or fewer that are very large
 STEM = 200  # bytes of an image's name that its overlay bears; systems allow 255 for the whole
-KNOWN = 5000  # training images, at most, to which distances are measured
-AUTOENCODER = "models/autoencoder"
 GUESS = "unlike the training images: treat the answer as a guess"
 
 
@@ -41,52 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("predictions"), help="folder for overlays (%(default)s)")
     add("--json", action="store_true", help="print one JSON document for machines")
     add("--share", help="share of disease to expect among your images, above 0 and below 1")
-    trained.add_arguments(parser, autoencoder=AUTOENCODER)
+    asked.add_arguments(parser)
 
 
 def main(options: argparse.Namespace) -> int:
     """Print what the run says of every image; returns the exit code: 1 if one could not be read."""
     params = reading.params(options.params)
     share = None if options.share is None else prevalence.parsed("--share", options.share)
-    run, here = trained.load(options, params), device.prepare(params.threads)
-    run.classifier.to(here)
-    rebuilder = load_autoencoder(options.autoencoder, run.side, here)
-    out, answers, failures = options.out / run.run, [], []
+    model = asked.load(options, params)
+    run, unlikeness = model.run, model.unlikeness
+    out, answers, failures = options.out / (options.run or "released"), [], []
     paths = radiograph.find(options.given, leave=(options.out, out))
-    unlikeness = measure(rebuilder, run, params.seed, here)
     with tqdm(total=len(paths), desc="predict", unit="image", disable=None) as bar:
         for images, unread in read(paths):
             failures += unread
             if images:
-                answers += answer(images, run, unlikeness, params.gradcam.layer, out, share)
+                answers += answer(images, run, unlikeness, model.layer, out, share)
             bar.update(len(images) + len(unread))
     report = document(run, unlikeness, answers, failures, share)
     print(json.dumps(tables.rounded(report), indent=2) if options.json else table(report, out))
     return int(bool(failures))
-
-
-def load_autoencoder(folder: Path, side: int, here: torch.device) -> autoencoder.Autoencoder | None:
-    """The autoencoder; None if there is none where dvc.yaml puts it, for the embedding alone can
-    tell that an image is unlike. UserError, with the command that mends it, for a damaged one."""
-    if folder == Path(AUTOENCODER) and not folder.exists():
-        return None
-    mend = "dvc repro pretrain"
-    trained.require(folder / checkpoint.FILE, mend=mend)
-    with trained.mended_by(mend):
-        return autoencoder.load(folder, side).to(here)
-
-
-def measure(
-    rebuilder: autoencoder.Autoencoder | None,
-    run: trained.Trained,
-    seed: int,
-    here: torch.device,
-) -> novelty.Unlikeness:
-    """What is usual among the images of the run's data set."""
-    train, val = (arrays.read(run.images, split).images for split in ("train", "val"))
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(train))[:KNOWN])
-    usual = (torch.from_numpy(np.array(images)).to(here) for images in (train[drawn], val))
-    return novelty.fit(run.classifier, rebuilder, *usual)
 
 
 def read(paths: list[Path]) -> Iterator[tuple[dict[Path, pixels.Radiograph], list[dict]]]:

@@ -4,7 +4,7 @@ autoencoder.
 Neither is a probability: an image's value is ranked among those of the validation images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,13 +22,15 @@ class Unlikeness:
 
     classifier: model.Classifier
     rebuilder: autoencoder.Autoencoder | None
-    known: LedoitWolf  # the training images' embeddings
+    mean: np.ndarray  # (D,) of the training images' embeddings
+    precision: np.ndarray  # (D, D) likewise: the inverse of their covariance
     usual: dict[str, np.ndarray]  # what `measure` found of the V validation images, ascending
 
     def measure(self, images: torch.Tensor) -> dict[str, np.ndarray]:
         """Of (N, H, W) uint8 images the reconstruction errors, if there is an autoencoder, and the
         distances of the embeddings from those of the training images, (N,) each."""
-        found = {"embedding": self.known.mahalanobis(embed(self.classifier, images))}
+        centred = embed(self.classifier, images) - self.mean
+        found = {"embedding": np.einsum("nd,de,ne->n", centred, self.precision, centred)}
         if self.rebuilder is None:
             return found
         return {"reconstruction": reconstruction_errors(self.rebuilder, images), **found}
@@ -54,9 +56,9 @@ def fit(
     training images would otherwise have no weight when another image wakes it.
     """
     known = LedoitWolf().fit(embed(classifier, train))
-    found = Unlikeness(classifier, rebuilder, known, {}).measure(val)
-    usual = {name: np.sort(values) for name, values in found.items()}
-    return Unlikeness(classifier, rebuilder, known, usual)
+    found = Unlikeness(classifier, rebuilder, known.location_, known.precision_, {})
+    usual = {name: np.sort(values) for name, values in found.measure(val).items()}
+    return replace(found, usual=usual)
 
 
 def reconstruction_errors(rebuilder: autoencoder.Autoencoder, images: torch.Tensor) -> np.ndarray:

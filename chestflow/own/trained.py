@@ -29,8 +29,7 @@ PLACES = {
 class Trained:
     run: str
     classifier: model.Classifier  # in evaluation mode
-    images: Path  # folder of the images that it was trained on, as `arrays.read` reads it
-    about: captions.About  # those images
+    about: captions.About  # the images that it was trained on
     side: int  # their side, in pixels
     threshold: float  # of the raw probability, chosen on validation
     calibration: tuple[float, float]  # slope and intercept of Platt scaling, fitted there
@@ -59,24 +58,22 @@ class Trained:
         return f"run {self.run}, trained on {about}; not for diagnosis"
 
 
-def add_arguments(parser: argparse.ArgumentParser, **places: str) -> None:
-    """The option --run, and one per place where dvc.yaml puts a file, or that is given here."""
-    parser.add_argument("--run", default="pneumonia", help="run to ask (default: %(default)s)")
+def add_places(parser: argparse.ArgumentParser, **places: str) -> None:
+    """An option per place where dvc.yaml puts a file, or that is given here."""
     group = parser.add_argument_group("where things lie")
     for name, place in (PLACES | places).items():
         group.add_argument(f"--{name}", type=Path, default=Path(place), help="%(default)s")
 
 
 def load(options: argparse.Namespace, params: schema.Params) -> Trained:
-    """The run that the options of `add_arguments` name.
+    """The run that --run and the options of `add_places` name.
 
     Raises UserError, with the command that mends it, for an unknown run, a missing file, and files
     that are from different states of the workflow.
     """
-    run = options.run
-    dataset = reading.entry(params.runs, run, "run").dataset
+    run, images = options.run, images_of(options, params)
+    dataset = params.runs[run].dataset
     weights, report = (stage.at(path, run=run) for path in (options.weights, options.scores))
-    images = stage.at(options.images, dataset=dataset)
     mend = f"dvc repro evaluate@{run}"
     files = [images / f"{split}_images.npy" for split in arrays.SPLITS]
     require(weights / checkpoint.FILE, images / "origin.txt", *files, report, mend=mend)
@@ -92,9 +89,22 @@ def load(options: argparse.Namespace, params: schema.Params) -> Trained:
                 f"{weights} ({held}), {report} (of {of}) and {images} are from different states of"
                 f" the workflow; expected: all of run {run}"
             )
-        share = prevalence.check(f"{report}: share", settled["share"])
-    threshold, calibration = settled["at_val_threshold"]["threshold"], settled["calibration"]
-    return Trained(run, classifier, images, about, side, threshold, tuple(calibration), share)
+        return settle(run, classifier, about, side, settled, report)
+
+
+def images_of(options: argparse.Namespace, params: schema.Params) -> Path:
+    """The folder of the images that a run was trained on, as `arrays.read` reads it."""
+    return stage.at(options.images, dataset=reading.entry(params.runs, options.run, "run").dataset)
+
+
+def settle(
+    run: str, classifier: model.Classifier, about: captions.About, side: int, found: dict, of: Path
+) -> Trained:
+    """A classifier with what validation has settled; found: its metrics file, which lies at `of`,
+    as `metrics` returns it."""
+    share = prevalence.check(f"{of}: share", found["share"])
+    threshold, calibration = found["at_val_threshold"]["threshold"], tuple(found["calibration"])
+    return Trained(run, classifier, about, side, threshold, calibration, share)
 
 
 def metrics(report: Path, run: str) -> dict:
