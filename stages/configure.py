@@ -51,8 +51,8 @@ def settings_of(params: Params, run: str) -> dict[str, Any]:
 
 def points_of(params: Params, run: str) -> dict[str, Any]:
     """The numbers of labels that a run is trained with in addition to its own."""
-    wanted = params.efficiency
-    labels = wanted.labels if run in wanted.runs else []
+    wanted, own = params.efficiency, settings_of(params, run)["labels"]
+    labels = [n for n in wanted.labels if n != own] if run in wanted.runs else []
     return {"labels": labels, "val_share": wanted.val_share}
 
 

@@ -28,7 +28,7 @@ def efficiency(settings: Path, wanted: Path, images: Path, init: Path, out: Path
     cells = [(n, k) for n in points.labels for k in range(run.trainings)]
     found = [
         probabilities(run, splits, init, n, points.val_share, k)
-        for n, k in tqdm(cells, desc=f"efficiency {run.name}", unit="training")
+        for n, k in tqdm(cells, desc=f"efficiency {run.name}", unit="training", delay=1)
     ]
     shape = (len(points.labels), run.trainings, len(splits["test"]))
     kept = {

@@ -54,7 +54,7 @@ def trainings(
 
 
 def progress(epochs: Iterator[dict], most: int) -> Iterator[dict]:
-    with tqdm(epochs, total=most, desc="pretrain", unit="epoch", mininterval=1) as bar:
+    with tqdm(epochs, total=most, desc="pretrain", unit="epoch", mininterval=1, delay=1) as bar:
         for row in bar:
             bar.set_postfix(val_mse=f"{row['val_mse']:.5f}")
             yield row

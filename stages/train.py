@@ -123,7 +123,9 @@ def timed(epochs: Iterator[dict]) -> Iterator[dict]:
 def progress(epochs: Iterator[dict], run: Training) -> Iterator[dict]:
     """Pass the epochs on, with a bar that shows the newest validation score."""
     most = run.trainings * run.epochs
-    with tqdm(epochs, total=most, desc=f"train {run.name}", unit="epoch", mininterval=1) as bar:
+    title = f"train {run.name}"
+    # No bar within the first second: a mistake in the settings is one line, without it.
+    with tqdm(epochs, total=most, desc=title, unit="epoch", mininterval=1, delay=1) as bar:
         for row in bar:
             bar.set_postfix(loss=f"{row['train_loss']:.3f}", val_auroc=f"{row['val_auroc']:.4f}")
             yield row

@@ -22,7 +22,7 @@ from chestflow.commands import predict
 from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.measures import prevalence, scores
-from chestflow.network import autoencoder, checkpoint, inference
+from chestflow.network import checkpoint, inference, model
 from chestflow.own import novelty, overlay, pixels, radiograph
 from stages import evaluate
 
@@ -185,9 +185,8 @@ def test_images_of_the_data_set_are_seldom_called_unlike(ask, splits, tmp_path):
     for i, image in enumerate(splits["test"].images[:100]):
         write(tmp_path / f"{i}.png", image)
     rows = ask(tmp_path, "--out", tmp_path / "out")["images"]
-    assert np.mean([row["unlike"] for row in rows]) < 0.1
-    for name in ("reconstruction", "embedding"):
-        assert 25 < np.median([row[f"{name}_percentile"] for row in rows]) < 75
+    assert np.mean([row["unlike"] for row in rows]) < 0.2, "they are of another source"
+    assert 10 < np.median([row["unlike_percentile"] for row in rows]) < 90
 
 
 def test_asking_again_changes_nothing(ask, splits, tmp_path):
@@ -207,55 +206,35 @@ def test_percentiles_by_hand():
     assert found.tolist() == [0, 0, 50, 75, 100]
 
 
-def test_a_channel_that_is_constant_on_all_training_images_counts(workspace, splits):
+def test_a_channel_that_is_constant_on_all_training_images_counts(splits):
     """With their covariance as it is, its variance of 0 would leave it without weight."""
-    rebuilder = autoencoder.load(workspace / "models/autoencoder", 28)
     images = torch.from_numpy(np.array(splits["train"].images))
-    images[:, 0, 0] = 128  # the last of three "channels", below
-
-    class Corner(torch.nn.Module):
-        def embed(self, images: torch.Tensor) -> torch.Tensor:
-            return images[:, 0, (5, 9, 0), (5, 9, 0)]
-
-    unlikeness = novelty.fit(Corner(), rebuilder, images[:200], images[200:])
+    images[:, 0, 0] = 128
+    network = model.Classifier().eval()
+    with torch.no_grad():
+        for layer in network.encoder.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.weight[0] = 0  # a channel that is silent, but for what follows
+        network.encoder[0].conv1.weight[0, 0, 1, 1] = 1
+        network.encoder[0].norm1.bias[0] = -1  # below what the first pixel is on these images
+    unlikeness = novelty.fit(network, images[:200], images[200:])
     woken = images[:1].clone()
     woken[:, 0, 0] = 255
-    assert unlikeness.rank(images[:1])["embedding"] < 100
-    assert unlikeness.rank(woken)["embedding"] == 100
+    assert unlikeness.measure(woken) > unlikeness.measure(images[:1])
 
 
-def test_an_autoencoder_of_other_images_is_refused(workspace):
-    path = workspace / "models/autoencoder"
-    with pytest.raises(UserError, match="another side than 64 pixels"):
-        autoencoder.load(path, 64)
-
-
-def test_without_an_autoencoder_the_embedding_alone_decides(workspace, splits, tmp_path):
-    """Everything else stays as it is with one."""
-    folder = tmp_path / "workspace"
-    shutil.copytree(workspace, folder, ignore=shutil.ignore_patterns("autoencoder"))
-    for i, image in enumerate(splits["test"].images[:40]):
-        write(tmp_path / f"images/{i:02}.png", image)
-    write(tmp_path / "images/negative.png", 255 - splits["test"].images[0])
-    both = [
-        json.loads(
-            small_run.call(
-                place, "predict", "--run", "pneumonia", tmp_path / "images", "--json"
-            ).stdout
-        )
-        for place in (workspace, folder)
-    ]
-    with_one, without = (report["images"] for report in both)
-    assert both[0]["percentiles"] == ["reconstruction", "embedding"]
-    assert both[1]["percentiles"] == ["embedding"]
-    for row in with_one:
-        row.pop("reconstruction_percentile")
-        row["unlike"] = row["embedding_percentile"] > novelty.LIMIT
-    assert without == with_one and any(row["unlike"] for row in without)
-    ended = small_run.call(folder, "predict", "--run", "pneumonia", tmp_path / "images")
-    assert ended.returncode == 0 and "the autoencoder" not in ended.stdout
-    assert "rebuilt" not in ended.stdout and "either" not in ended.stdout
-    assert "embedded: percent of 150 validation images" in ended.stdout
+def test_distances_are_those_of_the_formula_and_affine_changes_of_brightness_count(splits):
+    images = torch.from_numpy(np.array(splits["train"].images))
+    network = model.Classifier(contrast="local").eval()
+    unlikeness = novelty.fit(network, images[:200], images[200:])
+    found = novelty.statistics(network, images[:3])
+    assert found.shape == (3, 2 * (8 + 16 + 32) + novelty.CELLS**2)
+    cell = images[0].double()[:4, :4].mean() / 127.5 - 1
+    assert found[0, 0] == pytest.approx(float(cell), abs=1e-6)
+    expected = [(x - unlikeness.mean) @ unlikeness.precision @ (x - unlikeness.mean) for x in found]
+    assert unlikeness.measure(images[:3]) == pytest.approx(expected)
+    assert np.median(unlikeness.rank(255 - images[200:])) == 100, "inverted"
+    assert np.median(unlikeness.rank(images[200:])) == pytest.approx(50, abs=1)
 
 
 # ------------------------------------------------------------------------- the share of disease
@@ -461,13 +440,6 @@ def test_a_run_that_is_not_trained_names_the_command_that_trains_it(workspace, t
     ]
 
 
-def test_no_autoencoder_names_the_command_that_trains_it(ask, tmp_path):
-    with pytest.raises(
-        UserError, match=r"none.x/model.safetensors is missing; make it: dvc repro pretrain"
-    ):
-        ask(tmp_path, "--autoencoder", "none.x")
-
-
 def changed(path: Path, out: Path, **values) -> Path:
     """A metrics file with other values; None takes one away."""
     report = tables.read_json(path) | values
@@ -517,7 +489,7 @@ def network_with(workspace: Path, change) -> bytes:
     return as_bytes(weights, {"about": json.dumps(about)})
 
 
-NETWORKS = {  # content of model.safetensors -> what is said of it
+CLASSIFIERS = {  # content of model.safetensors -> what is said of it
     "a picture": (lambda w: b"\x89PNG\r\n\x1a\n" + bytes(999), NOTHING),
     "nothing": (lambda w: b"", NOTHING),
     "half": (lambda w: (w / "models/pneumonia/model.safetensors").read_bytes()[:3000], NOTHING),
@@ -528,8 +500,6 @@ NETWORKS = {  # content of model.safetensors -> what is said of it
     ),
     "remarks that are no JSON": (lambda w: as_bytes({}, {"about": "{"}), NOTHING),
     "remarks that are a list": (lambda w: as_bytes({}, {"about": "[]"}), NOTHING),
-}
-CLASSIFIERS = NETWORKS | {
     "an autoencoder": (
         lambda w: (w / "models/autoencoder/model.safetensors").read_bytes(),
         "holds an autoencoder; expected: a classifier",
@@ -551,12 +521,6 @@ CLASSIFIERS = NETWORKS | {
         "weights that are no numbers",
     ),
 }
-AUTOENCODERS = NETWORKS | {
-    "a classifier": (
-        lambda w: (w / "models/pneumonia/model.safetensors").read_bytes(),
-        "holds a classifier; expected: an autoencoder",
-    ),
-}
 METRICS = "metrics/runs/pneumonia.json"
 REPORTS = {
     "a picture": (lambda w: b"\x89PNG\r\n\x1a\n", "damaged, or no JSON"),
@@ -573,27 +537,21 @@ REPORTS = {
 }
 DAMAGED = [
     (option, kind)
-    for option, kinds in (
-        ("--weights", CLASSIFIERS),
-        ("--autoencoder", AUTOENCODERS),
-        ("--scores", REPORTS),
-    )
+    for option, kinds in (("--weights", CLASSIFIERS), ("--scores", REPORTS))
     for kind in kinds
 ]
 
 
 @pytest.mark.parametrize("option, kind", DAMAGED)
 def test_a_damaged_or_swapped_file_is_named_with_its_remedy(option, kind, ask, workspace, tmp_path):
-    kinds = {"--weights": CLASSIFIERS, "--autoencoder": AUTOENCODERS, "--scores": REPORTS}[option]
-    content, reason = kinds[kind]
+    content, reason = (CLASSIFIERS if option == "--weights" else REPORTS)[kind]
     path = tmp_path / ("x.json" if option == "--scores" else checkpoint.FILE)
     path.write_bytes(content(workspace))
     with pytest.raises(UserError, match=reason) as error:
         ask(tmp_path, option, path if option == "--scores" else tmp_path)
     said = str(error.value)
     assert str(path) in said and said.isprintable()
-    remedy = "pretrain" if option == "--autoencoder" else "evaluate@pneumonia"
-    assert said.endswith(f"; make it anew: dvc repro {remedy}")
+    assert said.endswith("; make it anew: dvc repro evaluate@pneumonia")
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.2, 30, "0.3", None])
@@ -604,11 +562,10 @@ def test_a_share_that_no_metrics_file_holds_is_named(share, ask, workspace, tmp_
     assert str(error.value).endswith("; make it anew: dvc repro evaluate@pneumonia")
 
 
-@pytest.mark.parametrize("option", ["--weights", "--autoencoder"])
-def test_a_file_in_place_of_its_folder_is_refused(option, ask, workspace, tmp_path):
+def test_a_file_in_place_of_its_folder_is_refused(ask, workspace, tmp_path):
     path = workspace / "models/pneumonia/model.safetensors"
     with pytest.raises(UserError, match=r"is a file; expected: the folder of model.safetensors"):
-        ask(tmp_path, option, path)
+        ask(tmp_path, "--weights", path)
 
 
 def test_damaged_images_of_the_data_set_are_named(ask, workspace, tmp_path):

@@ -98,8 +98,8 @@ def answer(
             "image": str(path),
             "probability": float(probability[i]),
             "decision": run.about.classes[int(raw[i] >= run.threshold)],
-            "unlike": any(bool(rank[i] > novelty.LIMIT) for rank in ranks.values()),
-            **{f"{name}_percentile": float(rank[i]) for name, rank in ranks.items()},
+            "unlike": bool(ranks[i] > novelty.LIMIT),
+            "unlike_percentile": float(ranks[i]),
             "raw_probability": float(raw[i]),
             "size": list(each.grey.shape[::-1]),
             "seen": list(each.square),
@@ -161,40 +161,29 @@ def document(
         "threshold": threshold(run, share),
         "raw_threshold": run.threshold,
         "calibration": list(run.calibration),
-        "percentiles": list(unlikeness.usual),
         "unlike_above": novelty.LIMIT,
-        "validation_images": len(unlikeness.usual["embedding"]),
+        "validation_images": len(unlikeness.usual),
         "images": images,
         "failed": failed,
     }
 
 
-COLUMNS = {  # of the table, and what the percentage is of, by the name in the JSON
-    "reconstruction": ("rebuilt", "that the autoencoder rebuilds better"),
-    "embedding": ("embedded", "that lie nearer to the training images"),
-}
-
-
 def table(report: dict, folder: Path) -> str:
     """The same for people; folder: where the overlays lie."""
-    kinds = report["percentiles"]
-    titles, meanings = zip(*(COLUMNS[kind] for kind in kinds))
-    rows = [("image", "probability", "decision", *titles, "overlay", "remarks")]
+    rows = [("image", "probability", "decision", "unlike", "overlay", "remarks")]
     for row in report["images"]:
-        ranks = (f"{row[f'{kind}_percentile']:.1f} %" for kind in kinds)
         remarks = "; ".join([GUESS.upper()] * row["unlike"] + row["remarks"])
-        said = (decimals(row["probability"], report["share"]), row["decision"], *ranks)
+        said = [decimals(row["probability"], report["share"]), row["decision"]]
+        said.append(f"{row['unlike_percentile']:.1f} %")
         named = radiograph.shown(row["image"])
         rows.append((named, *said, Path(row["overlay"]).name, remarks))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     n, limit = report["validation_images"], report["unlike_above"]
-    above = f"above {limit:.0f} %{' in either' * (len(kinds) > 1)}: a guess"
     legend = (
         *meaning_of_probability(report),
-        f"{', '.join(titles)}: percent of {n:,} validation images\n  "
-        + ", and ".join(meanings)
-        + f"; {above}",
+        f"unlike: percent of {n:,} validation images that are nearer to the training images;\n"
+        f"  above {limit:.0f} %: a guess",
         f"overlays: in {radiograph.shown(folder)}",
     )
     return "\n".join([report["notice"], "", *lines, "", *legend])

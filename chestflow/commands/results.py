@@ -1,14 +1,23 @@
-"""Write docs/results.md, its figures, and the README's table from the results in this folder: the
-report of a run on real images, without any picture of them."""
+"""Write docs/results.md, its figures, the README's table and the released model from the results in
+this folder: the report of a run on real images, without any picture of them."""
 
 import argparse
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
+import medmnist
+import numpy as np
+import torch
+
+from chestflow.commands import export
 from chestflow.core import tables
 from chestflow.core.errors import UserError
-from chestflow.images import captions
+from chestflow.images import arrays, captions
+from chestflow.measures import readers, scores
+from chestflow.own import asked, novelty, released, trained
 from chestflow.parameters import reading as parameters
+from chestflow.parameters.schema import Params
 from chestflow.report import published, reading, rendering
 from chestflow.wording import number, scored
 
@@ -19,6 +28,7 @@ OF_IMAGES = ("gradcam.png", "reconstructions.png")  # patients' images stay out 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="%(default)s")
     parser.add_argument("--readme", type=Path, default=Path("README.md"), help="%(default)s")
+    parser.add_argument("--released", type=Path, default=Path("released"), help="%(default)s")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -45,7 +55,9 @@ def main(options: argparse.Namespace) -> None:
     page = options.docs / "results.md"
     page.write_text(rendering.rendered(figures), encoding="utf-8")
     insert(options.readme, table(figures["scores"], declared["subject"]))
-    print(f"results: {page}, {options.docs / 'results'}, the table in {options.readme}")
+    folder = options.released / declared["subject"]
+    release(folder, figures, params)
+    print(f"results: {page} with its figures, the table in {options.readme}, {folder}")
 
 
 def copy_figures(plots: Path, out: Path, subject: str) -> None:
@@ -58,14 +70,14 @@ def copy_figures(plots: Path, out: Path, subject: str) -> None:
                 shutil.copy(path, out / folder)
 
 
-def table(scores: dict[str, dict], subject: str) -> list[str]:
+def table(reports: dict[str, dict], subject: str) -> list[str]:
     """The README's table: the subject, the transfers on the same images, and what was published."""
     lines = [
         "| | AUROC | accuracy | test images × trainings | trainable parameters |",
         "|---|---|---|---|---|",
     ]
-    same = scores[subject]["data"]
-    for run, report in scores.items():
+    same = reports[subject]["data"]
+    for run, report in reports.items():
         if report["data"] == same:
             cells = [scored(report, key) for key in ("auroc", "accuracy")]
             size = f"{report['n']:,} × {report['trainings']}"
@@ -86,3 +98,66 @@ def insert(page: Path, lines: list[str]) -> None:
     if not (begin and end):
         raise UserError(f"{page} lacks the lines {BEGIN.strip()} and {END}; put them back")
     page.write_text(before + begin + "\n".join(["", *lines, "", ""]) + end + after)
+
+
+def release(out: Path, figures: dict, params: Params) -> None:
+    """The subject's shown network in a folder of its own, with its card."""
+    subject = figures["subject"]
+    dataset, report = figures["runs"][subject]["dataset"], figures["scores"][subject]
+    where = asked.options(subject)
+    model, val = asked.load(where, params), arrays.read(trained.images_of(where, params), "val")
+    predictions = Path("data/results", subject, "predictions.csv")
+    labels, probability = scores.predictions(tables.columns(predictions.read_text()))
+    shutil.rmtree(out, ignore_errors=True)
+    released.write(out, Path("models", subject), report, model.unlikeness, model.seen)
+    shutil.copy(predictions, out)
+    export.write(out / "model.onnx", model.run, val.images)
+    as_medmnist(out / "medmnist", dataset, probability)
+    alone = interval_of(labels, probability[[report["shown"]]], model.run.threshold)
+    given = {"side": model.run.side, "version": version("chestflow"), "alone": alone}
+    given |= {"limit": novelty.LIMIT}
+    given["flagged"] = flagged(model.unlikeness, figures["runs"], figures["counts"], dataset)
+    card = rendering.rendered(figures | given, rendering.CARD)
+    (out / "README.md").write_text(card, encoding="utf-8")
+
+
+def interval_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict:
+    """One training's scores, with intervals for other images: at a threshold of .5, and at the one
+    chosen on validation. labels: (N,); probability: (1, N)."""
+    half = readers.decisions(labels, probability >= 0.5)
+    half |= {"auroc": readers.auroc(labels, probability)}
+    chosen = readers.decisions(labels, probability >= threshold)
+    return {
+        name: {key: readers.estimate(one, scores.bounds(key)) for key, one in found.items()}
+        for name, found in {"half": half, "chosen": chosen}.items()
+    }
+
+
+def flagged(unlikeness: novelty.Unlikeness, runs: dict, counts: dict, own: str) -> dict[str, list]:
+    """How many images `predict` would call unlike the training images, and of how many: of the
+    run's own data set as they are and spoilt, of noise, and of the graph's other data sets."""
+    val, test = (arrays.read(Path("data/binary", own), split).images for split in ("val", "test"))
+    noise = np.random.default_rng(0).integers(0, 256, test.shape, np.uint8)
+    asked_about = {"validation images": val, "test images": test, "noise": noise}
+    asked_about |= {"test images, grey values inverted": 255 - test}
+    asked_about |= {"test images upside down": np.ascontiguousarray(test[:, ::-1])}
+    for other in dict.fromkeys(run["dataset"] for run in runs.values()):
+        if other != own:
+            images = arrays.read(Path("data/binary", other), "test").images
+            asked_about[f"test images of {counts[other]['data']}"] = images
+    ranks = {
+        name: unlikeness.rank(torch.from_numpy(np.array(images)))
+        for name, images in asked_about.items()
+    }
+    return {name: [int((r > novelty.LIMIT).sum()), len(r)] for name, r in ranks.items()}
+
+
+def as_medmnist(out: Path, dataset: str, probability: np.ndarray) -> None:
+    """Each training's probabilities as medmnist's own evaluation writes them, which reads the
+    labels from the archive; nothing for images that are not MedMNIST's. probability: (K, N)."""
+    if dataset not in medmnist.INFO:
+        return
+    out.mkdir()
+    of_test = medmnist.Evaluator(dataset, "test", root="data/raw")
+    for k, row in enumerate(probability):
+        of_test.evaluate(row[:, None], str(out), f"chestflow-{k}")

@@ -185,7 +185,9 @@ def logit(probability: np.ndarray) -> np.ndarray:
 def curves(labels: np.ndarray, probability: np.ndarray) -> dict[str, list[dict]]:
     """The predictions and the points of every curve of one training, as rows of tables."""
     false, true, _ = metrics.roc_curve(labels, probability)
-    precision, recall, _ = metrics.precision_recall_curve(labels, probability)
+    precision, recall, _ = metrics.precision_recall_curve(
+        labels, probability, drop_intermediate=True
+    )
     return {
         "roc": [{"false_positive_rate": x, "true_positive_rate": y} for x, y in zip(false, true)],
         "precision_recall": [{"recall": x, "precision": y} for x, y in zip(recall, precision)],

@@ -61,10 +61,13 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.encoder.channels, 2)
 
+    def contrasted(self, images: Tensor) -> Tensor:
+        """What the first convolution sees of the images."""
+        return local_contrast(images) if self.contrast == "local" else images
+
     def embed(self, images: Tensor) -> Tensor:
         """The latent vectors, (N, channels), that the head sees."""
-        images = local_contrast(images) if self.contrast == "local" else images
-        return self.pool(self.encoder(images)).flatten(1)
+        return self.pool(self.encoder(self.contrasted(images))).flatten(1)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.dropout(self.embed(images)))

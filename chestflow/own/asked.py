@@ -8,12 +8,11 @@ import numpy as np
 import torch
 
 from chestflow.images import arrays
-from chestflow.network import autoencoder, checkpoint, device
+from chestflow.network import device
 from chestflow.own import novelty, released, trained
 from chestflow.parameters.schema import Params
 
 KNOWN = 5000  # training images, at most, to which distances are measured
-AUTOENCODER = "models/autoencoder"
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,14 @@ class Asked:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--run", help="ask this run, trained here, instead of the released model")
-    trained.add_places(parser, autoencoder=AUTOENCODER, released=str(released.FOLDER))
+    trained.add_places(parser, released=str(released.FOLDER))
+
+
+def options(run: str) -> argparse.Namespace:
+    """Those that ask a run where dvc.yaml puts its files."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(["--run", run])
 
 
 def load(options: argparse.Namespace, params: Params) -> Asked:
@@ -39,34 +45,18 @@ def load(options: argparse.Namespace, params: Params) -> Asked:
     run = trained.load(options, params)
     run.classifier.to(here)
     images = trained.images_of(options, params)
-    rebuilder = load_autoencoder(options.autoencoder, run.side, here)
-    unlikeness = measure(run, images, rebuilder, params.seed, here)
+    unlikeness = measure(run, images, params.seed, here)
     return Asked(run, unlikeness, seen(images), params.gradcam.layer, None)
 
 
-def load_autoencoder(folder: Path, side: int, here: torch.device) -> autoencoder.Autoencoder | None:
-    """The autoencoder; None if there is none where dvc.yaml puts it, for the embedding alone can
-    tell that an image is unlike. UserError, with the command that mends it, for a damaged one."""
-    if folder == Path(AUTOENCODER) and not folder.exists():
-        return None
-    mend = "dvc repro pretrain"
-    trained.require(folder / checkpoint.FILE, mend=mend)
-    with trained.mended_by(mend):
-        return autoencoder.load(folder, side).to(here)
-
-
 def measure(
-    run: trained.Trained,
-    images: Path,
-    rebuilder: autoencoder.Autoencoder | None,
-    seed: int,
-    here: torch.device,
+    run: trained.Trained, images: Path, seed: int, here: torch.device
 ) -> novelty.Unlikeness:
     """What is usual among the images of the run's data set, which lie in a folder."""
     train, val = (arrays.read(images, split).images for split in ("train", "val"))
     drawn = np.sort(np.random.default_rng(seed).permutation(len(train))[:KNOWN])
     usual = (torch.from_numpy(np.array(found)).to(here) for found in (train[drawn], val))
-    return novelty.fit(run.classifier, rebuilder, *usual)
+    return novelty.fit(run.classifier, *usual)
 
 
 def seen(images: Path) -> set[bytes]:

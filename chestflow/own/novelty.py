@@ -1,80 +1,75 @@
-"""How unlike the training images an image is: in the embedding, and, where there is one, to the
-autoencoder.
+"""How unlike the training images an image is: in grey values and in what the network makes of it.
 
-Neither is a probability: an image's value is ranked among those of the validation images.
+No probability: an image's distance is ranked among those of the validation images.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.covariance import LedoitWolf
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
-from chestflow.images import arrays
-from chestflow.network import autoencoder, inference, model
+from chestflow.network import inference, model
 
-LIMIT = 99.0  # percent; an image above it in any ranking is unlike the training images
+LIMIT = 99.0  # percent; an image above it is unlike the training images
+CELLS = 7  # to a side, in which grey values are averaged
 
 
 @dataclass(frozen=True)
 class Unlikeness:
-    """What `fit` has measured on the training and validation images."""
+    """What `fit` has measured on the training and validation images; D statistics of each."""
 
     classifier: model.Classifier
-    rebuilder: autoencoder.Autoencoder | None
-    mean: np.ndarray  # (D,) of the training images' embeddings
+    mean: np.ndarray  # (D,) of the training images
     precision: np.ndarray  # (D, D) likewise: the inverse of their covariance
-    usual: dict[str, np.ndarray]  # what `measure` found of the V validation images, ascending
+    usual: np.ndarray  # (V,) distances of the validation images, ascending
 
-    def measure(self, images: torch.Tensor) -> dict[str, np.ndarray]:
-        """Of (N, H, W) uint8 images the reconstruction errors, if there is an autoencoder, and the
-        distances of the embeddings from those of the training images, (N,) each."""
-        centred = embed(self.classifier, images) - self.mean
-        found = {"embedding": np.einsum("nd,de,ne->n", centred, self.precision, centred)}
-        if self.rebuilder is None:
-            return found
-        return {"reconstruction": reconstruction_errors(self.rebuilder, images), **found}
+    def measure(self, images: Tensor) -> np.ndarray:
+        """(N, H, W) uint8 on the network's device -> (N,) squared Mahalanobis distances from the
+        training images."""
+        centred = statistics(self.classifier, images) - self.mean
+        return np.einsum("nd,de,ne->n", centred, self.precision, centred)
 
-    def rank(self, images: torch.Tensor) -> dict[str, np.ndarray]:
-        """(N, H, W) uint8 on the networks' device -> (N,) each: percent of the validation images
-        that the autoencoder, if there is one, rebuilds better (`reconstruction`), and that lie
-        nearer to the training images (`embedding`)."""
-        found = self.measure(images)
-        return {name: percentiles(values, self.usual[name]) for name, values in found.items()}
+    def rank(self, images: Tensor) -> np.ndarray:
+        """(N, H, W) uint8 -> (N,) percent of the validation images that are nearer."""
+        return percentiles(self.measure(images), self.usual)
 
 
-def fit(
-    classifier: model.Classifier,
-    rebuilder: autoencoder.Autoencoder | None,
-    train: torch.Tensor,
-    val: torch.Tensor,
-) -> Unlikeness:
+def fit(classifier: model.Classifier, train: Tensor, val: Tensor) -> Unlikeness:
     """Measure the images against which others are ranked: (N, H, W) and (V, H, W) uint8.
 
-    The distance is Mahalanobis's (after Lee et al. 2018, who take one Gaussian per class), squared.
-    Its covariance is shrunk (Ledoit & Wolf 2004): a map of the embedding that is silent on all
-    training images would otherwise have no weight when another image wakes it.
+    One Gaussian over all statistics (Lee et al. 2018 take one per class and layer). Its covariance
+    is shrunk (Ledoit & Wolf 2004): a channel that is silent on all training images would otherwise
+    have no weight when another image wakes it. Each statistic is standardised before, so that
+    shrinking treats them alike.
     """
-    known = LedoitWolf().fit(embed(classifier, train))
-    found = Unlikeness(classifier, rebuilder, known.location_, known.precision_, {})
-    usual = {name: np.sort(values) for name, values in found.measure(val).items()}
-    return replace(found, usual=usual)
+    known = statistics(classifier, train)
+    scale = known.std(axis=0) + 1e-6
+    shrunk = LedoitWolf(assume_centered=True).fit((known - known.mean(axis=0)) / scale)
+    precision = shrunk.precision_ / np.outer(scale, scale)
+    found = Unlikeness(classifier, known.mean(axis=0), precision, np.empty(0))
+    return Unlikeness(classifier, found.mean, precision, np.sort(found.measure(val)))
 
 
-def reconstruction_errors(rebuilder: autoencoder.Autoencoder, images: torch.Tensor) -> np.ndarray:
-    """(N,) mean squared error of the reconstructions of (N, H, W) uint8 images, on a scale of 0 to
-    1: an autoencoder rebuilds badly what it has not seen (Baur et al. 2021)."""
-    parts = (images[block] for block in arrays.blocks(images))
-    return np.concatenate([_errors(rebuilder, part) for part in parts])
+def statistics(classifier: model.Classifier, images: Tensor) -> np.ndarray:
+    """(N, D) of (N, H, W) uint8 images: mean and standard deviation of every channel of every
+    block, and the mean grey value of each of CELLS x CELLS cells.
 
+    The embedding alone, which are the last block's means, notices little: the network was trained
+    to ignore what does not tell its classes apart.
+    """
 
-def _errors(rebuilder: autoencoder.Autoencoder, images: torch.Tensor) -> np.ndarray:
-    rebuilt = autoencoder.reconstruct(rebuilder, images)
-    return ((rebuilt - autoencoder.unit(images)) ** 2).mean(axis=(1, 2))
+    def of_batch(standardised: Tensor) -> Tensor:
+        found = [adaptive_avg_pool2d(standardised, CELLS).flatten(1)]
+        maps = classifier.contrasted(standardised)
+        for block in classifier.encoder:
+            maps = block(maps)
+            found += [maps.mean(dim=(2, 3)), maps.std(dim=(2, 3), correction=0)]
+        return torch.cat(found, dim=1)
 
-
-def embed(classifier: model.Classifier, images: torch.Tensor) -> np.ndarray:
-    return inference.embeddings(classifier, images.cpu().numpy(), images.device)
+    return inference.in_batches(of_batch, images).cpu().double().numpy()
 
 
 def percentiles(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:

@@ -49,9 +49,8 @@ def usual(path: Path, classifier: model.Classifier) -> tuple[novelty.Unlikeness,
     """What `write_usual` wrote; UserError for another file."""
     try:
         found = load_file(path)
-        unlikeness = novelty.Unlikeness(
-            classifier, None, found["mean"], found["precision"], {"embedding": found["distances"]}
-        )
+        kept = (found[name].astype(np.float64) for name in ("mean", "precision", "distances"))
+        unlikeness = novelty.Unlikeness(classifier, *kept)
         return unlikeness, {row.tobytes() for row in found["hashes"]}
     except (SafetensorError, KeyError) as error:
         said = " ".join(str(error).split())
@@ -65,9 +64,10 @@ def write(folder: Path, weights: Path, scores: dict, unlikeness: novelty.Unliken
     (folder / checkpoint.FILE).write_bytes((weights / checkpoint.FILE).read_bytes())
     tables.write_json(folder / SCORES, scores)
     hashes = np.frombuffer(b"".join(sorted(seen)), np.uint8).reshape(-1, BYTES)
-    kept = {"mean": unlikeness.mean, "precision": unlikeness.precision, "hashes": hashes}
-    kept |= {"distances": unlikeness.usual["embedding"]}
-    (folder / USUAL).write_bytes(as_bytes(kept))
+    kept = {"mean": unlikeness.mean, "precision": unlikeness.precision}
+    kept |= {"distances": unlikeness.usual}
+    single = {name: values.astype(np.float32) for name, values in kept.items()}
+    (folder / USUAL).write_bytes(as_bytes(single | {"hashes": hashes}))
 
 
 def hashes(images: np.ndarray) -> list[bytes]:

@@ -8,7 +8,7 @@ import jinja2
 from chestflow import wording
 from chestflow.report import estimates, page, published
 
-TEMPLATE = Path(__file__).with_name("template.md.jinja")
+TEMPLATE, CARD = (Path(__file__).with_name(f"{name}.md.jinja") for name in ("template", "card"))
 USERS_WORDS = ("data", "classes")  # where metrics files hold words of datasets.yaml
 
 
