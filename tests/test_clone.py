@@ -91,7 +91,7 @@ def test_whatever_dvc_cannot_read_counts_as_broken(project, left, capsys):
     Path(".dvc/tmp/rwlock").write_text(left)
     clone.mend("repro")
     assert not Path(".dvc/tmp/rwlock").exists() and capsys.readouterr().out
-    in_use_by(1)
+    in_use_by(os.getpid())
     clone.mend("repro")
     assert Path(".dvc/tmp/rwlock").exists() and not capsys.readouterr().out
 
@@ -133,6 +133,22 @@ def test_a_number_that_another_process_has_inherited_holds_nothing(project):
     assert clone.holders() == [f"process {os.getpid()}, dvc repro"]
     os.utime(".dvc/tmp/rwlock", (1, 1))
     assert clone.holders() == []
+
+
+def test_a_number_inherited_by_a_process_elsewhere_keeps_no_run_waiting(project, tmp_path):
+    """The list is as young as DVC's last command, whoever may have been killed before it. DVC alone
+    says that the stage's output is busy."""
+    with subprocess.Popen(["sleep", "60"], cwd="/") as other:
+        try:
+            time.sleep(0.1)
+            in_use_by(other.pid)
+            assert subprocess.run(["dvc", "repro"], capture_output=True).returncode != 0
+            in_use_by(other.pid)
+            ended = subprocess.run([*REPRO, "1"], capture_output=True, text=True, timeout=50)
+            assert ended.returncode == 0, ended.stderr
+            assert "waiting" not in ended.stdout and Path("out").exists()
+        finally:
+            other.kill()
 
 
 @pytest.mark.parametrize(

@@ -44,15 +44,20 @@ class Ground:
     def run(self, *command: str, timeout: float = 120, **changed) -> subprocess.CompletedProcess:
         """A command in the folder, its output and errors together in `stdout`."""
         options = {"cwd": self.folder, "env": self.environment, "stdin": subprocess.DEVNULL}
-        return subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",
-            timeout=timeout,
-            **options | changed,
-        )
+        try:
+            return subprocess.run(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="backslashreplace",
+                timeout=timeout,
+                **options | changed,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = (late.stdout or b"").decode(errors="backslashreplace")
+            about = f"{' '.join(command)} has not ended within {timeout:.0f} s:\n{said[-4000:]}"
+            raise Failed(about) from None
 
     def succeed(self, *command: str, **changed) -> str:
         ended = self.run(*command, **changed)

@@ -54,13 +54,15 @@ def _say_waiting(command: str, other: str) -> None:
 
 
 def mend(command: str) -> None:
-    """Remove DVC's list of files in use if it is unreadable: a process that is killed while it
-    writes the list leaves it empty or cut off, and no DVC command works from then on."""
+    """Remove DVC's list of files in use if a killed process has left it unreadable, or if nobody
+    whom it names is at work here. DVC reads no broken list, and takes whichever process has
+    inherited a killed one's number for the one at work."""
     with (DVC / "rwlock.lock").open("a") as guard:  # a living process writes under this lock alone
         fcntl.flock(guard, fcntl.LOCK_EX)
-        if _in_use() is None:
-            (DVC / "rwlock").unlink()
+        if (entries := _in_use()) is None:
             print(f"{command}: removed {DVC / 'rwlock'}, which a killed process left broken")
+        if entries is None or (entries and not holders()):
+            (DVC / "rwlock").unlink()
 
 
 def mend_lock(command: str) -> None:
@@ -96,10 +98,10 @@ def _is_whole(lock: Path) -> bool:
 
 def holders() -> list[str]:
     """The living processes, in words, whose stages DVC's list holds. A process younger than the
-    list has only inherited the number of one that was killed."""
+    list, or at work elsewhere, has only inherited the number of one that was killed."""
     written = (DVC / "rwlock").stat().st_mtime if (DVC / "rwlock").exists() else 0
     found = {entry["pid"]: entry["cmd"] for entry in _in_use() or []}
-    return [f"process {pid}, {said}" for pid, said in found.items() if _older(pid, written)]
+    return [f"process {pid}, {said}" for pid, said in found.items() if _at_work(pid, written)]
 
 
 def _in_use() -> list[dict] | None:
@@ -115,10 +117,16 @@ def _in_use() -> list[dict] | None:
         return None
 
 
-def _older(pid: int, moment: float) -> bool:
-    """moment: in seconds; to within 2, by which a corrected clock may differ."""
+def _at_work(pid: int, moment: float) -> bool:
+    """Whether a process works in this clone, and did so at a moment: in seconds, to within 2, by
+    which a corrected clock may differ."""
     try:
-        return psutil.Process(pid).create_time() <= moment + 2
+        process = psutil.Process(pid)
+        if process.create_time() > moment + 2:
+            return False
+        return Path(process.cwd()).is_relative_to(Path.cwd())
+    except psutil.AccessDenied:  # another user's; it may be
+        return True
     except psutil.NoSuchProcess:
         return False
 
