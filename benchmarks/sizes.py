@@ -1,0 +1,104 @@
+"""What larger images bring: a folder of radiographs packed at four sizes, and a sweep over networks
+at each. Validation chooses; test scores stand beside.
+
+It works in a clone of its own, kept in --work, so that the same command goes on where it was broken
+off.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from benchmarks import harness
+from chestflow import wording
+from chestflow.core import tables
+
+GRIDS = Path(__file__).with_suffix(".yaml")
+KEPT = ("name", "changes", "trainings", "parameters", "n", "train_seconds", "val_auroc", "val_loss")
+SCORES = ("auroc", "accuracy")  # on test
+
+
+def measure(folder: Path, groups: str, title: str, work: Path) -> dict:
+    """folder: as `chestflow pack` takes it, and groups as its --groups; title: of the images."""
+    if not work.exists():
+        run("git", "clone", "--quiet", harness.ROOT, work)
+    found = {}
+    for pixels, grid in yaml.safe_load(GRIDS.read_text()).items():
+        name = f"size{pixels}"
+        if not (work / f"data/own/{name}.npz").exists():
+            given = (folder.resolve(), "--name", name, "--pixels", pixels, "--groups", groups)
+            chestflow(work, "pack", *given)
+        commit(work, name, pixels)
+        (work / f"{name}.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
+        (work / name).mkdir(exist_ok=True)
+        chestflow(work, "sweep", "--grid", f"{name}.yaml", "--out", name)
+        found[str(pixels)] = row_by_row(tables.read_json(work / name / "sweep.json"))
+    return {"images": title, "sizes": found}
+
+
+def row_by_row(report: dict) -> dict:
+    rows = {
+        kind: [{key: row[key] for key in (*KEPT, *SCORES, "ci95")} for row in report[kind]]
+        for kind in ("configurations", "finalists")
+    }
+    return {"chosen": report["chosen"], **rows}
+
+
+def commit(work: Path, dataset: str, pixels: int) -> None:
+    """Let run `pneumonia` train on the packed images: every experiment begins from a commit."""
+    path = work / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["pixels"], params["runs"]["pneumonia"]["dataset"] = pixels, dataset
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    run("git", "add", "params.yaml", "datasets.yaml", at=work)
+    if subprocess.run(["git", "diff", "--cached", "--quiet"], cwd=work).returncode:
+        who = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
+        run("git", *who, "commit", "--quiet", "-m", dataset, at=work)
+
+
+def chestflow(work: Path, *words: object) -> None:
+    environment = os.environ | {"PYTHONPATH": str(work)}
+    command = [sys.executable, "-m", "chestflow", *map(str, words)]
+    subprocess.run(command, cwd=work, env=environment, check=True)
+
+
+def run(*words: object, at: Path | None = None) -> None:
+    subprocess.run([*map(str, words)], cwd=at, check=True)
+
+
+def markdown(result: dict) -> list[str]:
+    head = ["pixels", "network", "epochs", "parameters", "seconds of training", "trainings"]
+    head += ["validation AUROC", "test AUROC [95 %]", "test accuracy [95 %]"]
+    rows = []
+    for pixels, size in result["sizes"].items():
+        again = [row for row in size["finalists"] if row["trainings"] > 1]
+        for row in [*size["configurations"], *again]:
+            changes = dict(row["changes"])
+            epochs = str(changes.pop("epochs", "as default"))
+            named = ", ".join(f"{key} {value}" for key, value in changes.items()) or "default"
+            cells = [wording.scored(row, score) for score in SCORES]
+            line = [pixels, named, epochs, f"{row['parameters']:,}", f"{row['train_seconds']:,.0f}"]
+            line += [str(row["trainings"]), f"{row['val_auroc']:.4f}", *cells]
+            chosen = row["name"] == size["chosen"]
+            rows.append([f"**{cell}**" for cell in line] if chosen else line)
+    n = next(iter(result["sizes"].values()))["configurations"][0]["n"]
+    return [f"{result['images']}: {n:,} test images. Bold: chosen on validation.", ""] + (
+        harness.table(head, rows)
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="benchmarks.sizes", description=__doc__)
+    parser.add_argument("folder", type=Path, help="as `chestflow pack` takes it")
+    parser.add_argument("--groups", required=True, help="as `chestflow pack` takes them")
+    parser.add_argument("--title", required=True, help="what the images are called")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the clone")
+    given = parser.parse_args()
+    here = harness.machine()
+    result = {"machine": here, **measure(given.folder, given.groups, given.title, given.work)}
+    tables.write_json(harness.RESULTS / "sizes.json", result)
+    print("\n".join(markdown(result)))
