@@ -1,5 +1,5 @@
 """What larger images bring: a folder of radiographs packed at four sizes, and a sweep over networks
-at each. Validation chooses; test scores stand beside.
+at each. Validation chooses; test scores stand beside. `chestflow results` makes a table of them.
 
 It works in a clone of its own, kept in --work, so that the same command goes on where it was broken
 off.
@@ -14,10 +14,9 @@ from pathlib import Path
 import yaml
 
 from benchmarks import harness
-from chestflow import wording
 from chestflow.core import tables
 
-GRIDS = Path(__file__).with_suffix(".yaml")
+GRIDS = harness.ROOT / "sweep/sizes.yaml"
 KEPT = ("name", "changes", "trainings", "parameters", "n", "train_seconds", "val_auroc", "val_loss")
 SCORES = ("auroc", "accuracy")  # on test
 
@@ -70,27 +69,6 @@ def run(*words: object, at: Path | None = None) -> None:
     subprocess.run([*map(str, words)], cwd=at, check=True)
 
 
-def markdown(result: dict) -> list[str]:
-    head = ["pixels", "network", "epochs", "parameters", "seconds of training", "trainings"]
-    head += ["validation AUROC", "test AUROC [95 %]", "test accuracy [95 %]"]
-    rows = []
-    for pixels, size in result["sizes"].items():
-        again = [row for row in size["finalists"] if row["trainings"] > 1]
-        for row in [*size["configurations"], *again]:
-            changes = dict(row["changes"])
-            epochs = str(changes.pop("epochs", "as default"))
-            named = ", ".join(f"{key} {value}" for key, value in changes.items()) or "default"
-            cells = [wording.scored(row, score) for score in SCORES]
-            line = [pixels, named, epochs, f"{row['parameters']:,}", f"{row['train_seconds']:,.0f}"]
-            line += [str(row["trainings"]), f"{row['val_auroc']:.4f}", *cells]
-            chosen = row["name"] == size["chosen"]
-            rows.append([f"**{cell}**" for cell in line] if chosen else line)
-    n = next(iter(result["sizes"].values()))["configurations"][0]["n"]
-    return [f"{result['images']}: {n:,} test images. Bold: chosen on validation.", ""] + (
-        harness.table(head, rows)
-    )
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="benchmarks.sizes", description=__doc__)
     parser.add_argument("folder", type=Path, help="as `chestflow pack` takes it")
@@ -100,5 +78,5 @@ if __name__ == "__main__":
     given = parser.parse_args()
     here = harness.machine()
     result = {"machine": here, **measure(given.folder, given.groups, given.title, given.work)}
-    tables.write_json(harness.RESULTS / "sizes.json", result)
-    print("\n".join(markdown(result)))
+    tables.write_json(harness.ROOT / "sweep/sizes.json", result)
+    print("wrote sweep/sizes.json; chestflow results makes a table of it")

@@ -53,11 +53,21 @@ def main(options: argparse.Namespace) -> None:
     }
     copy_figures(Path("plots"), options.docs / "results", declared["subject"])
     page = options.docs / "results.md"
-    page.write_text(rendering.rendered(figures), encoding="utf-8")
+    text = rendering.rendered(figures) + larger_images(Path("sweep/sizes.json"), params)
+    page.write_text(text, encoding="utf-8")
     insert(options.readme, table(figures["scores"], declared["subject"]))
     folder = options.released / declared["subject"]
     release(folder, figures, params)
     print(f"results: {page} with its figures, the table in {options.readme}, {folder}")
+
+
+def larger_images(measured: Path, params: Params) -> str:
+    """What larger images bring, where that was measured."""
+    if not measured.is_file():
+        return ""
+    given: dict = {"sizes": tables.read_json(measured), "spaces": {}}
+    given |= {"min_delta": params.min_delta, "epochs": params.epochs}
+    return "\n" + rendering.rendered(given, rendering.SIZES)
 
 
 def copy_figures(plots: Path, out: Path, subject: str) -> None:

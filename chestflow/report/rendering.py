@@ -8,7 +8,9 @@ import jinja2
 from chestflow import wording
 from chestflow.report import estimates, page, published
 
-TEMPLATE, CARD = (Path(__file__).with_name(f"{name}.md.jinja") for name in ("template", "card"))
+TEMPLATE, CARD, SIZES = (
+    Path(__file__).with_name(f"{name}.md.jinja") for name in ("template", "card", "sizes")
+)
 USERS_WORDS = ("data", "classes")  # where metrics files hold words of datasets.yaml
 
 
