@@ -48,10 +48,14 @@ def row_by_row(report: dict) -> dict:
 
 
 def commit(work: Path, dataset: str, pixels: int) -> None:
-    """Let run `pneumonia` train on the packed images: every experiment begins from a commit."""
+    """Let run `pneumonia`, and those that are compared with it, be of the packed images: every
+    experiment begins from a commit."""
     path = work / "params.yaml"
     params = yaml.safe_load(path.read_text())
-    params["pixels"], params["runs"]["pneumonia"]["dataset"] = pixels, dataset
+    before = params["runs"]["pneumonia"]["dataset"]
+    for entry in params["runs"].values():
+        entry["dataset"] = dataset if entry["dataset"] == before else entry["dataset"]
+    params["pixels"] = pixels
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     run("git", "add", "params.yaml", "datasets.yaml", at=work)
     if subprocess.run(["git", "diff", "--cached", "--quiet"], cwd=work).returncode:
@@ -62,7 +66,8 @@ def commit(work: Path, dataset: str, pixels: int) -> None:
 def chestflow(work: Path, *words: object) -> None:
     environment = os.environ | {"PYTHONPATH": str(work)}
     command = [sys.executable, "-m", "chestflow", *map(str, words)]
-    subprocess.run(command, cwd=work, env=environment, check=True)
+    if code := subprocess.run(command, cwd=work, env=environment).returncode:
+        sys.exit(code)  # the command has said why
 
 
 def run(*words: object, at: Path | None = None) -> None:
