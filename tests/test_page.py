@@ -219,9 +219,17 @@ def test_the_slider_shows_class_names_as_they_were_written(written):
     scores["classes"] = ["healthy", NASTY]
     predicted = tables.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
     found = Tags(threshold.panel(SUBJECT, scores, predicted))
-    assert (
-        found.text.count(NASTY) == 3 and len(found.of("script")) == 2 and not found.of("a", "img")
-    )
+    assert found.text.count(NASTY) == 3
+    assert len(found.of("script")) == 2 and not found.of("a", "img")
+
+
+@pytest.mark.parametrize("trainings", [1, 3])
+def test_the_slider_says_which_training_it_counts(written, trainings):
+    scores = tables.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
+    predicted = tables.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
+    found = Tags(threshold.panel(SUBJECT, scores | {"trainings": trainings}, predicted)).text
+    named = f"training {scores['shown'] + 1} of 3, the one with the median validation loss"
+    assert (named in found) == (trainings == 3) and "n = 80 test images" in found
 
 
 @pytest.mark.parametrize("source", ["../../secret.png", "a/../../../secret.png", "/etc/x.png"])
