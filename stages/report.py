@@ -6,7 +6,7 @@ from pathlib import Path
 from chestflow.core import tables
 from chestflow.parameters import stage
 from chestflow.parameters.schema import Comparison, GradCAM
-from chestflow.report import page, reading, rendering
+from chestflow.report import page, reading, rendering, threshold
 
 
 def report(
@@ -35,8 +35,14 @@ def report(
     }
     text = rendering.rendered(figures)
     write(markdown, text)
-    write(html, page.html(text, markdown.parent))
+    slider = threshold_of(declared["subject"], figures["scores"], results)
+    write(html, page.html(text, markdown.parent, {"evaluation.png": slider}))
     print(f"report: {html}, {html.stat().st_size / 1e6:.1f} MB")
+
+
+def threshold_of(run: str, scores: dict[str, dict], results: Path) -> str:
+    predictions = tables.read_csv(results / run / "predictions.csv")
+    return threshold.panel(run, scores[run], predictions)
 
 
 def write(path: Path, text: str) -> None:

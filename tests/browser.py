@@ -28,6 +28,7 @@ FLAGS = [
     "--remote-debugging-pipe",
 ]
 SECONDS = 60  # to wait for an answer
+BOX = "getBoundingClientRect()"
 
 
 class Page:
@@ -74,9 +75,31 @@ class Page:
         )
 
     def open(self, path: Path) -> None:
+        before = len(self.sent("Page.loadEventFired"))
         self.call("Page.navigate", url=path.resolve().as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+        while len(self.sent("Page.loadEventFired")) == before:
             self.events.append(self.receive())
+
+    def scripts(self, run: bool) -> None:
+        """Whether the scripts of pages opened from now on run; `run` still does."""
+        self.call("Emulation.setScriptExecutionDisabled", value=not run)
+
+    def click(self, selector: str) -> None:
+        """Scroll to an element and click into its middle, as a hand does, not as a script."""
+        find = f"document.querySelector({json.dumps(selector)})"
+        self.run(f"{find}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        box = self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({find}.{BOX})")
+        place = dict(zip("xy", box), button="left", clickCount=1)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, **place)
+
+    def press(self, key: str) -> None:
+        """Press a key of the keyboard that is not a letter, such as ArrowRight."""
+        code = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35}[key]
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
+            )
 
     def run(self, script: str):
         """The value of a JavaScript expression, promises awaited."""

@@ -1,34 +1,25 @@
-"""The report: do its words follow from its figures, and does its page open anywhere?"""
+"""The report: do its words follow from its figures? Its page: test_page.py."""
 
-import base64
 import copy
-import io
 import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 
-import browser
 import jinja2
 import numpy as np
 import pytest
 import samples
-from PIL import Image
 from samples import SUBJECT
 
 from chestflow.core import tables
 from chestflow.network import model
-from chestflow.parameters import reading as parameters
-from chestflow.report import estimates, page, published, reading, rendering
+from chestflow.report import estimates, published, reading, rendering
 from chestflow.wording import MINUS
-from stages import report, train
+from stages import train
 
 ROOT = Path(__file__).parents[1]
-VOID = {"meta", "link", "img", "br", "hr"}
-CHROMIUM = pytest.mark.skipif(not browser.PROGRAM, reason="no Chromium on this machine")
 HIGHER, LOWER, UNKNOWN = estimates.HIGHER, estimates.LOWER, estimates.UNKNOWN
 TINY = 1e-6
 
@@ -164,7 +155,7 @@ KINDS = [(3, "phantom"), (1, "phantom"), (3, "images")]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pictures", [True, False])
 def test_every_gap_is_filled_and_no_figure_is_raw(read, kind, pictures):
-    told = rendering.rendered(read[kind] | {"pictures": pictures}).replace("None has an", "")
+    told = rendering.rendered(read[kind] | {"pictures": pictures})
     assert not re.search(r"\{\{|\{%|\}\}|%\}|\bNone\b|\bnan\b|Undefined", told)
     prose = re.sub(r"`[^`]*`|\([^)]*doi[^)]*\)", "", told)  # settings are as the user wrote them
     assert not re.findall(r"\d\.\d{5,}", prose) and "0000" not in re.sub(r"MD5 `\w+`", "", prose)
@@ -178,14 +169,14 @@ def test_the_text_says_how_often_a_run_is_trained(read):
     for word in ("Obuchowski", "over trainings", " ± ", "3 times", "1 trainings"):
         assert word not in once.replace("were then trained 1 times", ""), word
     assert "Each run is trained 3 times" in thrice and "80 × 3 |" in thrice
-    assert "trainings and test images both drawn anew (Obuchowski & Rockette 1995" in thrice
+    assert "other trainings and other test images (Obuchowski & Rockette 1995" in thrice
     assert "sd from the images alone" in thrice and " ± " in thrice and "DeLong" not in thrice
 
 
 def test_maps_are_compared_with_the_truth_only_where_it_is_known(given, of_images):
     told = section(given, 4)
     assert "of the maps peaks on the true finding (chance 0.100)" in told
-    assert "**The truth.**" in told and "hits | of random networks |" in told
+    assert "**The truth.**" in told and "hits | hits of random networks |" in told
     unknown = section(of_images, 4)
     assert "Where the truth is not known" in unknown
     for word in ("**The truth.**", "hits", "chance", "outline"):
@@ -254,7 +245,7 @@ def test_verdicts_turn_with_the_corrected_p(given, difference, p, word):
     set_p(given, difference, p)
     told = sections(given)
     for number in (9, 11):
-        assert re.match(rf".*? > `\w+` beside `\w+`: {word} \(", told[number])
+        assert re.match(rf".*? > In AUROC, `\w+` beside `\w+`: {word} \(", told[number])
     rows = pairs(told[11])
     assert [[cell for cell in row if cell in estimates.THAN] for row in rows] == [[word] * 2] * 6
     assert f"In test AUROC it is {estimates.THAN[word]} `plain`." in told[5]
@@ -298,6 +289,14 @@ def test_a_changed_figure_changes_the_text(given):
     after = section(given, 3)
     assert "| 0.123 [" in after and "accuracy 0.765 [" in after
     assert "0.123 [" not in before and "0.765 [" not in before
+
+
+def test_the_answer_stands_above_all_else_and_each_question_leads_to_the_next(given):
+    told = text(given)
+    short = f"reaches AUROC {given['scores'][SUBJECT]['auroc']:.3f} ["
+    assert told.index(short) < told.index("## Answers at a glance") < told.index("## How to read")
+    onward = {n: re.findall(r"\[Next question: (\d+)\.", s) for n, s in sections(given).items()}
+    assert onward == {n: [str(n + 1)] for n in range(1, 13)} | {13: []}
 
 
 def test_the_template_holds_no_result():
@@ -416,224 +415,3 @@ def test_the_stage_starts_without_the_heavy_libraries():
     check = f"import stages.report, sys; print({heavy} & sys.modules.keys())"
     said = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True)
     assert said.stdout == "set()\n", said.stderr
-
-
-# ----------------------------------------------------------------------------------- the page
-
-
-class Tags(HTMLParser):
-    """All tags of a page with their attributes, and that each is closed where it was opened."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found, self.opened, self.text = [], [], ""
-        self.feed(html)
-        assert not self.opened
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs), list(self.opened)))
-        if tag not in VOID:
-            self.opened.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.opened.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def of(self, *names: str) -> list[dict]:
-        return [attrs for tag, attrs, _ in self.found if tag in names]
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory) -> Path:
-    """The folder of the page that stage `report` writes, with pictures as wide as real ones."""
-    folder = samples.build(tmp_path_factory.mktemp("page"), pictures=(1100, 550))
-    return write(folder)
-
-
-def write(folder: Path) -> Path:
-    params = parameters.params(folder / "params.yaml")
-    names = ["data/settings/all.json", "metrics", "models", "data/results", "sweep/sweep.json"]
-    names += ["sweep/sweep.png", "plots", "report/index.md", "report/index.html"]
-    places = (folder / name for name in names)
-    report.report(*places, comparison=params.comparison, gradcam=params.gradcam)
-    return folder / "report"
-
-
-def test_the_stage_writes_what_the_template_says_and_the_same_bytes_again(written, folders):
-    markdown = (written / "index.md").read_bytes()
-    assert markdown.decode() == rendering.rendered(samples.figures(written.parent))
-    html = (written / "index.html").read_bytes()
-    write(written.parent)
-    assert (written / "index.md").read_bytes() == markdown
-    assert (written / "index.html").read_bytes() == html
-
-
-@pytest.fixture(scope="module")
-def tags(written) -> Tags:
-    return Tags((written / "index.html").read_text())
-
-
-def test_the_page_is_self_contained(tags):
-    loaded = [a.get("src") for a in tags.of("img", "script", "iframe", "source")]
-    loaded += [a["href"] for a in tags.of("link")]
-    assert loaded and all(source.startswith("data:") for source in loaded)
-    assert not tags.of("script")
-    assert tags.of("html")[0]["lang"] == "en"
-    assert "width=device-width" in [a.get("content", "").split(",")[0] for a in tags.of("meta")]
-
-
-def test_every_picture_is_described(tags):
-    pictures = tags.of("img")
-    assert len(pictures) == 11 and all(len(a["alt"]) > 20 for a in pictures)
-    inside = [parents for tag, _, parents in tags.found if tag in ("img", "figcaption")]
-    assert all("figure" in parents for parents in inside)
-
-
-def test_headings_are_an_outline_and_every_link_arrives(tags):
-    levels = [int(tag[1]) for tag, _, _ in tags.found if re.fullmatch(r"h\d", tag)]
-    assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels))
-    ids = [attrs["id"] for _, attrs, _ in tags.found if "id" in attrs]
-    assert len(ids) == len(set(ids)) == len(levels)
-    inner = {a["href"][1:] for a in tags.of("a") if a["href"].startswith("#")}
-    assert inner and inner <= set(ids)
-
-
-def test_wide_tables_scroll_on_their_own(tags):
-    tables_in = [parents for tag, _, parents in tags.found if tag == "table"]
-    assert tables_in and all(parents[-1] == "div" for parents in tables_in)
-
-
-def test_the_markdown_finds_its_pictures_and_has_no_broken_tables(written):
-    text = (written / "index.md").read_text()
-    sources = re.findall(r"(?m)^!\[[^\]]+\]\((.+)\)$", text)
-    assert len(sources) == 11
-    for source in sources:
-        assert source.startswith("../") and (written / source).is_file()
-    for table in re.findall(r"(?m)(?:^\|.*\n)+", text):
-        columns = {line.count("|") for line in table.splitlines()}
-        assert len(columns) == 1, table
-    assert not re.search(r"(?m)^\|.*\n[^|\n]", text)  # or what follows would become a row
-
-
-def test_markup_in_a_title_is_escaped(tmp_path):
-    html = page.html("# A <script>alert(1)</script>\n\n<b>no</b>", tmp_path)
-    assert "<script" not in html and "<b>" not in html and "&lt;b&gt;no" in html
-
-
-NASTY = r"""a|b `c` *d* _e_ **f <script>alert(1)</script> ![g](../plots/secret.png) [h](i)
-{{ j }} {% k %} # $l$ &amp; \m \| ~~n~~ www"""
-
-
-def called(given, title: str, positive: str):
-    """The same figures of data sets with this title and this positive class."""
-    if isinstance(given, dict):
-        new = {"data": f"{title} PHANTOM", "classes": ["healthy", positive]}
-        return {k: new.get(k) or called(v, title, positive) for k, v in given.items()}
-    return [called(v, title, positive) for v in given] if isinstance(given, list) else given
-
-
-def test_a_title_is_shown_as_it_was_written(given, folders):
-    """Whatever datasets.yaml calls a data set and its positive class is text: no markup, no link,
-    no other table, and no picture that the report has not chosen."""
-    folder = folders[3, "phantom"] / "report"
-    Image.new("RGB", (8, 8)).save(folder.parent / "plots/secret.png")
-    nasty = called(given, NASTY, NASTY)
-    nasty["sweep"]["data"] = NASTY
-    markdown = rendering.rendered(nasty)
-    found, literal = Tags(page.html(markdown, folder)), " ".join(NASTY.split())
-    body = found.text[found.text.index("Part 1: Healthy or a|b") :]
-    assert body.startswith(f"Part 1: Healthy or {literal}?")  # in the contents, and below
-    assert found.text.count(literal) == found.text.count("alert(1)") > 20
-    assert any(literal in attrs["alt"] for attrs in found.of("img"))
-    assert len(found.of("img")) == 11 and not found.of("script", "del", "s")
-    assert all(attrs["src"].startswith("data:image/webp") for attrs in found.of("img"))
-    links = {attrs["href"] for attrs in found.of("a") if not attrs["href"].startswith("#")}
-    assert links == {"../sweep/sweep.md", "../docs/results.md"}
-    for table in re.findall(r"(?m)(?:^\|.*\n)+", markdown):
-        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
-
-
-@pytest.mark.parametrize("source", ["../../secret.png", "a/../../../secret.png", "/etc/x.png"])
-def test_no_picture_from_elsewhere_gets_into_the_page(tmp_path, source):
-    report = tmp_path / "results/report"
-    report.mkdir(parents=True)
-    Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
-    with pytest.raises(ValueError, match="is not in"):
-        page.html(f"![a secret]({source})", report)
-
-
-def test_ids_are_those_of_github():
-    assert page.slug("9. Does it help, or `not`?") == "9-does-it-help-or-not"
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_a_picture_keeps_every_pixel(tmp_path, mode):
-    values = np.random.default_rng(0).integers(0, 256, (30, 40, len(mode)), dtype=np.uint8)
-    Image.fromarray(values, mode).save(tmp_path / "picture.png")
-    uri, width, height = page.data_uri(tmp_path / "picture.png")
-    kind, _, text = uri.partition(";base64,")
-    read = Image.open(io.BytesIO(base64.b64decode(text)))
-    assert (kind, width, height) == ("data:image/webp", 40, 30)
-    assert (np.asarray(read) == values).all()
-
-
-# ------------------------------------------------------------------------------ in a real browser
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory, written) -> browser.Page:
-    if not browser.PROGRAM:
-        pytest.skip("no Chromium on this machine")
-    with browser.chromium(tmp_path_factory.mktemp("profile")) as opened:
-        opened.size(375)
-        opened.open(written / "index.html")
-        yield opened
-
-
-@CHROMIUM
-def test_every_picture_appears(chromium):
-    decoded = """Promise.all([...document.images].map(async image => {
-        await image.decode(); return image.naturalWidth}))"""
-    widths = chromium.run(decoded)
-    assert len(widths) == 11 and all(width > 0 for width in widths)
-
-
-@CHROMIUM
-def test_nothing_is_loaded_from_the_network_and_no_error_is_logged(chromium, written):
-    asked = {event["request"]["url"] for event in chromium.sent("Network.requestWillBeSent")}
-    outside = {url for url in asked if not url.startswith("data:")}
-    assert outside == {(written / "index.html").as_uri()}
-    assert not chromium.sent(
-        "Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"
-    )
-
-
-@CHROMIUM
-@pytest.mark.parametrize("width", [375, 768, 1280])
-def test_the_page_is_as_wide_as_the_screen(chromium, width):
-    chromium.size(width)
-    assert chromium.run("document.documentElement.scrollWidth") <= width
-    if width == 375:  # though tables are wider than that
-        widest = "Math.max(...[...document.querySelectorAll('table')].map(t => t.scrollWidth))"
-        assert chromium.run(widest) > width
-
-
-@CHROMIUM
-def test_a_link_of_the_answers_at_a_glance_leads_to_its_question(chromium):
-    chromium.run("document.querySelector('td a[href^=\"#9-\"]').click()")
-    place = "document.querySelector('h3[id^=\"9-\"]').getBoundingClientRect().top"
-    assert 0 <= chromium.run(place) < 100
-
-
-@CHROMIUM
-def test_the_page_prints_on_more_than_one_sheet_and_loses_nothing_to_the_right(chromium):
-    pages = re.findall(rb"/Type\s*/Page\b", chromium.pdf())
-    assert 5 < len(pages) < 40
-    chromium.call("Emulation.setEmulatedMedia", media="print")
-    chromium.size(680)  # pixels between the margins of A4
-    overflow = chromium.run("document.documentElement.scrollWidth")
-    chromium.call("Emulation.setEmulatedMedia", media="")
-    assert overflow <= 680
