@@ -2,6 +2,7 @@
 # make repro SOURCE=medmnist    the same on the public images
 # make repro JOBS=1             one stage after another, with DVC's own output
 # make sweep                    experiments declared in sweep/grid.yaml; QUEUE=2 runs two at once
+# make sweep CLUSTER=tcp://scheduler:8786   the same on a Dask cluster: docs/machines.md
 # make bench                    benchmarks/README.md: QUICK=--quick tries it, GRAPH=--graph adds 8 min
 # make torture                  kills, hostile files and servers, full disks: docs/torture.md
 # make test                     linter, type checker and test suite
@@ -18,7 +19,7 @@ repro: install source
 	@chestflow summary
 
 sweep: install source
-	@chestflow sweep --queue $(QUEUE)
+	@chestflow sweep $(if $(CLUSTER),--cluster $(CLUSTER),--queue $(QUEUE))
 
 source: install
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "DVC needs a Git repository: git init && git add . && git -c user.name=me -c user.email=me@localhost commit -qm start, then make $(MAKECMDGOALS) again"; exit 1; }

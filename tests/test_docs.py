@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [ROOT / "benchmarks/README.md", ROOT / "benchmarks/RECORD.md", ROOT / "CHANGELOG.md"]
 OTHERS = {"git", "python3", "python", "uv", ".", "torchrun", "pre-commit", "nice"}
+OTHERS |= {"dask", "ssh", "srun"}
 FILES = {
     name: yaml.safe_load((ROOT / name).read_text()) for name in ("params.yaml", "datasets.yaml")
 }

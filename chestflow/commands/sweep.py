@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from chestflow import wording
-from chestflow.commands import records
+from chestflow.commands import cluster, records
 from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.figures.style import save
@@ -31,7 +31,11 @@ Plan = dict[tuple[str, int], Params]  # (configuration, trainings) -> parameters
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--queue", type=int, default=1, help="experiments at once, by DVC's queue (%(default)s)")
+    where = parser.add_mutually_exclusive_group()
+    queue = "experiments at once, by DVC's queue (%(default)s)"
+    where.add_argument("--queue", type=int, default=1, help=queue)
+    address = "experiments on a Dask cluster: its scheduler's address, tcp://host:8786"
+    where.add_argument("--cluster", metavar="ADDRESS", help=address)
     add("--params", type=Path, default="params.yaml", help="%(default)s")
     add("--grid", type=Path, default="sweep/grid.yaml", help="the configurations (%(default)s)")
     add("--out", type=Path, default="sweep", help="folder of the results (%(default)s)")
@@ -44,13 +48,13 @@ def main(options: argparse.Namespace) -> None:
     declared = reading.grid(options.grid, params)
     names = list(declared.configurations)
     once = plan(params, declared.configurations, names, 1)
-    run(once, workers)
+    run(once, workers, options.cluster)
     if not (done := finished(once)):
         raise UserError("no configuration has finished; see above")
     first = ranked(done, declared.configurations, params.min_delta)
     finalists = dict.fromkeys([*(row["name"] for row in first[: declared.best]), names[0]])
     repeated = plan(params, declared.configurations, finalists, declared.trainings)
-    run(repeated, workers)
+    run(repeated, workers, options.cluster)
     done_again = finished(repeated)
     again = ranked(done_again, declared.configurations, params.min_delta)
     report = summarise(first, again, differences(again, done_again), names[0], params)
@@ -82,18 +86,39 @@ def name(configuration: str, trainings: int) -> str:
 # ------------------------------------------------------------------------------- running
 
 
-def run(wanted: Plan, workers: int) -> None:
-    """Run what is missing, one after another or as many at once as there are workers; a failed
-    experiment does not stop the others."""
+def run(wanted: Plan, workers: int, address: str | None) -> None:
+    """Run what is missing, one after another, as many at once as there are workers, or on a
+    cluster; a failed experiment does not stop the others."""
     todo = missing(wanted)
     arguments = [experiment(*key, wanted[key]) for key in todo]
-    if workers == 1:
+    if address is not None and todo:
+        on_cluster(wanted, todo, address)
+    elif workers == 1:
         for given in tqdm(arguments, desc="sweep", unit="experiment"):
             dvc("--temp", *given)
     elif todo:
         for given in arguments:
             dvc("--queue", *given)
         subprocess.run(["dvc", "exp", "run", "--run-all", "--jobs", str(workers)])
+
+
+def on_cluster(wanted: Plan, todo: list[tuple[str, int]], address: str) -> None:
+    """The same by the workers of a Dask cluster, but for what they have pushed before.
+
+    Raises UserError where the cluster cannot be used, or a name is taken.
+    """
+    with cluster.connected(address) as client:
+        commit = cluster.shared_commit()
+        cluster.pull_finished(commit, [name(*key) for key in todo])
+        arguments = {name(*key): experiment(*key, wanted[key]) for key in missing(wanted)}
+        if taken := sorted({found.name for found in records.recorded()} & set(arguments)):
+            remove = f"dvc exp remove {taken[0]}; dvc exp remove --git-remote {cluster.REMOTE}"
+            raise UserError(
+                f"on record with other parameters: {', '.join(taken)}; rename the configuration or"
+                f" remove what is there, as by {remove} {taken[0]}"
+            )
+        if arguments:
+            cluster.run(client, commit, arguments)
 
 
 def missing(wanted: Plan) -> list[tuple[str, int]]:
