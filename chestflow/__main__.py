@@ -17,6 +17,7 @@ COMMANDS = {  # name -> the line in the list of commands
     "sweep": "train many configurations as experiments, and rank them by validation",
     "results": "write docs/results.md from results on real images",
     "pack": "make a data set of your own images",
+    "validate": "score the released model, or a run trained here, on your own labelled images",
     "predict": "ask the released model, or a run trained here, about your own images",
     "export": "write a trained run as ONNX",
     "check": "check params.yaml, datasets.yaml, and whether this machine can run them",

@@ -90,3 +90,45 @@ def _reliability(axes, found: list[Columns], report: dict) -> None:
     axes.set(xlabel="predicted probability", ylabel="observed share", title="Reliability")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, loc="lower right", fontsize=10, title="area: share of images")
+
+
+def validation(found: dict, own: dict | None, trained_on: str, given: str) -> Figure:
+    """ROC and reliability of one network on labelled images from elsewhere and, where they are
+    known, on its own test set.
+
+    found, own: n, `roc` (rows of false and true positive rate; None where a class is missing),
+    `reliability` (rows of predicted, observed and n) and `label` for the legend of `roc`.
+    """
+    figure = Figure(figsize=(10, 5.3), layout="constrained")
+    roc, reliability = figure.subplots(1, 2)
+    roc.plot((0, 1), (0, 1), color=GREY, ls=":", label="chance .500")
+    reliability.plot((0, 1), (0, 1), color=GREY, ls=":", label="perfectly calibrated")
+    for curves, name, style in (
+        (found, "these images", {"color": CLASS_COLOURS[1]}),
+        (own, "own test set", {"color": CLASS_COLOURS[0], "ls": "--"}),
+    ):
+        if curves is not None:
+            _curves(roc, reliability, curves, name, style)
+    if found["roc"] is None:
+        roc.text(0.5, 0.6, "not defined: one class only", ha="center")
+    roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC curve")
+    reliability.set(xlabel="predicted probability, calibrated", ylabel="observed share")
+    reliability.set(title="Reliability (area: share of images)")
+    for axes, corner in ((roc, "lower right"), (reliability, "upper left")):
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        axes.set_aspect("equal")
+        axes.legend(frameon=False, loc=corner, fontsize=10)
+    figure.suptitle(f"{trained_on} on {given}")
+    return figure
+
+
+def _curves(roc, reliability, curves: dict, name: str, style: dict) -> None:
+    if curves["roc"] is not None:
+        rates = ("false_positive_rate", "true_positive_rate")
+        points = ([row[rate] for row in curves["roc"]] for rate in rates)
+        roc.plot(*points, label=f"{name}: {curves['label']}", **style)
+    bins = curves["reliability"]
+    predicted, observed = ([row[key] for row in bins] for key in ("predicted", "observed"))
+    reliability.plot(predicted, observed, label=f"{name}, n = {curves['n']:,}", **style)
+    sizes = [12 + 250 * row["n"] / curves["n"] for row in bins]
+    reliability.scatter(predicted, observed, s=sizes, color=style["color"], clip_on=False)

@@ -1,4 +1,4 @@
-"""GradCAM maps over test images."""
+"""GradCAM maps over test images, and over yours."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -46,4 +46,21 @@ def gradcam(
         f"GradCAM of {run} ({training}) on {about.caption}: {n} test images, true class and"
         f" probability of {about.classes[1]}"
     )
+    return figure
+
+
+def errors(pictures: list[np.ndarray], titles: list[str], scale: str) -> Figure:
+    """The images on which a network erred most, with the evidence for disease over them, four to a
+    row.
+
+    pictures: (H, W, 3) each, of any shape; scale: what the colours show.
+    """
+    rows = -(-len(pictures) // 4)
+    figure = Figure(figsize=(10, 2.75 * rows + 0.5), layout="constrained")
+    for i, axes in enumerate(figure.subplots(rows, 4, squeeze=False).flat):
+        axes.set_axis_off()
+        if i < len(pictures):
+            axes.imshow(pictures[i])
+            axes.set_title(titles[i], fontsize=10)
+    figure.suptitle(scale)
     return figure

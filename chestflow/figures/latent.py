@@ -1,9 +1,9 @@
-"""Latent spaces: one run's, or several side by side."""
+"""Latent spaces: one run's, or several side by side; and how far from one images lie."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from chestflow.figures.style import CLASS_COLOURS, label
+from chestflow.figures.style import CLASS_COLOURS, GREY, label
 from chestflow.images.captions import About
 from chestflow.wording import counted, number, spread
 
@@ -93,4 +93,34 @@ def latent_spaces(
         f"Latent spaces of the same test images, {about.caption}\n"
         f"points: the training with the median validation loss; figures: mean ± sd, {trainings}"
     )
+    return figure
+
+
+def unlikeness(distances: np.ndarray, usual: np.ndarray, limit: float) -> Figure:
+    """How far images from elsewhere lie from the training images, and how far validation's do.
+
+    distances: (N,), usual: (V,), above 0; limit: percent of validation images that are nearer than
+    what counts as unlike.
+    """
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    both = np.concatenate([distances, usual])
+    edges = np.geomspace(both.min() * 0.99, both.max() * 1.01, 41).tolist()
+    shares = [np.full(len(values), 100 / len(values)) for values in (usual, distances)]
+    names = [
+        f"{name}, n = {len(values):,}"
+        for name, values in (("validation images", usual), ("these images", distances))
+    ]
+    blue, orange = CLASS_COLOURS
+    axes.hist(distances, edges, weights=shares[1], color=orange, alpha=0.5, label=names[1])
+    axes.hist(usual, edges, weights=shares[0], color=blue, histtype="step", lw=2, label=names[0])
+    above = f"unlike: beyond {limit:.0f} % of validation images"
+    axes.axvline(np.percentile(usual, limit), color=GREY, ls=":", label=above)
+    axes.set(xscale="log", ylabel="images (%)")
+    axes.set_xlabel("squared Mahalanobis distance from the training images")
+    axes.xaxis.set_major_formatter("{x:g}")  # the usual one writes powers as formulas
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="x", which="minor", labelsize=8)
+    axes.margins(y=0.05)
+    figure.legend(frameon=False, fontsize=10, loc="outside upper center", ncols=3)
     return figure

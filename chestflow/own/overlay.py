@@ -27,6 +27,14 @@ def draw(
     heat: (h, h) from 0 to 1, GradCAM of the square that the network sees. Where that is not all of
     the image, it is outlined, and the rest is darkened. scale: what the colours show.
     """
+    picture, cropped = pictured(image, heat)
+    if cropped:
+        lines = [*lines, "outside the blue square: cropped away, not seen by the network"]
+    return _with_words(picture, scale, lines, warning)
+
+
+def pictured(image: Radiograph, heat: np.ndarray) -> tuple[Image.Image, bool]:
+    """The same without words, and whether a part of the image was cropped away."""
     height, width = image.grey.shape
     factor = max(1, LEAST_WIDTH // max(height, width))
     left, top, side = (factor * value for value in image.square)
@@ -42,8 +50,7 @@ def draw(
     picture.paste(_heated(seen, evidence), (left, top))
     if cropped:
         _outline(picture, left, top, side)
-        lines = [*lines, "outside the blue square: cropped away, not seen by the network"]
-    return _with_words(picture, scale, lines, warning)
+    return picture, cropped
 
 
 def _heated(grey: Image.Image, evidence: Image.Image) -> Image.Image:

@@ -33,11 +33,11 @@ class Item:
 
 
 def items(given: Path) -> list[Item]:
-    """The files of a folder or table, in order of their names.
+    """The files of a folder or table that is to be packed, as `files` lists them.
 
-    Raises UserError, in one line, where there are none, or where classes or splits are unclear.
+    Raises UserError, in one line, also where splits are incomplete.
     """
-    found = of_folder(given) if given.is_dir() else of_table(given)
+    found = files(given)
     if given_in := {item.split for item in found} - {""}:
         if missing := {"train", "test"} - given_in:
             raise UserError(
@@ -46,6 +46,15 @@ def items(given: Path) -> list[Item]:
             )
         if any(not item.split for item in found):
             raise UserError(f"{shown(given)}: a split for some files only; accepted: all or none")
+    return found
+
+
+def files(given: Path) -> list[Item]:
+    """The files of a folder or table, in order of their names.
+
+    Raises UserError, in one line, where there are none, or where classes are unclear.
+    """
+    found = of_folder(given) if given.is_dir() else of_table(given)
     return sorted(found, key=lambda item: item.name)
 
 
