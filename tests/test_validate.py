@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from chestflow.commands import validate
 from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.images import arrays
-from chestflow.measures import readers, scores, validation
+from chestflow.measures import readers, validation
 from chestflow.own import radiograph
 from chestflow.packing import page
 
@@ -98,7 +99,7 @@ def test_the_numbers_are_those_of_scikit_learn(ask, splits, tmp_path):
             assert found[key][name]["value"] == pytest.approx(expected, abs=1e-6)
         assert report["confusion"][key] == metrics.confusion_matrix(labels, said).tolist()
     assert json.loads((Path(folder) / page.DATA).read_text()) == report
-    shown = html(folder)
+    shown = re.sub(r"<[^>]+>", "", html(folder))
     for value in (found["auroc"], found["brier"], found["at_threshold"]["recall"]):
         low, high = value["ci95"]
         assert f"{value['value']:.3f} [{low:.3f}, {high:.3f}]" in shown
@@ -458,24 +459,23 @@ def test_the_page_fits_a_phone_and_a_desk(ask, splits, tmp_path):
 
 
 def test_of_a_real_folder_train_overlaps_and_test_does_not(tmp_path, shrunken):
-    """A network of images prepared from the very files, by their hashes."""
+    """Packed, trained and validated, from the very files."""
     if not KERMANY.is_dir():
         pytest.skip("needs shared/kermany224")
-    found: dict[str, list] = {}
-    for split in ("train", "test"):
-        for label, name in enumerate(LABELS):
-            paths = sorted((KERMANY / split / name).iterdir())[:60]
-            for i, path in enumerate(paths):
-                copy = tmp_path / "in" / split / name / path.name
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.symlink_to(path)
-                part = split if split == "test" or i % 3 else "val"
-                image = radiograph.prepare(radiograph.read(path).grey, 28)
-                found.setdefault(part, []).append((image, label))
-    splits = {
-        name: arrays.Split(np.stack([i for i, _ in pairs]), np.array([k for _, k in pairs]))
-        for name, pairs in found.items()
-    }
+    for split, label in itertools.product(("train", "test"), LABELS):
+        (tmp_path / "in" / split / label).mkdir(parents=True)
+        for path in sorted((KERMANY / split / label).iterdir())[:60]:
+            (tmp_path / "in" / split / label / path.name).symlink_to(path)
+    (tmp_path / "datasets.yaml").write_text(small_run.DATASETS.read_text())
+    params = small_run.ROOT / "params.yaml"
+    ended = small_run.call(tmp_path, "pack", "in", "--split", ".7,.2,.1", "--params", params)
+    assert ended.returncode == 0, ended.stderr
+    with np.load(tmp_path / "data/own/mine.npz") as packed:
+        splits = {
+            name: arrays.Split(packed[f"{name}_images"], packed[f"{name}_labels"][:, 0].astype(int))
+            for name in arrays.SPLITS
+        }
+    (tmp_path / "workspace").mkdir()
     folder = small_run.build(tmp_path / "workspace", shrunken, splits, with_autoencoder=False)
     for split, overlap in (("train", 120), ("test", 0)):
         ended = small_run.call(
@@ -484,6 +484,3 @@ def test_of_a_real_folder_train_overlaps_and_test_does_not(tmp_path, shrunken):
         report = json.loads(ended.stdout)
         assert (report["overlap"], report["n"]) == (overlap, 120), ended.stderr
         assert report["scores"]["auroc"]["ci95"] is not None
-    assert scores.calibration_error(*of(report)[::2]) == pytest.approx(
-        report["scores"]["calibration_error"]["value"], abs=1e-5
-    )

@@ -114,8 +114,7 @@ def unlikeness(distances: np.ndarray, usual: np.ndarray, limit: float) -> Figure
     blue, orange = CLASS_COLOURS
     axes.hist(distances, edges, weights=shares[1], color=orange, alpha=0.5, label=names[1])
     axes.hist(usual, edges, weights=shares[0], color=blue, histtype="step", lw=2, label=names[0])
-    above = f"unlike: beyond {limit:.0f} % of validation images"
-    axes.axvline(np.percentile(usual, limit), color=GREY, ls=":", label=above)
+    axes.axvline(np.percentile(usual, limit), color=GREY, ls=":", label="beyond: unlike")
     axes.set(xscale="log", ylabel="images (%)")
     axes.set_xlabel("squared Mahalanobis distance from the training images")
     axes.xaxis.set_major_formatter("{x:g}")  # the usual one writes powers as formulas
