@@ -177,7 +177,11 @@ def test_metrics_show_lists_every_run(workspace, repro):
 
 def test_plots_show_opens_with_a_dozen_panels_that_hold_every_run(workspace, repro):
     panels = json.loads(workspace.succeed("dvc", "plots", "show", "--json"))["data"]
-    assert 8 <= len(panels) <= 14
+    assert len(panels) == 13
+    leading = ["pneumonia: ROC curve", "pneumonia: training", "ROC curves"]
+    assert list(panels)[:3] == leading
+    for name in leading:  # one line per training, not one that leaps back to the next one's start
+        assert panels[name][0]["content"]["encoding"]["detail"]["field"] == "training"
     content = json.dumps(panels["ROC curves"])
     for run in workspace.params()["runs"]:
         assert f'\\"{run}\\"' in content or f'"{run}"' in content, run
