@@ -329,10 +329,28 @@ def test_history_marks_the_epoch_kept_in_the_training_with_the_median_loss(split
         assert title.startswith("1 training of") and "bold" not in title
 
 
-def test_history_counts_whole_epochs_and_shows_what_guessing_reaches(splits):
+@pytest.mark.parametrize("n", [1, 2, 8])
+def test_history_counts_whole_epochs_however_few(n):
+    few = {name: values[:n] for name, values in epochs(1).items()}
+    for axes in history_figure.history(few, IMAGES, RUN).axes:
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert ticks and all(float(tick).is_integer() for tick in ticks)
+        assert axes.lines[0].get_marker() == ".", "one epoch makes no line"
+
+
+@pytest.mark.parametrize("draw", [gradcam, few_gradcam])
+def test_an_image_and_its_maps_are_in_one_column(draw, splits):
+    figure = draw(splits, PHANTOM)
+    extents(figure)
+    *maps, _ = figure.axes
+    rows = np.array([round(axes.get_position().x0, 3) for axes in maps]).reshape(3, -1)
+    assert (rows == rows[0]).all()
+
+
+def test_history_shows_what_guessing_reaches(splits):
     figure = history(splits, IMAGES)
     for axes, guess in zip(figure.axes, (np.log(2), 0.5)):
-        assert all(float(tick).is_integer() for tick in axes.get_xticks())
         drawn = {line.get_label(): line for line in axes.lines}
         assert guess in drawn[next(name for name in drawn if name.startswith("guess"))].get_ydata()
         assert 4.5 in drawn["further layers unfrozen"].get_xdata()

@@ -46,7 +46,7 @@ def gradcam(
         axes[:, 0], (f"image{outline}", *(f"evidence for\n{name}" for name in about.classes))
     ):
         row.set_ylabel(text)
-    bar = figure.colorbar(drawn, ax=axes[1:, :], shrink=0.8, pad=0.01)
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.6, pad=0.01)  # of all rows: they stay aligned
     bar.set_label("GradCAM, each map from 0 to 1")
     where = "the last convolution" if layer == "last" else f"convolution {layer}"
     figure.suptitle(

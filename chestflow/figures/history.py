@@ -28,7 +28,7 @@ def history(epochs: Columns, about: About, run: str) -> Figure:
         for name, (label, colour, dashes) in lines.items():
             for k, one in enumerate(found):
                 bold = {"lw": 2, "label": label} if k == shown else {"lw": 1, "alpha": 0.4}
-                axes.plot(one["epoch"], one[name], color=colour, ls=dashes, **bold)
+                axes.plot(one["epoch"], one[name], ".", ms=4, color=colour, ls=dashes, **bold)
         _mark(axes, found[shown])
     left.axhline(-np.log(GUESS), color=GREY, lw=1, ls=":", label="guessing: ln 2")
     left.set(ylabel="weighted cross-entropy", ylim=(0, None))
@@ -52,7 +52,7 @@ def history(epochs: Columns, about: About, run: str) -> Figure:
 def _mark(axes, one: Columns) -> None:
     """The epoch that was kept, and where a strategy unfreezes further layers."""
     axes.set(xlabel="epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.axvline(one["epoch"][kept_epoch(one["improved"])], color=CLASS_COLOURS[1], lw=1)
     for k, start in enumerate(np.flatnonzero(np.diff(one["phase"])) + 1):
         label = None if k else "further layers unfrozen"
