@@ -5,17 +5,26 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 from chestflow.core import tables
-from chestflow.figures import evaluation, gradcam, history, latent
+from chestflow.figures import evaluation, history, latent
+from chestflow.figures import gradcam as cam
 from chestflow.figures.style import save
 from chestflow.images import captions
 from chestflow.images.arrays import Split
 from chestflow.parameters import stage
+from chestflow.parameters.schema import GradCAM
 
 CURVES = ("predictions", "roc", "precision_recall", "reliability")
 
 
 def draw(
-    run: str, metrics: Path, separation: Path, trained: Path, results: Path, out: Path
+    run: str,
+    metrics: Path,
+    separation: Path,
+    trained: Path,
+    results: Path,
+    out: Path,
+    *,
+    gradcam: GradCAM,
 ) -> None:
     report = tables.read_json(metrics)
     about = captions.of_report(report)
@@ -27,7 +36,8 @@ def draw(
     shown = load_file(results / "examples.safetensors")
     split = Split(shown["images"], shown["labels"], shown.get("masks"))
     training = f"training {report['shown'] + 1} of {report['trainings']}"
-    figure = gradcam.gradcam(split, shown["probability"], shown["maps"], about, run, training)
+    maps = shown["probability"], shown["maps"]
+    figure = cam.gradcam(split, *maps, about, run, training, gradcam.layer)
     save(figure, out / "gradcam.png")
     print(f"draw: {run}, {about.caption}")
 

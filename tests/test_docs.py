@@ -15,7 +15,7 @@ from chestflow.commands.sweep import markdown
 from chestflow.report.page import slug
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.*"))]
 PAGES += [ROOT / "benchmarks/README.md", ROOT / "benchmarks/RECORD.md", ROOT / "CHANGELOG.md"]
 OTHERS = {"git", "python3", "python", "uv", ".", "torchrun", "pre-commit", "nice"}
 OTHERS |= {"dask", "ssh", "srun"}
@@ -29,9 +29,20 @@ def identify(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def written(page: Path) -> str:
+    """A page as Markdown; of a notebook the prose, and its shell's lines as blocks."""
+    if page.suffix != ".ipynb":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    prose = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    code = "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code")
+    shell = [line + "\n" for line in re.findall(r"(?m)^!(.*)$", code)]
+    return "\n\n".join([*prose, f"```sh\n{''.join(shell)}```"])
+
+
 def prose(page: Path) -> str:
     """A page without its code blocks."""
-    return re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+    return re.sub(r"(?ms)^```.*?^```", "", written(page))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)
@@ -49,7 +60,7 @@ def test_every_link_leads_somewhere(page):
 
 def commands(page: Path) -> list[list[str]]:
     """The commands of a page's sh blocks and of its tables, as words; none said to be removed."""
-    text = re.sub(r"(?m)^- Removed: .*$", "", page.read_text())
+    text = re.sub(r"(?m)^- Removed: .*$", "", written(page))
     lines = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```", text)).replace("\\\n", " ").splitlines()
     lines += re.findall(r"`((?:dvc|make|chestflow) [^`]+)`", text)
     found = []

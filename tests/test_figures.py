@@ -84,18 +84,18 @@ def one_evaluation(splits, about) -> Figure:
     return evaluation(splits, about, trainings=1)
 
 
-def gradcam(splits, about, n=10) -> Figure:
+def gradcam(splits, about, n=10, layer="last") -> Figure:
     test = splits["test"]
     if not about.is_phantom:
         test = arrays.Split(test.images, test.labels)
     index = np.arange(n)
     maps = np.stack([np.random.default_rng(t).random((n, 28, 28)) for t in (0, 1)])
     p = probability(splits)[0, index]
-    return gradcam_figure.gradcam(test[index], p, maps, about, RUN, "training 2 of 3")
+    return gradcam_figure.gradcam(test[index], p, maps, about, RUN, "training 2 of 3", layer)
 
 
 def few_gradcam(splits, about) -> Figure:
-    return gradcam(splits, about, n=2)
+    return gradcam(splits, about, n=2, layer="encoder.1.conv2")
 
 
 def points(splits, about) -> dict[str, list]:
@@ -146,7 +146,7 @@ def points_of(captioned: dict, trainings: int = TRAININGS) -> list[dict]:
     kinds = [("scratch", "unfrozen"), ("autoencoder", "unfrozen"), ("chest", "headfirst")]
     return [
         {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
-        | {"trainings": trainings, "auroc": 0.7 + k / 20, "is_run": labels == 5000}
+        | {"trainings": trainings, "n": 624, "auroc": 0.7 + k / 20, "is_run": labels == 5000}
         | {"each": [0.7 + k / 20 + i / 100 for i in range(trainings)]}
         for dataset in captioned
         for k, (start, strategy) in enumerate(kinds)
@@ -162,8 +162,9 @@ def efficiency(splits, about) -> Figure:
 def sweep(splits, about) -> Figure:
     row = report(splits) | {"parameters": 18218, "train_seconds": 12.3}
     row |= {"val_auroc": 0.99, "val_loss": 0.1}
+    behind = {"name": "no-augmentation", "val_auroc": 0.98}
     row["each"] |= {"val_auroc": [0.98, 0.99, 0.97]}
-    rows = [row | {"name": name} for name in ("default", "lr-0.003", "no-augmentation")]
+    rows = [row | {"name": name} for name in ("default", "lr-0.003")] + [row | behind]
     found = {"configurations": rows, "finalists": rows[:2], "chosen": "default"}
     return sweep_figure.sweep(found | {"data": about.caption, "n": 624, "min_delta": 0.002})
 
@@ -218,6 +219,16 @@ def test_no_texts_overlap(draw, about, splits):
         width = min(a.x1, b.x1) - max(a.x0, b.x0)
         height = min(a.y1, b.y1) - max(a.y0, b.y0)
         assert min(width, height) <= 1, f"{name(one)!r} and {name(two)!r}"
+
+
+@each_figure
+def test_type_is_readable_at_the_width_that_github_shows(draw, splits):
+    """About 850 CSS pixels, of 96 to the inch; a narrower figure is shown as it is."""
+    figure = draw(splits, PHANTOM)
+    shown = min(1.0, 850 / (figure.get_figwidth() * 110))
+    for text in figure.findobj(Text):
+        if text.get_text().strip():
+            assert text.get_fontsize() * shown * 110 / 96 >= 7, text.get_text()
 
 
 @each_origin
@@ -288,6 +299,24 @@ def test_errors_are_marked_and_true_findings_outlined(splits):
     assert not any(axes.collections for axes in gradcam(splits, IMAGES).axes[:10])
 
 
+@pytest.mark.parametrize("draw", [evaluation, one_evaluation])
+def test_curves_of_shares_have_the_same_ranges_with_room_for_markers(draw, splits):
+    figure = draw(splits, IMAGES)
+    for axes in figure.axes[1:]:
+        assert axes.get_xlim() == axes.get_ylim() == (-0.04, 1.04)
+    assert ("grey" in figure.get_suptitle()) == (draw is evaluation)
+
+
+@pytest.mark.parametrize("draw", [run_scores, differences])
+def test_panels_side_by_side_have_the_same_range(draw, splits):
+    assert len({axes.get_xlim() for axes in draw(splits, IMAGES).axes}) == 1
+
+
+def test_gradcam_names_its_layer(splits):
+    assert "at the last convolution" in gradcam(splits, IMAGES).get_suptitle()
+    assert "at convolution encoder.1.conv2" in few_gradcam(splits, IMAGES).get_suptitle()
+
+
 @pytest.mark.parametrize(("draw", "kept"), [(history, 7), (one_history, 5)])
 def test_history_marks_the_epoch_kept_in_the_training_with_the_median_loss(splits, draw, kept):
     figure = draw(splits, IMAGES)
@@ -298,6 +327,34 @@ def test_history_marks_the_epoch_kept_in_the_training_with_the_median_loss(split
         assert title.startswith("3 trainings of") and title.endswith("; bold: training 3")
     else:
         assert title.startswith("1 training of") and "bold" not in title
+
+
+@pytest.mark.parametrize("n", [1, 2, 8])
+def test_history_counts_whole_epochs_however_few(n):
+    few = {name: values[:n] for name, values in epochs(1).items()}
+    for axes in history_figure.history(few, IMAGES, RUN).axes:
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert ticks and all(float(tick).is_integer() for tick in ticks)
+        assert axes.lines[0].get_marker() == ".", "one epoch makes no line"
+
+
+@pytest.mark.parametrize("draw", [gradcam, few_gradcam])
+def test_an_image_and_its_maps_are_in_one_column(draw, splits):
+    figure = draw(splits, PHANTOM)
+    extents(figure)
+    *maps, _ = figure.axes
+    rows = np.array([round(axes.get_position().x0, 3) for axes in maps]).reshape(3, -1)
+    assert (rows == rows[0]).all()
+
+
+def test_history_shows_what_guessing_reaches(splits):
+    figure = history(splits, IMAGES)
+    for axes, guess in zip(figure.axes, (np.log(2), 0.5)):
+        drawn = {line.get_label(): line for line in axes.lines}
+        assert guess in drawn[next(name for name in drawn if name.startswith("guess"))].get_ydata()
+        assert 4.5 in drawn["further layers unfrozen"].get_xdata()
+    assert figure.axes[1].get_ylim()[1] > 1 and figure.axes[1].get_ylim()[0] < 0.5
 
 
 def test_each_training_is_a_mark_beside_the_mean(splits):
@@ -320,6 +377,22 @@ def test_label_efficiency_says_how_many_trainings_and_rings_the_runs(splits):
     assert markers.count("white") == 3
     once = comparison_figures.efficiency(points_of({"one": TITLE}, 1), {"one": TITLE})
     assert "dots" not in once.get_suptitle()
+
+
+def test_a_kind_of_training_has_one_colour_in_all_panels(splits):
+    points = [*points_of({"one": TITLE}), *points_of({"other": TITLE})[3:]]
+    figure = comparison_figures.efficiency(points, {"one": TITLE, "other": TITLE})
+    one, two = (
+        {line.get_label(): line.get_color() for line in axes.lines if "," in line.get_label()}
+        for axes in figure.axes
+    )
+    assert len(one) == 3 and len(two) == 2 and two.items() < one.items()
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+
+
+def test_the_sweep_marks_the_configurations_that_count_as_equal(splits):
+    for axes in sweep(splits, IMAGES).axes:  # two of three rows, above the lowest, at 0
+        assert 0.5 in [line.get_ydata()[0] for line in axes.lines if line.get_ls() == ":"]
 
 
 def test_latent_spaces_name_the_spread_over_trainings(splits):

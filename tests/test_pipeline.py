@@ -3,6 +3,9 @@ it run, and does a change rerun what it must and nothing else?"""
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -177,7 +180,11 @@ def test_metrics_show_lists_every_run(workspace, repro):
 
 def test_plots_show_opens_with_a_dozen_panels_that_hold_every_run(workspace, repro):
     panels = json.loads(workspace.succeed("dvc", "plots", "show", "--json"))["data"]
-    assert 8 <= len(panels) <= 14
+    assert len(panels) == 13
+    leading = ["pneumonia: ROC curve", "pneumonia: training", "ROC curves"]
+    assert list(panels)[:3] == leading
+    for name in leading:  # one line per training, not one that leaps back to the next one's start
+        assert panels[name][0]["content"]["encoding"]["detail"]["field"] == "training"
     content = json.dumps(panels["ROC curves"])
     for run in workspace.params()["runs"]:
         assert f'\\"{run}\\"' in content or f'"{run}"' in content, run
@@ -206,6 +213,41 @@ def test_second_repro_runs_nothing(workspace, repro):
     said = workspace.succeed(*workspace.chestflow("repro", "--jobs", "2"))
     n = len(workspace.stages())
     assert said == f"repro: {n} of {n} stages were up to date\n"
+
+
+CELL_BY_CELL = """
+import json
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+for cell in json.load(open("walkthrough.ipynb"))["cells"]:
+    if cell["cell_type"] == "code":
+        shell.run_cell("".join(cell["source"])).raise_error()
+        assert not shell.user_ns.get("_exit_code"), cell["source"]
+"""
+
+
+def test_the_walkthrough_runs_from_its_first_cell_to_its_last(workspace, repro, tmp_path):
+    """As in Jupyter, which starts a notebook in its folder; but for the installation."""
+    installed = workspace.folder / ".venv"
+    installed.mkdir()
+    for part in Path(sys.prefix).iterdir():  # bin, lib and pyvenv.cfg, by which Python finds lib
+        if part.name != "installed":
+            (installed / part.name).symlink_to(part)
+    (installed / "installed").touch()
+    ended = subprocess.run(
+        [sys.executable, "-c", CELL_BY_CELL],
+        cwd=workspace.folder / "docs",
+        env=workspace.environment
+        | {"PYTHONPATH": str(workspace.folder), "IPYTHONDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 0, said
+    assert "Ran experiment(s): lr-0.003" in said
+    assert f"Answers: open {(workspace.folder / 'report/index.html').as_uri()}" in said
+    assert re.search(r"auroc +0\.\d+ +0\.\d+ ", said), "the scores before and after"
 
 
 # --------------------------------------------------------------- what a change would run again

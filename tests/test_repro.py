@@ -1,10 +1,12 @@
 """Several stages at once: in which order, and what happens when one fails."""
 
 import argparse
+import re
 import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import yaml
@@ -183,7 +185,7 @@ def test_what_the_settings_change_is_known_only_after_configure(start, capsys):
     assert (folder / "b").read_text() == "2"
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("[1/1] b: "), "a has not changed"
-    assert lines[2:] == ["repro: 2 of 3 stages were up to date"]
+    assert lines[2:] == ["repro: 1 of 3 stages were up to date"]
 
 
 def test_one_job_is_the_plain_dvc_repro(project, capfd):
@@ -208,6 +210,22 @@ def test_jobs_must_be_a_whole_number(jobs, capsys):
     with pytest.raises(SystemExit, match="2"):
         call(f"--jobs={jobs}")
     assert f"--jobs: invalid int value: {jobs!r}" in capsys.readouterr().err
+
+
+def test_a_summary_is_short_and_ends_with_the_page_to_open(tmp_path, monkeypatch, capsys):
+    metrics = Path(__file__).parents[1] / "metrics/runs"
+    monkeypatch.chdir(tmp_path)
+    summary.main(argparse.Namespace(metrics=metrics))
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == "Answers: dvc repro report writes report/index.html"
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/index.html").write_text("")
+    summary.main(argparse.Namespace(metrics=metrics))
+    said = capsys.readouterr().out
+    *_, last = said.splitlines()
+    assert last == f"Answers: open {(tmp_path / 'report/index.html').as_uri()}"
+    assert len(said.splitlines()) <= 4 + len(list(metrics.glob("*.json")))
+    assert not re.search(r"\d\.\d{4}", said), "raw figures"
 
 
 def test_a_summary_without_results_says_what_to_run(tmp_path):

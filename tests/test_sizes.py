@@ -17,6 +17,7 @@ from chestflow.augmentation import augment, sharpen
 from chestflow.core import tables
 from chestflow.images import arrays
 from chestflow.network import autoencoder, checkpoint, gradcam, inference, model
+from chestflow.parameters import reading
 from chestflow.sources import archive
 from chestflow.training import batching
 from stages.binarize import binarize
@@ -51,6 +52,7 @@ def graph(tmp_path_factory, shrunken) -> Path:
         folder / "models/pneumonia",
         folder / "data/results/pneumonia",
         folder / "plots/runs/pneumonia",
+        gradcam=reading.params(folder / "params.yaml").gradcam,
     )
     return folder
 
@@ -225,6 +227,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from chestflow.images import arrays
+from chestflow.parameters import reading
 from chestflow.sources import archive
 from chestflow.training.batching import Samples
 from stages.binarize import binary_split

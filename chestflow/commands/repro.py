@@ -61,16 +61,22 @@ def side_by_side(jobs: int) -> int:
     # What the settings of all trainings depend on comes first: only then can DVC tell which of them
     # have changed.
     with processes(1) as pool:
-        for stage in ("configure",) if "configure" in read_graph(pool) else ():
-            finish(stage, pool.submit(dvc, "repro", stage).result())
         whole = read_graph(pool)
+        configured = "configure" in whole and configure(pool)
         graph = outdated(pool, whole)
     run(graph, jobs)
     if graph:
         with processes(1) as pool:
             finish("the graph", pool.submit(dvc, "repro").result())
-    print(f"repro: {len(whole) - len(graph)} of {len(whole)} stages were up to date")
+    print(f"repro: {len(whole) - len(graph) - configured} of {len(whole)} stages were up to date")
     return 0
+
+
+def configure(pool: ProcessPoolExecutor) -> bool:
+    """Reproduce stage `configure`; returns whether it had to run."""
+    ended = pool.submit(dvc, "repro", "configure").result()
+    finish("configure", ended)
+    return "Running stage 'configure'" in ended.said
 
 
 def processes(n: int) -> ProcessPoolExecutor:

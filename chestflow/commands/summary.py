@@ -1,4 +1,4 @@
-"""Print the headline figures of the last run of the graph, and where the rest is."""
+"""Print the headline figures of the last run of the graph, and last the page to open."""
 
 import argparse
 from pathlib import Path
@@ -26,5 +26,12 @@ def main(options: argparse.Namespace) -> None:
         majority = f"{number(report['majority_accuracy']):<10}"
         size = f"{report['n']:,} × {report['trainings']}, {one_line(report['data'])}"
         print(f"{run:<22}{''.join(cells)}{majority}{size}")
-    print("\nAnswers: report/index.html, figures: plots/, numbers: metrics/")
-    print("Compare with the last commit: dvc metrics diff")
+    print("Figures: plots/, numbers: metrics/; what differs from the last commit: dvc metrics diff")
+    print(answers(Path("report/index.html")))
+
+
+def answers(page: Path) -> str:
+    """Where the report is, as an address that terminals let people click; Git does not hold it."""
+    if page.exists():
+        return f"Answers: open {page.resolve().as_uri()}"
+    return f"Answers: dvc repro report writes {page}"

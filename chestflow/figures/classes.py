@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from chestflow.figures.style import CLASS_COLOURS, SYNTHETIC, label
 from chestflow.images.captions import About
+from chestflow.wording import percent
 
 
 def class_counts(report: dict, about: About) -> Figure:
@@ -22,10 +23,11 @@ def class_counts(report: dict, about: About) -> Figure:
             color=CLASS_COLOURS[kind],
             label=label(about.classes[kind]),
         )
-        shares = [f"{v:,}\n{v / split['n']:.1%}" for v, split in zip(values, counts.values())]
+        shares = [f"{v:,}\n{percent(v / split['n'])}" for v, split in zip(values, counts.values())]
         axes.bar_label(bars, shares, fontsize=9, padding=2)
     axes.set_xticks(place, [f"{name} (n = {split['n']:,})" for name, split in counts.items()])
     axes.set_ylabel("images")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.margins(y=0.18)
     axes.legend(frameon=False)
     figure.suptitle(f"Classes of {about.caption}{SYNTHETIC * about.is_phantom}")

@@ -1,5 +1,7 @@
 """Runs side by side: scores, paired differences, label efficiency."""
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -8,11 +10,12 @@ from chestflow.wording import p_value
 
 
 def run_scores(reports: dict[str, dict]) -> Figure:
-    """AUROC, balanced accuracy and accuracy of every run with its interval and its chance level."""
+    """AUROC, balanced accuracy and accuracy of every run with its interval and its chance level, in
+    panels with the same range."""
     figure = Figure(figsize=(11, 1.6 + 0.5 * len(reports)), layout="constrained")
     place = np.arange(len(reports))[::-1]
     panels = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
-    for axes, (key, title) in zip(figure.subplots(1, 3, sharey=True), panels.items()):
+    for axes, (key, title) in zip(figure.subplots(1, 3, sharex=True, sharey=True), panels.items()):
         for y, report in zip(place, reports.values()):
             chance = report["majority_accuracy"] if key == "accuracy" else 0.5
             axes.plot(report["each"][key], [y - 0.25] * report["trainings"], "|", color=GREY)
@@ -30,11 +33,12 @@ def run_scores(reports: dict[str, dict]) -> Figure:
 
 
 def differences(answers: list[dict], data: str) -> Figure:
-    """Paired differences of AUROC and of balanced accuracy, one row per question."""
+    """Paired differences of AUROC and of balanced accuracy, one row per question, in panels with
+    the same range."""
     figure = Figure(figsize=(11, 1.6 + 0.55 * len(answers)), layout="constrained")
     place = np.arange(len(answers))[::-1]
     panels = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
-    for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), panels.items()):
+    for axes, (key, title) in zip(figure.subplots(1, 2, sharex=True, sharey=True), panels.items()):
         axes.axvline(0, color=GREY, ls=":")
         for y, entry in zip(place, answers):
             p = entry[key]["p_holm"]  # None where the difference is not defined
@@ -46,9 +50,10 @@ def differences(answers: list[dict], data: str) -> Figure:
         axes.set(xlabel=f"difference of {title}", ylim=(-0.6, len(answers) - 0.4))
         axes.grid(axis="x", color="#dddddd")
     figure.axes[0].set_yticks(place, [_question(entry) for entry in answers], fontsize=10)
+    star = "; *: settings differ too" if any(entry["unlike"] for entry in answers) else ""
     figure.suptitle(
-        f"Paired differences on the same test images, {data}\nmeans with 95 % intervals;"
-        " p after Holm, blue: p < .05; *: settings differ too"
+        f"Paired differences on the same test images (n × trainings), {data}\n"
+        f"means with 95 % intervals; p after Holm, blue: p < 0.05{star}"
     )
     return figure
 
@@ -58,19 +63,22 @@ def _question(entry: dict) -> str:
     return f"{entry['run']} - {entry['against']}{star}\n({entry['n']:,} × {entry['trainings']})"
 
 
+# Of Okabe & Ito, as in style.py: as many as there may be kinds of lines in a readable figure.
 CURVE_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
-    """Test AUROC over the number of labels, one line per start and strategy: mean over the
-    trainings, and each of them as a dot; a ring marks a point that is a run of its own."""
-    figure = Figure(figsize=(5.8 * len(captions), 5), layout="constrained")
+    """Test AUROC over the number of labels, one line per start and strategy, with the same colour
+    and the same ranges in all panels: mean over the trainings, and each of them as a dot; a ring
+    marks a point that is a run of its own."""
+    figure = Figure(figsize=(5.8 * len(captions), 5.4), layout="constrained")
+    colours = dict(zip(_lines(points), cycle(CURVE_COLOURS)))
+    fewest, most = (found(p["labels"] for p in points) for found in (min, max))
     panels = figure.subplots(1, len(captions), squeeze=False, sharey=True).flat
     for axes, (dataset, caption) in zip(panels, captions.items()):
         here = [p for p in points if p["dataset"] == dataset]
-        of = [(p["start"], p["strategy"]) for p in here]
-        kinds = [kind for kind in dict.fromkeys(of) if of.count(kind) > 1]  # a line
-        for colour, kind in zip(CURVE_COLOURS, kinds):
+        for kind in _lines(here):
+            colour = colours[kind]
             curve = [p for p in here if (p["start"], p["strategy"]) == kind]
             curve.sort(key=lambda p: p["labels"])
             n, mean = ([p[key] for p in curve] for key in ("labels", "auroc"))
@@ -85,10 +93,19 @@ def efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
         ticks = sorted({point["labels"] for point in here})
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
-        axes.set(xlabel="labelled training images", ylabel="test AUROC", title=caption)
+        axes.set(xlabel="labelled training images", xlim=(fewest / 1.3, most * 1.3))
+        axes.set_title(f"{caption}, n = {here[0]['n']:,} test images")
         axes.grid(color="#dddddd")
-        axes.legend(frameon=False, loc="lower right", fontsize=10)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
+        axes.legend(frameon=False, fontsize=10, ncols=2, **below)
+    figure.axes[0].set_ylabel("test AUROC")
     trainings = points[0]["trainings"]
     each = f"; dots: each of {trainings} trainings" if trainings > 1 else ""
     figure.suptitle(f"Label efficiency: lines are means{each}; rings: runs of the graph")
     return figure
+
+
+def _lines(points: list[dict]) -> list[tuple]:
+    """Start and strategy of the points that make a line: one point makes none."""
+    of = [(point["dataset"], point["start"], point["strategy"]) for point in points]
+    return list(dict.fromkeys(kind[1:] for kind in of if of.count(kind) > 1))

@@ -11,12 +11,18 @@ COLORMAP = "inferno"  # even steps of brightness: readable in print and without 
 
 
 def gradcam(
-    split: Split, probability: np.ndarray, maps: np.ndarray, about: About, run: str, training: str
+    split: Split,
+    probability: np.ndarray,
+    maps: np.ndarray,
+    about: About,
+    run: str,
+    training: str,
+    layer: str,
 ) -> Figure:
     """One column per image: the image (with the true finding's outline, on phantoms), and the
-    evidence for either class over it."""
+    evidence for either class over it. layer: as in params.yaml."""
     n = len(split)
-    figure = Figure(figsize=(max(1.35 * n + 1.6, 13), 5.9), layout="constrained")
+    figure = Figure(figsize=(max(1.1 * n + 1.6, 9), 5), layout="constrained")
     axes = figure.subplots(3, n, squeeze=False)
     for i in range(n):
         said = int(probability[i] >= 0.5)
@@ -24,7 +30,7 @@ def gradcam(
         title = f"{about.classes[split.labels[i]]}\np = {probability[i]:.2f}"
         axes[0, i].set_title(
             title + ("\nERROR" if wrong else "\n"),
-            fontsize=11,
+            fontsize=10,
             color=CLASS_COLOURS[1] if wrong else "black",
         )
         for row in axes[:, i]:
@@ -39,12 +45,13 @@ def gradcam(
     for row, text in zip(
         axes[:, 0], (f"image{outline}", *(f"evidence for\n{name}" for name in about.classes))
     ):
-        row.set_ylabel(text, fontsize=12)
-    bar = figure.colorbar(drawn, ax=axes[1:, :], shrink=0.8, pad=0.01)
+        row.set_ylabel(text)
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.6, pad=0.01)  # of all rows: they stay aligned
     bar.set_label("GradCAM, each map from 0 to 1")
+    where = "the last convolution" if layer == "last" else f"convolution {layer}"
     figure.suptitle(
-        f"GradCAM of {run} ({training}) on {about.caption}: {n} test images, true class and"
-        f" probability of {about.classes[1]}"
+        f"GradCAM of {run} ({training}) at {where}\n{n} test images of {about.caption}: true class"
+        f" and probability of {about.classes[1]}"
     )
     return figure
 

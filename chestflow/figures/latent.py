@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from chestflow.figures.style import CLASS_COLOURS, GREY, label
 from chestflow.images.captions import About
-from chestflow.wording import counted, number, spread
+from chestflow.wording import counted, number, percent, spread
 
 
 def latent(points: dict[str, list], report: dict, about: About, run: str) -> Figure:
@@ -21,8 +21,8 @@ def latent(points: dict[str, list], report: dict, about: About, run: str) -> Fig
     first, second = report["variance_explained"]
     left.set(
         title="PCA",
-        xlabel=f"component 1 ({first:.1%} of the variance)",
-        ylabel=f"component 2 ({second:.1%})",
+        xlabel=f"component 1 ({percent(first)} of the variance)",
+        ylabel=f"component 2 ({percent(second)})",
     )
     right.set(title="t-SNE (axes without units)", xticks=(), yticks=())
     left.legend(frameon=False, loc="best")
@@ -37,10 +37,12 @@ def _plane(points: dict[str, list], kind: str) -> np.ndarray:
 
 
 def scatter(axes, points: np.ndarray, labels: np.ndarray, about: About) -> None:
-    """Points coloured by class in random order, so that neither class covers the other."""
+    """Points coloured by class in random order, so that neither class covers the other; both axes
+    on the same scale, as distances ask for."""
     order = np.random.default_rng(0).permutation(len(points))
     colours = np.array(CLASS_COLOURS)[labels[order]]
     axes.scatter(*points[order].T, c=colours, s=9, alpha=0.6, linewidths=0)
+    axes.set_aspect("equal", adjustable="datalim")
     for kind, name in enumerate(about.classes):
         n = int((labels == kind).sum())
         axes.scatter((), (), c=CLASS_COLOURS[kind], s=30, label=label(f"{name} (n = {n:,})"))
@@ -67,7 +69,7 @@ def latent_spaces(
     """Latent spaces of several runs on the same test images: PCA above, t-SNE below, and under each
     pair how well the classes separate and how far training moved the encoder from its start."""
     n = len(points)
-    figure = Figure(figsize=(4.6 * n, 9.6), layout="constrained")
+    figure = Figure(figsize=(4 * n, 8.8), layout="constrained")
     axes = figure.subplots(2, n, squeeze=False)
     cka = {(pair["a"], pair["b"]): pair["cka"] for pair in similar}
     for column, (run, table) in enumerate(points.items()):

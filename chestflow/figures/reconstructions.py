@@ -12,7 +12,7 @@ def reconstructions(
     """One column per image: the image, and by method its reconstruction and the error there."""
     n = len(images)
     titles = {"autoencoder": "autoencoder", "pca": "PCA, same code", "mean_image": "mean image"}
-    figure = Figure(figsize=(1.2 * n + 2.2, 9.4), layout="constrained")
+    figure = Figure(figsize=(n + 2.2, 8), layout="constrained")
     axes = figure.subplots(1 + 2 * len(rebuilt), n, squeeze=False)
     for row in axes.flat:
         row.set_xticks(())
