@@ -539,6 +539,17 @@ def test_a_missing_key(tmp_path):
     assert verdict(tmp_path / "a.npz", arrays).startswith("val_labels is missing; it holds train_")
 
 
+def test_names_in_an_archive_cannot_steer_a_terminal(tmp_path):
+    with (
+        zipfile.ZipFile(tmp_path / "a.npz", "w") as file,
+        file.open("\x1b[2J\n.npy", "w") as member,
+    ):
+        np.lib.format.write_array(member, np.zeros(3, np.uint8))
+    with pytest.raises(UserError) as error:
+        archive.check(tmp_path / "a.npz", findings=1, size=28)
+    assert str(error.value).endswith(r"train_images is missing; it holds \x1b[2J\n")
+
+
 def test_pickled_objects_are_never_loaded(tmp_path):
     for key in ("train_labels", "extra"):
         line = verdict(tmp_path / "a.npz", images(**{key: OBJECTS}))

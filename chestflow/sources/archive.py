@@ -19,7 +19,7 @@ ZIP64_FROM = 2**30  # bytes of an array; a member of a ZIP file ends at 2^31 wit
 MAX_IMAGES = 500_000  # at most, or an archive is taken for a zip bomb; ChestMNIST has 112,120
 BYTES_PER_PIXEL = 4  # of an image, its mask and its labels, generously
 BLOCK_BYTES = 1 << 22  # of an array that are in memory at a time
-LONGEST = 500  # characters of a message, which may quote names and types of the archive's
+LONGEST = 500  # characters of a message, which may quote the archive's names
 READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -59,7 +59,8 @@ def check(
                 accepted = "0 and 1" if classes == 2 else f"0 to {classes - 1}"
                 raise UserError(f"{key} holds {strange[0]}; accepted: {accepted}")
     except UserError as error:
-        reason = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
+        said = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(error))
+        reason = textwrap.shorten(said, LONGEST, placeholder=" ...")
         raise UserError(f"{name or path}: {reason}") from error
 
 
