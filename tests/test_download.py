@@ -540,11 +540,10 @@ def test_a_missing_key(tmp_path):
 
 
 def test_names_in_an_archive_cannot_steer_a_terminal(tmp_path):
-    with (
-        zipfile.ZipFile(tmp_path / "a.npz", "w") as file,
-        file.open("\x1b[2J\n.npy", "w") as member,
-    ):
-        np.lib.format.write_array(member, np.zeros(3, np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        content = io.BytesIO()
+        np.save(content, np.zeros(3, np.uint8))
+        file.writestr("\x1b[2J\n.npy", content.getvalue())
     with pytest.raises(UserError) as error:
         archive.check(tmp_path / "a.npz", findings=1, size=28)
     assert str(error.value).endswith(r"train_images is missing; it holds \x1b[2J\n")
