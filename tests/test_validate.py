@@ -99,7 +99,7 @@ def test_the_numbers_are_those_of_scikit_learn(ask, splits, tmp_path):
             assert found[key][name]["value"] == pytest.approx(expected, abs=1e-6)
         assert report["confusion"][key] == metrics.confusion_matrix(labels, said).tolist()
     assert json.loads((Path(folder) / page.DATA).read_text()) == report
-    shown = re.sub(r"<[^>]+>", "", html(folder))
+    shown = " ".join(re.sub(r"<[^>]+>", "", html(folder)).split())
     for value in (found["auroc"], found["brier"], found["at_threshold"]["recall"]):
         low, high = value["ci95"]
         assert f"{value['value']:.3f} [{low:.3f}, {high:.3f}]" in shown
