@@ -50,11 +50,13 @@ def main(options: argparse.Namespace) -> int:
 def one_by_one() -> int:
     """The plain `dvc repro`, with its own output; it knows best what Ctrl-C means for it."""
     running = subprocess.Popen(["dvc", "repro"])
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end = signal.signal(signal.SIGTERM, lambda *_: running.terminate())
     try:
         return running.wait()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, end)
 
 
 def side_by_side(jobs: int) -> int:
