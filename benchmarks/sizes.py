@@ -9,23 +9,32 @@ import argparse
 import os
 import subprocess
 import sys
+import time
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import torch
 import yaml
 
 from benchmarks import harness
 from chestflow.core import tables
+from chestflow.network.model import Classifier
+from chestflow.sources import archive
+from chestflow.training import batching, loop, strategies
 
 GRIDS = harness.ROOT / "sweep/sizes.yaml"
-KEPT = ("name", "changes", "trainings", "parameters", "n", "train_seconds", "val_auroc", "val_loss")
+KEPT = ("name", "changes", "trainings", "parameters", "n", "val_auroc", "val_loss")
 SCORES = ("auroc", "accuracy")  # on test
 
 
-def measure(folder: Path, groups: str, title: str, work: Path) -> dict:
-    """folder: as `chestflow pack` takes it, and groups as its --groups; title: of the images."""
+def measure(folder: Path, groups: str, work: Path) -> Iterator[dict]:
+    """After each size, all that is known. folder: as `chestflow pack` takes it; groups: as its
+    --groups."""
     if not work.exists():
         run("git", "clone", "--quiet", harness.ROOT, work)
-    found = {}
+    found: dict = {}
     for pixels, grid in yaml.safe_load(GRIDS.read_text()).items():
         name = f"size{pixels}"
         if not (work / f"data/own/{name}.npz").exists():
@@ -35,8 +44,12 @@ def measure(folder: Path, groups: str, title: str, work: Path) -> dict:
         (work / f"{name}.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
         (work / name).mkdir(exist_ok=True)
         chestflow(work, "sweep", "--grid", f"{name}.yaml", "--out", name)
-        found[str(pixels)] = row_by_row(tables.read_json(work / name / "sweep.json"))
-    return {"images": title, "sizes": found}
+        n = archive.shape_of(work / f"data/own/{name}.npz", "train_images")[0]
+        size = row_by_row(tables.read_json(work / name / "sweep.json"))
+        for row in (*size["configurations"], *size["finalists"]):
+            row["core_seconds"] = n * core_seconds_per_image(pixels, row["changes"])
+        found[str(pixels)] = size
+        yield found
 
 
 def row_by_row(report: dict) -> dict:
@@ -45,6 +58,25 @@ def row_by_row(report: dict) -> dict:
         for kind in ("configurations", "finalists")
     }
     return {"chosen": report["chosen"], **rows}
+
+
+def core_seconds_per_image(pixels: int, changes: dict) -> float:
+    """Of a whole training, in seconds of one core's time, which other work lengthens less than the
+    wall clock's: measured in epochs of noise, the first of which does not count."""
+    run = harness.settings().model_copy(update=changes | {"epochs": 1})
+    noise = np.random.default_rng(0).integers(0, 256, (batching.EPOCH, pixels, pixels), np.uint8)
+    labels = torch.arange(len(noise)) % 2
+    samples = batching.Samples(torch.from_numpy(noise), labels)
+    few = batching.Samples(samples.images[:20], labels[:20])
+    plan = strategies.phases(run.strategy, run.blocks, run.lr, run.lr_factor, run.layer_decay)
+
+    def epoch() -> float:
+        network, begun = Classifier(**run.architecture), time.process_time()
+        deque(loop.fit(network, samples, few, run, plan, 0), maxlen=0)
+        return time.process_time() - begun
+
+    epochs = changes.get("epochs", harness.settings().epochs)
+    return epochs * min(epoch() for _ in range(3)) / len(noise)
 
 
 def commit(work: Path, dataset: str, pixels: int) -> None:
@@ -82,6 +114,7 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True, help="folder for the clone")
     given = parser.parse_args()
     here = harness.machine()
-    result = {"machine": here, **measure(given.folder, given.groups, given.title, given.work)}
-    tables.write_json(harness.ROOT / "sweep/sizes.json", result)
-    print("wrote sweep/sizes.json; chestflow results makes a table of it")
+    for sizes in measure(given.folder, given.groups, given.work):
+        result = {"machine": here, "images": given.title, "sizes": sizes}
+        tables.write_json(harness.ROOT / "sweep/sizes.json", result)
+        print(f"sizes: wrote sweep/sizes.json of {', '.join(sizes)} pixels", flush=True)
