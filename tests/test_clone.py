@@ -156,6 +156,7 @@ def test_a_number_inherited_by_a_process_elsewhere_keeps_no_run_waiting(project,
     [
         (("dvc", "repro"), signal.SIGKILL),
         ((*REPRO, "1"), signal.SIGINT),
+        ((*REPRO, "1"), signal.SIGTERM),
         ((*REPRO, "2"), signal.SIGKILL),
         ((*REPRO, "2"), signal.SIGTERM),
         ((*REPRO, "2"), signal.SIGINT),

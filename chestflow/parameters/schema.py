@@ -1,5 +1,6 @@
 """What `params.yaml` and a sweep's grid may hold: one typed model of each block."""
 
+import math
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
@@ -44,7 +45,7 @@ class Settings(Block):
     label_smoothing: float = Field(ge=0, lt=1)
     keep: Literal["best", "last", "average"]
     width: int = Field(ge=2, le=256)
-    blocks: int = Field(ge=1, le=4)
+    blocks: int = Field(ge=1, le=7)
     dropout: float = Field(ge=0, lt=1)
     contrast: Literal["global", "local"]
     strategy: Literal["unfrozen", "frozen", "headfirst", "gradual"]
@@ -160,9 +161,11 @@ class Params(Settings):
     @model_validator(mode="after")
     def _references_exist(self) -> "Params":
         starts = [*RESERVED, *self.runs]
+        self._fits("blocks", self.blocks)
         for name, run in self.runs.items():
             others = [start for start in starts if start != name]
             one_of(f"runs.{name}.init", run.init, others)
+            self._fits(f"runs.{name}.blocks", run.blocks or self.blocks)
         for run in self.efficiency.runs:
             one_of("efficiency.runs", run, list(self.runs))
         self._starts_end()
@@ -175,6 +178,14 @@ class Params(Settings):
                 one_of(f"comparison.spaces.{space}", run, list(self.runs))
             self._same_dataset(f"comparison.spaces.{space}", runs)
         return self
+
+    def _fits(self, key: str, blocks: int) -> None:
+        """Each block halves the side of the images."""
+        if 2**blocks > self.pixels:
+            raise UserError(
+                f"{key} = {blocks}: halves images of {self.pixels} pixels to nothing; accepted: up"
+                f" to {int(math.log2(self.pixels))}, or more pixels"
+            )
 
     def _starts_end(self) -> None:
         """Raise UserError for runs that start from each other in a circle."""

@@ -57,11 +57,11 @@ def html(markdown: str, folder: Path, below: dict[str, str] | None = None) -> st
 {STYLE}</style>
 </head>
 <body>
-<details class="menu"><summary>Questions</summary>
-<nav aria-label="Questions">
+<details class="menu"><summary>Contents</summary>
+<nav aria-label="Contents">
 {contents}
 </nav></details>
-<nav class="beside" aria-label="Contents">
+<nav class="beside" aria-label="Contents, beside">
 {contents}
 </nav>
 <main>
