@@ -4,14 +4,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from chestflow.core.errors import UserError
 from chestflow.parameters import reading, stage
 from chestflow.parameters.datasets import File, Phantom
-from chestflow.sources import archive, fetching, phantom
+from chestflow.sources import archive, fetching, parts, phantom
 
 
 def download(dataset: str, datasets: Path, out: Path, *, source: str, pixels: int) -> None:
@@ -37,16 +36,16 @@ def download(dataset: str, datasets: Path, out: Path, *, source: str, pixels: in
 def invent(dataset: str, declared: Phantom, out: Path, size: int = 28) -> None:
     """Draw a phantom, marked as such inside the archive, where every later stage can read it."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent) as folder:
+    with parts.folder_for(out) as folder:
         arrays: dict[str, np.ndarray] = {}
         for split, n in declared.sizes().items():
             labels, drawn = phantom.draw(dataset, split, n, declared.seed, size)
             try:
-                images, masks = spool(drawn, (n, size, size), Path(folder) / split)
+                images, masks = spool(drawn, (n, size, size), folder / split)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(out)) from error
-            parts = {"images": images, "labels": labels, "masks": masks}
-            arrays |= {f"{split}_{part}": array for part, array in parts.items()}
+            found = {"images": images, "labels": labels, "masks": masks}
+            arrays |= {f"{split}_{part}": array for part, array in found.items()}
         archive.write(out, arrays | {"origin": np.array("phantom")})
     print(f"download: {out} is a PHANTOM: synthetic images that say nothing about patients")
 

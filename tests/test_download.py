@@ -21,6 +21,7 @@ import yaml
 
 from chestflow.core.errors import UserError
 from chestflow.parameters import reading
+from chestflow.parameters.datasets import Phantom
 from chestflow.parameters.stage import one_line
 from chestflow.sources import archive, fetching, phantom
 from stages import download
@@ -762,3 +763,21 @@ def test_the_stage_draws_the_same_phantom_as_in_memory(out, tmp_path):
 def test_the_stage_without_disk_space_for_the_phantom(out, tmp_path):
     line = assert_one_line(stage(tmp_path, out, "phantom", small_files, **PHANTOM), out)
     assert line == f"download: File too large: {out}\n"
+
+
+def test_what_a_killed_process_left_goes_when_the_file_is_made_again(tmp_path):
+    """And, when it has been made, nothing is left beside it."""
+    out = tmp_path / "raw/a.npz"
+    begin = (
+        "import sys, time; from pathlib import Path; from chestflow.sources import parts\n"
+        "with parts.folder_for(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').touch(); print('begun', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", begin, out]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as running:
+        assert running.stdout.readline() == "begun\n"
+        running.kill()
+    assert len(list(out.parent.iterdir())) == 1, "a killed process cannot tidy up"
+    small = Phantom(seed=0, train=20, val=20, test=20)
+    download.invent("pneumoniamnist", small, out)
+    assert list(out.parent.iterdir()) == [out]

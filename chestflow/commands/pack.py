@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from tqdm import tqdm
@@ -22,7 +21,7 @@ from chestflow.packing.splitting import SPLITS
 from chestflow.parameters import reading
 from chestflow.parameters.schema import Params
 from chestflow.parameters.values import RESERVED
-from chestflow.sources import archive
+from chestflow.sources import archive, parts
 
 NAMED = 5  # of each kind of finding, the first few
 Pair = tuple[str, str]
@@ -74,8 +73,8 @@ def main(options: argparse.Namespace) -> int:
     check_classes(splits, classes)
     target = (options.out / f"{options.name}.npz").resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent) as folder:
-        packed = prepare(splits, options.pixels, Path(folder))
+    with parts.folder_for(target) as folder:
+        packed = prepare(splits, options.pixels, folder)
         try:
             check_classes(packed.kept, classes)
             archive.write(target, dict(arrays_of(packed, classes)))

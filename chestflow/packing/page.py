@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from chestflow.own.radiograph import shown
 from chestflow.packing import judging
 from chestflow.packing.judging import Judged
 from chestflow.report import page, rendering
+from chestflow.sources import parts
 
 PAGE, DATA = "index.html", "validation.json"
 TEMPLATE = rendering.TEMPLATE.with_name("validation.md.jinja")
@@ -167,8 +167,8 @@ def write(folder: Path, report: dict, used: Judged, model: Asked, own: dict) -> 
     `calibrated` where its predictions are known.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".") as made:
-        place = Path(made) / "page"
+    with parts.folder_for(folder / PAGE) as made:
+        place = made / "page"
         style.save(curves(report, used, model, own), place / "curves.png")
         usual = judging.usual(model)
         style.save(latent.unlikeness(used.distances, usual, novelty.LIMIT), place / "unlike.png")
