@@ -1,12 +1,16 @@
 """`chestflow results`: the page, its figures and the README's table, without patients' images."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
 from chestflow.commands import results
 from chestflow.core import tables
 from chestflow.core.errors import UserError
+from chestflow.parameters import reading
+
+ROOT = Path(__file__).parents[1]
 
 PLACES = ("runs/pneumonia/gradcam.png", "runs/pneumonia/history.png", "overview/scores.png")
 
@@ -51,6 +55,29 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path):
     with pytest.raises(UserError, match="lacks the lines"):
         results.insert(page, [])
     assert page.read_text() == "no marks"
+
+
+def test_larger_images_are_a_row_per_network_and_one_per_repetition(tmp_path):
+    ci95 = {"auroc": [0.97, 0.99], "accuracy": [0.9, 0.95]}
+    row = {"name": "default", "changes": {}, "trainings": 1, "parameters": 18218, "n": 624}
+    row |= {"val_auroc": 0.998, "auroc": 0.98, "accuracy": 0.93, "ci95": ci95, "core_seconds": 40}
+    deeper = row | {"name": "deeper", "changes": {"epochs": 8}}
+    again, once = deeper | {"trainings": 3}, [row, deeper]
+    sizes = {
+        "28": {"chosen": "deeper", "configurations": once, "finalists": [again, row]},
+        "64": {"chosen": "default", "configurations": once, "finalists": [row]},
+    }
+    params = reading.params(ROOT / "params.yaml")
+    assert results.larger_images(tmp_path / "none.json", params) == ""
+    tables.write_json(tmp_path / "sizes.json", {"images": "A set", "sizes": sizes})
+    text = results.larger_images(tmp_path / "sizes.json", params)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| 28", "| 64"))]
+    assert [cells[1] for cells in rows] == [
+        *("default", "**deeper**", "**deeper**"),
+        *("**default**", "deeper"),
+    ]
+    assert [cells[5] for cells in rows] == ["1", "1", "3", "1", "1"]
+    assert rows[0][3] == str(params.epochs) and rows[1][3] == "8"
 
 
 def test_phantoms_are_refused(tmp_path, monkeypatch):
