@@ -13,6 +13,7 @@ from benchmarks import (
     coverage,
     growth,
     harness,
+    loops,
     orchestration,
     parallel_runs,
     report,
@@ -63,7 +64,7 @@ def test_operations_are_counted_with_their_gradients():
     first = 2 * 9 * maps[1][0] * maps[1][1] * places[1]
     convolutions = sum(2 * 9 * (a + b) * b * places[k] for k, (a, b) in maps.items())
     head, contrast = 2 * 32 * 2, 4 * 2 * 28**3
-    assert throughput.flop_per_image() == 3 * (convolutions + head) - first + contrast
+    assert loops.flop_per_image() == 3 * (convolutions + head) - first + contrast
 
 
 def test_time_to_quality(tmp_path, monkeypatch):
