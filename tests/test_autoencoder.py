@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from chestflow.core.errors import UserError
 from chestflow.measures import fidelity
 from chestflow.network import autoencoder, checkpoint, model
 from chestflow.sources import phantom
@@ -85,3 +86,12 @@ def test_fidelity():
     np.testing.assert_allclose(scores["psnr"], 20, rtol=1e-4)
     assert fidelity.fidelity(images, images)["ssim"] == pytest.approx(1)
     assert (scores["ssim"] < 1).all()
+
+
+def test_an_autoencoder_of_images_of_another_side_is_refused(tmp_path):
+    about = {"architecture": {"width": 4, "blocks": 2}}
+    network = autoencoder.Autoencoder(width=4, blocks=2, side=28, code=5, dropout=0.0)
+    checkpoint.save(tmp_path, network, about)
+    assert autoencoder.load(tmp_path, 28).training is False
+    with pytest.raises(UserError, match="another side than 64 pixels"):
+        autoencoder.load(tmp_path, 64)

@@ -14,6 +14,8 @@ import small_run
 import torch
 import yaml
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save as as_bytes
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from chestflow import wording
@@ -150,6 +152,17 @@ def test_a_missing_damaged_or_exchanged_file_is_one_line_with_the_remedy(untrain
         assert "\n" not in str(error.value) and len(str(error.value)) < 500
 
 
+def test_what_is_usual_for_other_weights_is_refused(untrained):
+    """Its statistics would fit, and mean nothing."""
+    folder = untrained / released.FOLDER
+    path = folder / released.USUAL
+    with safe_open(path, framework="np") as file:
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    path.write_bytes(as_bytes(arrays, {"weights": "0123456789ab"}))
+    with pytest.raises(UserError, match=r"usual.safetensors is of weights 0123456789ab.*git check"):
+        load(folder)
+
+
 def test_dvc_fetches_it_from_the_repository(tmp_path):
     """By `dvc get` and, by the tag that DVC asks for, by `dvc artifacts get`."""
 
@@ -193,7 +206,7 @@ def test_what_is_released_is_what_was_trained(tmp_path, shrunken, splits):
         os.chdir(here)
     report = tables.read_json(place / "metrics/runs/pneumonia.json")
     out = tmp_path / "released"
-    released.write(out, place / "models/pneumonia", report, model.unlikeness, model.seen)
+    released.write(out, place / "models/pneumonia", report, model.unlikeness, model.seen())
     run, unlikeness, seen = load(out)
     images = torch.from_numpy(np.array(splits["test"].images[:20]))
     expected = inference.probabilities(model.run.classifier, images)
@@ -205,7 +218,7 @@ def test_what_is_released_is_what_was_trained(tmp_path, shrunken, splits):
         model.run.calibration,
         model.run.share,
     )
-    assert seen == model.seen and run.notice() == model.run.notice()
+    assert seen == model.seen() and run.notice() == model.run.notice()
     held = b"".join(path.read_bytes() for path in out.iterdir())
     assert not any(image.tobytes()[:200] in held for image in splits["train"].images[:50])
 

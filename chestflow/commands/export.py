@@ -17,6 +17,7 @@ from chestflow.network import device, inference
 from chestflow.own import trained
 from chestflow.parameters import reading, stage
 
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-5  # between the file's probabilities and PyTorch's
 PREPARATION = (
     "8-bit grey values, high is bright; cropped at the centre to a square as long as the short edge"
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
-    require("onnx", "onnxscript", "onnxruntime")
+    require(*PACKAGES)
     params = reading.params(options.params)
     device.prepare(params.threads)
     run, out = trained.load(options, params), stage.at(options.out, run=options.run)

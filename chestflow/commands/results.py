@@ -19,6 +19,7 @@ from chestflow.own import asked, novelty, released, trained
 from chestflow.parameters import reading as parameters
 from chestflow.parameters.schema import Params
 from chestflow.report import published, reading, rendering
+from chestflow.sources import parts
 from chestflow.wording import number, scored
 
 BEGIN, END = "<!-- written by chestflow results: begin -->\n", "<!-- end -->"
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     settings = Path("data/settings/all.json")
+    export.require(*export.PACKAGES)
     if not settings.is_file() or not Path("report/index.md").is_file():
         raise UserError("no results here; run the graph first: make repro SOURCE=medmnist")
     declared = tables.read_json(settings)
@@ -117,18 +119,24 @@ def release(out: Path, figures: dict, params: Params) -> None:
     where = asked.options(subject)
     model, val = asked.load(where, params), arrays.read(trained.images_of(where, params), "val")
     predictions = Path("data/results", subject, "predictions.csv")
-    labels, probability = scores.predictions(tables.columns(predictions.read_text()))
-    shutil.rmtree(out, ignore_errors=True)
-    released.write(out, Path("models", subject), report, model.unlikeness, model.seen)
-    shutil.copy(predictions, out)
-    export.write(out / "model.onnx", model.run, val.images)
-    as_medmnist(out / "medmnist", dataset, probability)
-    alone = interval_of(labels, probability[[report["shown"]]], model.run.threshold)
-    given = {"side": model.run.side, "version": version("chestflow"), "alone": alone}
-    given |= {"limit": novelty.LIMIT}
-    given["flagged"] = flagged(model.unlikeness, figures["runs"], figures["counts"], dataset)
-    card = rendering.rendered(figures | given, rendering.CARD)
-    (out / "README.md").write_text(card, encoding="utf-8")
+    labels, probability = scores.predictions(tables.read_csv(predictions))
+    given = {
+        "side": model.run.side,
+        "version": version("chestflow"),
+        "limit": novelty.LIMIT,
+        "alone": interval_of(labels, probability[[report["shown"]]], model.run.threshold),
+        "flagged": flagged(model.unlikeness, figures["runs"], figures["counts"], dataset),
+    }
+    with parts.folder_for(out) as folder:  # what was released stays until all is ready
+        new = folder / out.name
+        released.write(new, Path("models", subject), report, model.unlikeness, model.seen())
+        shutil.copy(predictions, new)
+        export.write(new / "model.onnx", model.run, val.images)
+        as_medmnist(new / "medmnist", dataset, probability)
+        card = rendering.rendered(figures | given, rendering.CARD)
+        (new / "README.md").write_text(card, encoding="utf-8")
+        shutil.rmtree(out, ignore_errors=True)
+        new.rename(out)
 
 
 def interval_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict:

@@ -1,6 +1,7 @@
 """The network that is asked about a user's images: the released one, or a run trained here."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ KNOWN = 5000  # training images, at most, to which distances are measured
 class Asked:
     run: trained.Trained  # on the device
     unlikeness: novelty.Unlikeness
-    seen: set[bytes]  # hashes of the images it was trained on, validation's included
+    seen: Callable[[], set[bytes]]  # hashes of what it was trained on, validation included
     layer: str  # for GradCAM
     folder: Path | None  # of the released model; None for a run trained here
 
@@ -41,12 +42,13 @@ def load(options: argparse.Namespace, params: Params) -> Asked:
     """What the options name, ready to be asked; UserError, with what to do, if it is not there."""
     here = device.prepare(params.threads)
     if options.run is None:
-        return Asked(*released.load(options.released, here), "last", options.released)
+        known, unlikeness, hashes = released.load(options.released, here)
+        return Asked(known, unlikeness, lambda: hashes, "last", options.released)
     run = trained.load(options, params)
     run.classifier.to(here)
     images = trained.images_of(options, params)
     unlikeness = measure(run, images, params.seed, here)
-    return Asked(run, unlikeness, seen(images), params.gradcam.layer, None)
+    return Asked(run, unlikeness, lambda: seen(images), params.gradcam.layer, None)
 
 
 def measure(

@@ -3,7 +3,7 @@
 No probability: an image's distance is ranked among those of the validation images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def fit(classifier: model.Classifier, train: Tensor, val: Tensor) -> Unlikeness:
     shrunk = LedoitWolf(assume_centered=True).fit((known - known.mean(axis=0)) / scale)
     precision = shrunk.precision_ / np.outer(scale, scale)
     found = Unlikeness(classifier, known.mean(axis=0), precision, np.empty(0))
-    return Unlikeness(classifier, found.mean, precision, np.sort(found.measure(val)))
+    return replace(found, usual=np.sort(found.measure(val)))
 
 
 def statistics(classifier: model.Classifier, images: Tensor) -> np.ndarray:

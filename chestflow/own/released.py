@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as as_bytes
 
 from chestflow.core import tables
@@ -40,15 +39,20 @@ def load(folder: Path, here: torch.device) -> tuple[trained.Trained, novelty.Unl
             raise UserError(f"{report} is of weights {of}, {folder / checkpoint.FILE} {digest}")
         name, side = captions.of_report(found), int(about["side"])
         known = trained.settle(run, classifier.to(here), name, side, found, report)
-        return known, *usual(folder / USUAL, classifier)
+        return known, *usual(folder / USUAL, classifier, digest)
     except (UserError, KeyError) as error:
         raise UserError(f"{error}; {MEND}") from error
 
 
-def usual(path: Path, classifier: model.Classifier) -> tuple[novelty.Unlikeness, set]:
-    """What `write_usual` wrote; UserError for another file."""
+def usual(path: Path, classifier: model.Classifier, weights: str) -> tuple:
+    """What is usual, and the hashes, as `write` wrote them; UserError for another file, or one of
+    other weights."""
     try:
-        found = load_file(path)
+        with safe_open(path, framework="np") as file:
+            of = (file.metadata() or {}).get("weights")
+            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if of != weights:
+            raise UserError(f"{path} is of weights {of}, {checkpoint.FILE} is {weights}")
         kept = (found[name].astype(np.float64) for name in ("mean", "precision", "distances"))
         unlikeness = novelty.Unlikeness(classifier, *kept)
         return unlikeness, {row.tobytes() for row in found["hashes"]}
@@ -67,7 +71,8 @@ def write(folder: Path, weights: Path, scores: dict, unlikeness: novelty.Unliken
     kept = {"mean": unlikeness.mean, "precision": unlikeness.precision}
     kept |= {"distances": unlikeness.usual}
     single = {name: values.astype(np.float32) for name, values in kept.items()}
-    (folder / USUAL).write_bytes(as_bytes(single | {"hashes": hashes}))
+    of = {"weights": checkpoint.digest(folder)}
+    (folder / USUAL).write_bytes(as_bytes(single | {"hashes": hashes}, of))
 
 
 def hashes(images: np.ndarray) -> list[bytes]:

@@ -80,7 +80,7 @@ def judge(items: list[Item], classes: Classes, model: Asked) -> tuple[Judged, li
     images = np.stack(prepared)
     on_device = torch.from_numpy(images).to(next(model.run.classifier.parameters()).device)
     raw = inference.probabilities(model.run.classifier, on_device)
-    distances = model.unlikeness.measure(on_device)
+    distances, seen = model.unlikeness.measure(on_device), model.seen()
     judged = Judged(
         kept,
         images,
@@ -89,7 +89,7 @@ def judge(items: list[Item], classes: Classes, model: Asked) -> tuple[Judged, li
         model.run.calibrated(raw),
         distances,
         novelty.percentiles(distances, usual(model)),
-        np.array([digest in model.seen for digest in released.hashes(images)]),
+        np.array([digest in seen for digest in released.hashes(images)]),
         validation.clusters([item.patient for item in kept]),
     )
     return judged, unread
