@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import (
+    clusters,
     coverage,
     growth,
     harness,
@@ -159,6 +160,14 @@ def test_coverage(tmp_path, monkeypatch):
     assert all(0 <= cell[name] <= 1 for cell in cells for name in coverage.FIGURES)
     several = [cell["interval"] for cell in cells if cell["k"] == 10]
     assert sum(several) / len(several) > 0.7, "with ten trainings most intervals hold the truth"
+
+
+def test_clusters(tmp_path, monkeypatch):
+    one, several = run(clusters, tmp_path, monkeypatch)["cells"]
+    assert one["images"] == 1 and several["images"] > 1
+    by, alone = zip(*several["covered"].values())
+    assert len(by) == 7 and sum(by) / 7 > 0.85, "most intervals hold the truth"
+    assert sum(by) > sum(alone), "every image as a patient of its own claims too much"
 
 
 def test_growth_is_an_exponent():
