@@ -138,7 +138,7 @@ def markdown(result: dict) -> list[str]:
     head = ["patients", "images each", "of both classes", "alike", "disease", "AUROC"]
     head += ["covered", "as if every image were a patient"]
     return [
-        f"Seven scores of `chestflow validate`, {result['repetitions']:,} repetitions: the lowest"
+        f"Seven scores of `validate`, {result['repetitions']:,} repetitions: the lowest"
         " and the highest share of 95 % intervals that hold the truth.",
         "",
         *harness.table(head, rows),
