@@ -1,6 +1,6 @@
 """Figures: nothing cut off, no overlapping text, phantoms named, the same bytes each time."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -377,6 +377,19 @@ def test_label_efficiency_says_how_many_trainings_and_rings_the_runs(splits):
     assert markers.count("white") == 3
     once = comparison_figures.efficiency(points_of({"one": TITLE}, 1), {"one": TITLE})
     assert "dots" not in once.get_suptitle()
+
+
+def test_numbers_of_labels_that_are_close_do_not_run_into_each_other():
+    """An NIH subset of 1,426 images beside the usual 1,000 labels."""
+    points = points_of({"one": TITLE})
+    labels = dict(zip(sorted({point["labels"] for point in points}), (50, 1000, 1426)))
+    assert len(labels) >= 3
+    moved = [point | {"labels": labels.get(point["labels"], 5000)} for point in points]
+    figure = comparison_figures.efficiency(moved, {"one": TITLE})
+    FigureCanvasAgg(figure).draw()
+    boxes = [t.get_window_extent() for t in figure.axes[0].get_xticklabels() if t.get_text()]
+    assert len(boxes) >= 2
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
 
 
 def test_a_kind_of_training_has_one_colour_in_all_panels(splits):

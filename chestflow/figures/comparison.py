@@ -1,5 +1,6 @@
 """Runs side by side: scores, paired differences, label efficiency."""
 
+import math
 from itertools import cycle
 
 import numpy as np
@@ -7,6 +8,8 @@ from matplotlib.figure import Figure
 
 from chestflow.figures.style import CLASS_COLOURS, GREY, captions, point
 from chestflow.wording import p_value
+
+CROWDED = 1.6  # a number of labels this close below the next has no room for its name
 
 
 def run_scores(reports: dict[str, dict]) -> Figure:
@@ -91,7 +94,9 @@ def efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
         axes.axhline(0.5, color=GREY, ls=":", label="chance")
         axes.set_xscale("log")
         ticks = sorted({point["labels"] for point in here})
-        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        above = [*ticks[1:], math.inf]
+        names = ["" if next_one < CROWDED * n else f"{n:,}" for n, next_one in zip(ticks, above)]
+        axes.set_xticks(ticks, names)
         axes.minorticks_off()
         axes.set(xlabel="labelled training images", xlim=(fewest / 1.3, most * 1.3))
         axes.set_title(f"{caption}, n = {here[0]['n']:,} test images")
