@@ -45,14 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", default="mine", help="of the data set (%(default)s)")
     add("--pixels", type=int, choices=(28, 64, 128, 224), default=28, help="side (%(default)s)")
     add("--split", default="0.8,0.1,0.1", help="shares of train, val and test (%(default)s)")
-    add(
-        "--groups",
-        metavar="PATTERN|CSV",
-        help="patients: a regular expression for the path below FOLDER, whose first group is the"
-        " patient, or a CSV of file and patient",
-    )
     add("--seed", type=int, default=0, help="of drawn splits (%(default)s)")
-    add("--positive", metavar="CLASS[,CLASS]", default="", help="the classes that are diseased")
+    listing.add_options(parser)
     add("--out", type=Path, default=Path("data/own"), help="folder of the archive (%(default)s)")
     add("--params", type=Path, default="params.yaml", help="%(default)s")
     add("--datasets", type=Path, default="datasets.yaml", help="%(default)s")
@@ -64,11 +58,8 @@ def main(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise UserError(f"seed = {options.seed}; accepted: 0 or more")
     entry.check(options.datasets, options.name)
-    items = listing.items(options.given)
-    if options.groups is not None:
-        items = listing.grouped(items, options.groups)
-    positive = [name.strip() for name in options.positive.split(",") if name.strip()]
-    classes = listing.classes_of(items, positive)
+    items = listing.grouped(listing.items(options.given), options.groups)
+    classes = listing.classes_of(items, options.positive)
     splits = splitting.assign(items, shares, options.seed)
     check_classes(splits, classes)
     target = (options.out / f"{options.name}.npz").resolve()

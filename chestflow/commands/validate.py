@@ -29,13 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     layouts = listing.LAYOUTS.replace("%", "%%")
     add("given", type=Path, metavar="FOLDER|CSV", help=f"{layouts}; splits are pooled")
-    add(
-        "--groups",
-        metavar="PATTERN|CSV",
-        help="patients: a regular expression for the path below FOLDER, whose first group is the"
-        " patient, or a CSV of file and patient",
-    )
-    add("--positive", metavar="CLASS[,CLASS]", default="", help="the classes that are diseased")
+    listing.add_options(parser)
     add("--out", type=Path, default=Path("validation"), help="folder of the page (%(default)s)")
     add("--json", action="store_true", help="print the JSON instead of the table")
     add(
@@ -50,12 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Write the page and its JSON; returns the exit code: 1 if a file could not be read."""
     params = reading.params(options.params)
-    items = listing.files(options.given)
-    if options.groups is not None:
-        items = listing.grouped(items, options.groups)
+    items = listing.grouped(listing.files(options.given), options.groups)
     model = asked.load(options, params)
-    positive = [name.strip() for name in options.positive.split(",") if name.strip()]
-    classes = judging.classes(items, positive, model.run.about.classes[1])
+    classes = judging.classes(items, options.positive, model.run.about.classes[1])
     own = own_test(options, model)
     judged, unread = judging.judge(items, classes, model)
     report = tables.rounded(document(options.given, model, classes, judged, own, unread))

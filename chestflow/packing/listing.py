@@ -1,5 +1,6 @@
 """What there is to pack: files with their classes, from folders or from a table (CSV)."""
 
+import argparse
 import csv
 import re
 from collections.abc import Iterator
@@ -30,6 +31,23 @@ class Item:
     labels: tuple[str, ...]  # classes; more than one only where images may have several findings
     split: str = ""  # as given; empty if it is to be drawn
     patient: str = ""  # empty if unknown
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What a command has to be told of labelled files, beside where they are."""
+    parser.add_argument(
+        "--groups",
+        metavar="PATTERN|CSV",
+        help="patients: a regular expression for the path below FOLDER, whose first group is the"
+        " patient, or a CSV of file and patient",
+    )
+    parser.add_argument(
+        "--positive",
+        metavar="CLASS[,CLASS]",
+        default=[],
+        type=lambda words: [word.strip() for word in words.split(",") if word.strip()],
+        help="the classes that are diseased",
+    )
 
 
 def items(given: Path) -> list[Item]:
@@ -135,9 +153,11 @@ def rows(table: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, 
         raise UserError(f"{shown(table)}, line {reader.line_num}: {error}") from error
 
 
-def grouped(found: list[Item], groups: str) -> list[Item]:
+def grouped(found: list[Item], groups: str | None) -> list[Item]:
     """The same files with their patients: `groups` is a CSV of file and patient, or a pattern whose
     first group that takes part in a match is the patient. Empty where neither knows one."""
+    if groups is None:
+        return found
     if groups.lower().endswith(".csv"):
         known = {row["file"]: row["patient"] for _, row in rows(Path(groups), ("file", "patient"))}
         return [replace(item, patient=known.get(item.name, "")) for item in found]
