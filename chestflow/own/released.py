@@ -18,7 +18,7 @@ from chestflow.own import novelty, trained
 FOLDER = Path("released/pneumonia")
 SCORES, USUAL = "scores.json", "usual.safetensors"
 BYTES = 8  # of an image's hash: enough to tell some thousands of images apart
-MEND = f"git checkout HEAD {FOLDER}, or name a run trained here with --run"
+MEND = f"git checkout HEAD {FOLDER} brings back this repository's; --run asks one trained here"
 
 
 def load(folder: Path, here: torch.device) -> tuple[trained.Trained, novelty.Unlikeness, set]:
