@@ -123,6 +123,17 @@ def test_dvc_can_read_whatever_counts_as_a_whole_lock(project):
         assert ended.returncode == 0, f"cut at {cut}: {ended.stderr}"
 
 
+def test_what_a_killed_experiment_left_staged_is_in_no_commit(project):
+    """DVC stages .dvc/tmp/repro.dat while an experiment runs in the folder."""
+    subprocess.run([*REPRO, "1"], check=True)
+    status = ["git", "status", "--porcelain"]
+    before = subprocess.run(status, capture_output=True, text=True).stdout
+    Path(".dvc/tmp/repro.dat").write_bytes(b"DVC's")
+    subprocess.run(["git", "add", "--force", ".dvc/tmp/repro.dat"], check=True)
+    subprocess.run([*REPRO, "1"], check=True)
+    assert subprocess.run(status, capture_output=True, text=True).stdout == before
+
+
 def in_use_by(pid: int) -> None:
     entry = {"pid": pid, "cmd": "dvc repro"}
     Path(".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(Path("out").resolve()): entry}}))

@@ -42,6 +42,7 @@ def claimed(command: str) -> Iterator[None]:
             while holders():
                 time.sleep(1)
         mend_lock(command)
+        unstage()
         yield
 
 
@@ -79,6 +80,14 @@ def mend_lock(command: str) -> None:
         new.write_bytes(committed.stdout)
         new.replace(path)
     print(f"{command}: restored {path}, which a killed process left broken, from the last commit")
+
+
+def unstage() -> None:
+    """Take DVC's own files out of Git's index: an experiment that runs in the folder stages one for
+    a moment, and a kill in that moment would leave it for the next commit."""
+    staged = subprocess.run(["git", "ls-files", str(DVC)], capture_output=True, text=True)
+    if staged.stdout:
+        subprocess.run(["git", "rm", "-r", "--cached", "--force", "--quiet", str(DVC)], check=True)
 
 
 def _is_whole(lock: Path) -> bool:
