@@ -4,10 +4,12 @@ import platform
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from benchmarks import (
     clusters,
@@ -17,12 +19,16 @@ from benchmarks import (
     loops,
     orchestration,
     parallel_runs,
+    record,
     report,
     throughput,
     time_to_quality,
 )
 from chestflow.commands import repro
 from chestflow.core import tables
+from chestflow.network.inference import standardise
+from chestflow.network.model import Classifier
+from chestflow.training.batching import Samples
 
 ROOT = Path(__file__).parents[1]
 LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
@@ -225,3 +231,67 @@ def test_the_record_names_no_machine_and_no_path():
         text = path.read_text()
         assert not re.search(r'"/\w|/home|/tmp', text) and platform.node() not in text, path
         assert not tables.read_json(path)["quick"]
+
+
+# ------------------------------------------------------------------------------- the record's parts
+
+
+def some_samples(n: int = 60) -> Samples:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, 28, 28), generator=generator, dtype=torch.uint8)
+    return Samples(images, (torch.arange(n) % 4 > 0).long())
+
+
+def test_every_candidate_of_the_record_trains_the_same_number_of_parameters(monkeypatch):
+    samples = {name: some_samples() for name in ("train", "val", "test")}
+    for name, candidate in record.CANDIDATES.items():
+        short = replace(candidate, epochs=1, branch_epochs=1, branches=min(candidate.branches, 2))
+        monkeypatch.setitem(record.CANDIDATES, name, short)
+        row = record.measure(name, 0, samples, test=True)
+        assert row["parameters"] == 18218 and len(row["test"]) == 60
+        assert all(0 < row[key] < 1 for key in record.SIGNALS)
+
+
+def test_the_record_is_chosen_without_test_scores():
+    def row(name: str, seed: int, signal: float, **more) -> dict:
+        return {"candidate": name, "seed": seed, **dict.fromkeys(record.SIGNALS, signal), **more}
+
+    rows = [row("f1", 0, 0.9), row("mixed", 0, 0.8), row("mixed", 100, 1.0, test=[0.2, 0.9])]
+    found = record.on_record(rows, [0, 1])
+    assert found["chosen"] == "f1"
+    assert [goal["measured"] for goal in found["goals"]] == [None, None], "f1 was not scored"
+    rows.append(row("f1", 100, 0.1, test=[0.2, 0.4]))
+    auroc, accuracy = record.on_record(rows, [0, 1])["goals"]
+    assert (auroc["measured"], auroc["reached"]) == (1.0, True)
+    assert (accuracy["measured"], accuracy["reached"]) == (0.5, False)
+
+
+def test_balanced_samples_repeat_the_rarer_class():
+    found = record.balanced(some_samples())
+    assert torch.bincount(found.labels).tolist() == [45, 45]
+    assert len(torch.unique(found.images, dim=0)) == 60
+
+
+def test_mixed_images_keep_their_phases():
+    images = standardise(some_samples().images)
+    mixed = record.mix(images, torch.Generator().manual_seed(0))
+    before, after = torch.fft.rfft2(images), torch.fft.rfft2(mixed)
+    turned = (before.conj() * after).angle()[..., 1:-1]
+    assert turned.abs().max() < 1e-2 and (mixed - images).abs().mean() > 0.05
+
+
+def test_a_soup_is_the_mean_of_its_branches(monkeypatch):
+    fitted = []
+    model, data = Classifier(), {"train": some_samples()}
+    chosen = harness.settings()
+
+    def moved(branch, *_):
+        with torch.no_grad():
+            branch.head.weight.add_(len(fitted))
+        fitted.append(branch)
+
+    monkeypatch.setattr(record, "fit", moved)
+    before = model.head.weight.clone()
+    record.soup(model, record.Candidate(branches=3), data, chosen, 0)
+    assert torch.allclose(model.head.weight, before + 1.0), "mean of 0, 1 and 2"
+    assert model.encoder[0].norm1.running_mean.abs().max() > 0, "statistics were taken anew"

@@ -1,0 +1,248 @@
+"""Candidates for the record: PneumoniaMNIST at 28 pixels with the default network's parameters.
+
+They are chosen by AUROCs on validation images that are framed and shrunk otherwise than
+PneumoniaMNIST does, which needs no test image; `--test` scores a candidate on test, and every one
+that was stays on record.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import harness, recut
+from benchmarks.recipes import CANDIDATES, Data, enlarge, train
+from chestflow import augmentation
+from chestflow.core import tables
+from chestflow.core.errors import UserError
+from chestflow.measures import readers
+from chestflow.network.inference import probabilities, standardise
+from chestflow.network.model import Classifier, n_parameters
+from chestflow.training.batching import Samples
+
+OUT = harness.RESULTS / "record.json"
+DRAWS = 6  # of each perturbation of the validation images
+PERTURBED = {  # what happens to validation images: as in training, and more than that
+    "framed": ("reframe", "sharpen"),
+    "framed twice": ("reframe", "reframe", "sharpen", "expose"),
+}
+SIGNALS = (*PERTURBED, "cut anew")  # the last: from whole radiographs, by `recut`
+COLUMNS = ("clean", *SIGNALS)
+GOALS = {"auroc": 0.991, "accuracy": 0.946}
+
+
+# ----------------------------------------------------------------------------------------- scoring
+
+
+def signal(model: Classifier, data: Data, side: int) -> dict[str, float]:
+    """AUROC on the validation images as they are, and its mean over draws of each perturbation."""
+    val = data.splits["val"]
+    found = {"clean": auroc(model, val, side)}
+    for name in SIGNALS:
+        drawn = [auroc(model, otherwise(name, data, draw), side) for draw in range(DRAWS)]
+        found[name] = float(np.mean(drawn))
+    return found
+
+
+def otherwise(name: str, data: Data, draw: int) -> Samples:
+    """The validation images under one signal's perturbation, (N, 28, 28): enlarging follows, as for
+    every image."""
+    if name not in PERTURBED:
+        return recut.recut(data.whole["val"], torch.Generator().manual_seed(100 + draw))
+    val, generator = data.splits["val"], torch.Generator().manual_seed(draw)
+    changed = augmentation.augment(standardise(val.images), PERTURBED[name], generator)
+    shown = changed[:, 0].add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return Samples(shown, val.labels)
+
+
+def auroc(model: Classifier, samples: Samples, side: int) -> float:
+    found = readers.auroc(samples.labels.numpy(), asked(model, samples.images, side)[None])
+    return float(found.values[0])
+
+
+def asked(model: Classifier, images: Tensor, side: int) -> np.ndarray:
+    return probabilities(model.eval(), enlarge(images, side))
+
+
+def measure(name: str, seed: int, data: Data, test: bool) -> dict:
+    """With `test`, also the probabilities of disease of the test images, in their order."""
+    torch.set_num_threads(1)
+    candidate, begun = CANDIDATES[name], time.process_time()
+    model = train(candidate, data, seed)
+    row = {"candidate": name, "seed": seed, "core_seconds": time.process_time() - begun}
+    row |= {"parameters": n_parameters(model), **signal(model, data, candidate.side)}
+    if test:
+        found = asked(model, data.splits["test"].images, candidate.side)
+        row["test"] = found.round(5).tolist()
+    return row
+
+
+HELD: list[Data] = []  # what a process works on, handed over once
+
+
+def measure_held(name: str, seed: int, test: bool) -> dict:
+    return measure(name, seed, HELD[0], test)
+
+
+def measured(
+    names: list[str], seeds: range, test: bool, radiographs: Path, processes: int
+) -> Iterator[tuple[dict, list[int]]]:
+    """A row per candidate and seed, each with the labels of the test images."""
+    torch.set_num_threads(1)  # with more, processes forked from this one would hang
+    with harness.archive(quick=False) as (folder, about):
+        splits = harness.read(folder)
+    if about.is_phantom:
+        raise UserError("genuine images are needed; set MEDMNIST_MIRROR to their folder")
+    data = Data(splits, recut.matched(radiographs, splits))
+    labels = splits["test"].labels.tolist()
+    tasks = [(name, seed, test) for name in names for seed in seeds]
+    with ProcessPoolExecutor(processes, initializer=HELD.append, initargs=(data,)) as pool:
+        for each in as_completed([pool.submit(measure_held, *task) for task in tasks]):
+            yield each.result(), labels
+
+
+# -------------------------------------------------------------------------------------- the record
+
+
+def on_record(rows: list[dict], labels: list[int]) -> dict:
+    """What results/record.json holds."""
+    rows = sorted(rows, key=lambda row: (list(CANDIDATES).index(row["candidate"]), row["seed"]))
+    chosen = choose(rows)
+    found = scores([r for r in rows if r["candidate"] == chosen and "test" in r], labels)
+    means = {name: float(measured.values.mean()) for name, measured in found.items()}
+    return {
+        "machine": harness.machine(),
+        "quick": False,
+        "labels": labels,
+        "rows": rows,
+        "chosen": chosen,
+        "goals": [
+            harness.goal(f"the record, mean {name}", means.get(name), wanted, at_least=True)
+            for name, wanted in GOALS.items()
+        ],
+    }
+
+
+def choose(rows: list[dict]) -> str:
+    """The candidate with the highest mean of the signals, each as the logarithm of 1 - AUROC, over
+    the seeds not scored on test. One that was given up before the last signal does not take part."""
+    means = {}
+    for name in CANDIDATES:
+        own = [row for row in rows if row["candidate"] == name and "test" not in row]
+        if own and all(key in row for row in own for key in SIGNALS):
+            means[name] = -np.log([[1 - row[key] for key in SIGNALS] for row in own]).mean()
+    return max(means, key=means.__getitem__)
+
+
+def scores(rows: list[dict], labels: list[int]) -> dict[str, readers.Measured]:
+    """AUROC and accuracy at .5 of rows that were scored on test."""
+    if not rows:
+        return {}
+    truth, probability = np.array(labels), np.array([row["test"] for row in rows])
+    decided = readers.decisions(truth, probability > 0.5)
+    return {"auroc": readers.auroc(truth, probability), "accuracy": decided["accuracy"]}
+
+
+# ---------------------------------------------------------------------------------------- the page
+
+
+def markdown(result: dict) -> list[str]:
+    rows, labels = result["rows"], result["labels"]
+    return [
+        f"PneumoniaMNIST, {rows[0]['parameters']:,} trainable parameters. AUROC on validation"
+        f" images, as they are, and framed or cut in other ways ({DRAWS} draws each; mean ± sd over"
+        f" seeds). Chosen: `{result['chosen']}`.",
+        "",
+        *harness.table(["candidate", "seeds", *COLUMNS, "core seconds"], choosing(rows)),
+        f"The {len(labels)} test images, other seeds: mean ± sd, and the 95 % interval for other"
+        " trainings and images. Last, the mean probability of all these trainings: an ensemble.",
+        "",
+        *harness.table(
+            ["candidate", "seeds", "AUROC", "accuracy at .5", "core seconds", "ensemble"],
+            scoring(rows, labels),
+        ),
+        *differences(rows, labels),
+    ]
+
+
+def by_candidate(rows: list[dict], tested: bool) -> dict[str, list[dict]]:
+    found: dict[str, list[dict]] = {}
+    for row in rows:
+        if ("test" in row) == tested:
+            found.setdefault(row["candidate"], []).append(row)
+    return found
+
+
+def choosing(rows: list[dict]) -> list[list[str]]:
+    return [
+        [f"`{name}`", str(len(own))]
+        + [mean_sd([row[key] for row in own if key in row]) for key in COLUMNS]
+        + [f"{np.mean([row['core_seconds'] for row in own]):.0f}"]
+        for name, own in by_candidate(rows, tested=False).items()
+    ]
+
+
+def scoring(rows: list[dict], labels: list[int]) -> list[list[str]]:
+    lines = []
+    for name, own in by_candidate(rows, tested=True).items():
+        alone = [interval(readers.estimate(found)) for found in scores(own, labels).values()]
+        mean = {"test": np.mean([row["test"] for row in own], axis=0).tolist()}
+        together = [f"{found.values[0]:.4f}" for found in scores([mean], labels).values()]
+        seconds = f"{np.mean([row['core_seconds'] for row in own]):.0f}"
+        lines.append([f"`{name}`", str(len(own)), *alone, seconds, " / ".join(together)])
+    return lines
+
+
+def differences(rows: list[dict], labels: list[int]) -> list[str]:
+    """Each candidate against the first, where both were trained from the same seeds."""
+    tested = by_candidate(rows, tested=True)
+    if not tested:
+        return []
+    seeds = {name: [row["seed"] for row in own] for name, own in tested.items()}
+    first, *others = tested
+    lines = []
+    for name in others:
+        if seeds[name] == seeds[first]:
+            pair = scores(tested[name], labels), scores(tested[first], labels)
+            told = []
+            for key in GOALS:
+                found = readers.difference(pair[0][key], pair[1][key])
+                low, high = found["ci95"]
+                told.append(f"{key} {found['difference']:+.4f} [{low:+.4f}, {high:+.4f}]")
+            lines += [f"`{name}` minus `{first}`, seeds and images paired: {', '.join(told)}.", ""]
+    return lines
+
+
+def mean_sd(values: list[float]) -> str:
+    if len(values) < 2:
+        return "".join(f"{value:.4f}" for value in values)
+    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
+
+
+def interval(found: dict) -> str:
+    low, high = found["ci95"]
+    spread = "" if found["sd"] is None else f" ± {found['sd']:.4f}"
+    return f"{found['value']:.4f}{spread} [{low:.3f}, {high:.3f}]"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="benchmarks.record", description=__doc__)
+    parser.add_argument("candidates", nargs="+", choices=CANDIDATES, metavar="candidate")
+    parser.add_argument("--radiographs", type=Path, required=True, help="Kermany's train folder")
+    parser.add_argument("--seeds", type=int, nargs=2, default=(0, 3), help="first and end")
+    parser.add_argument("--test", action="store_true", help="score on test, too")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    rows = tables.read_json(given.out)["rows"] if given.out.exists() else []
+    names, seeds = given.candidates, range(*given.seeds)
+    for row, labels in measured(names, seeds, given.test, given.radiographs, given.processes):
+        print({key: value for key, value in row.items() if key != "test"}, flush=True)
+        key = row["candidate"], row["seed"]
+        rows = [other for other in rows if (other["candidate"], other["seed"]) != key] + [row]
+        tables.write_json(given.out, on_record(rows, labels))
