@@ -130,7 +130,7 @@ def on_record(rows: list[dict], labels: list[int]) -> dict:
 
 def choose(rows: list[dict]) -> str:
     """The candidate with the highest mean of the signals, each as the logarithm of 1 - AUROC, over
-    the seeds not scored on test. One that was given up before the last signal does not take part."""
+    the seeds not scored on test. One that was given up before the last signal takes no part."""
     means = {}
     for name in CANDIDATES:
         own = [row for row in rows if row["candidate"] == name and "test" not in row]

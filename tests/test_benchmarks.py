@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import (
     clusters,
@@ -19,15 +20,19 @@ from benchmarks import (
     loops,
     orchestration,
     parallel_runs,
+    recipes,
     record,
+    recut,
     report,
     throughput,
     time_to_quality,
 )
 from chestflow.commands import repro
 from chestflow.core import tables
+from chestflow.core.errors import UserError
 from chestflow.network.inference import standardise
 from chestflow.network.model import Classifier
+from chestflow.training import batching
 from chestflow.training.batching import Samples
 
 ROOT = Path(__file__).parents[1]
@@ -242,56 +247,97 @@ def some_samples(n: int = 60) -> Samples:
     return Samples(images, (torch.arange(n) % 4 > 0).long())
 
 
+def some_data() -> recipes.Data:
+    samples = some_samples()
+    shares = torch.linspace(0.5, 0.9, len(samples.labels))
+    whole = recut.Whole(samples.images, samples.labels, shares)
+    splits = dict.fromkeys(("train", "val", "test"), samples)
+    return recipes.Data(splits, {"train": whole, "val": whole})
+
+
 def test_every_candidate_of_the_record_trains_the_same_number_of_parameters(monkeypatch):
-    samples = {name: some_samples() for name in ("train", "val", "test")}
-    for name, candidate in record.CANDIDATES.items():
+    monkeypatch.setattr(batching, "EPOCH", 60)
+    for name, candidate in recipes.CANDIDATES.items():
         short = replace(candidate, epochs=1, branch_epochs=1, branches=min(candidate.branches, 2))
         monkeypatch.setitem(record.CANDIDATES, name, short)
-        row = record.measure(name, 0, samples, test=True)
+        row = record.measure(name, 0, some_data(), test=True)
         assert row["parameters"] == 18218 and len(row["test"]) == 60
         assert all(0 < row[key] < 1 for key in record.SIGNALS)
 
 
 def test_the_record_is_chosen_without_test_scores():
     def row(name: str, seed: int, signal: float, **more) -> dict:
-        return {"candidate": name, "seed": seed, **dict.fromkeys(record.SIGNALS, signal), **more}
+        known = {"core_seconds": 60.0, "parameters": 18218}
+        return {"candidate": name, "seed": seed, **known, **record_signals(signal), **more}
 
-    rows = [row("f1", 0, 0.9), row("mixed", 0, 0.8), row("mixed", 100, 1.0, test=[0.2, 0.9])]
-    found = record.on_record(rows, [0, 1])
+    def record_signals(value: float) -> dict:
+        return dict.fromkeys(record.COLUMNS, value)
+
+    given_up = {k: v for k, v in row("soup", 0, 0.95).items() if k != record.SIGNALS[-1]}
+    rows = [given_up, row("f1", 0, 0.9), row("mixed", 0, 0.8)]
+    rows.append(row("mixed", 100, 0.99, test=[0.2, 0.5, 0.9, 0.3]))
+    found = record.on_record(rows, [0, 0, 1, 1])
     assert found["chosen"] == "f1"
     assert [goal["measured"] for goal in found["goals"]] == [None, None], "f1 was not scored"
-    rows.append(row("f1", 100, 0.1, test=[0.2, 0.4]))
-    auroc, accuracy = record.on_record(rows, [0, 1])["goals"]
+    rows.append(row("f1", 100, 0.1, test=[0.2, 0.3, 0.4, 0.9]))
+    found = record.on_record(rows, [0, 0, 1, 1])
+    auroc, accuracy = found["goals"]
     assert (auroc["measured"], auroc["reached"]) == (1.0, True)
-    assert (accuracy["measured"], accuracy["reached"]) == (0.5, False)
+    assert (accuracy["measured"], accuracy["reached"]) == (0.75, False)
+    page = "\n".join(record.markdown(found))
+    assert "| `soup` | 1 | 0.9500 | 0.9500 | 0.9500 |  | 60 |" in page
+    assert "`mixed` minus `f1`" in page and "auroc -0.2500" in page
 
 
 def test_balanced_samples_repeat_the_rarer_class():
-    found = record.balanced(some_samples())
+    found = recipes.balanced(some_samples())
     assert torch.bincount(found.labels).tolist() == [45, 45]
     assert len(torch.unique(found.images, dim=0)) == 60
 
 
 def test_mixed_images_keep_their_phases():
     images = standardise(some_samples().images)
-    mixed = record.mix(images, torch.Generator().manual_seed(0))
+    mixed = recipes.mix(images, torch.Generator().manual_seed(0))
     before, after = torch.fft.rfft2(images), torch.fft.rfft2(mixed)
     turned = (before.conj() * after).angle()[..., 1:-1]
     assert turned.abs().max() < 1e-2 and (mixed - images).abs().mean() > 0.05
 
 
 def test_a_soup_is_the_mean_of_its_branches(monkeypatch):
-    fitted = []
-    model, data = Classifier(), {"train": some_samples()}
-    chosen = harness.settings()
+    fitted: list[int] = []
+    model, sets = Classifier(), {"train": some_samples()}
 
     def moved(branch, *_):
         with torch.no_grad():
             branch.head.weight.add_(len(fitted))
-        fitted.append(branch)
+        fitted.append(1)
 
-    monkeypatch.setattr(record, "fit", moved)
+    monkeypatch.setattr(recipes, "fit", moved)
     before = model.head.weight.clone()
-    record.soup(model, record.Candidate(branches=3), data, chosen, 0)
+    recipes.soup(model, recipes.Candidate(branches=3), sets, harness.settings(), 0)
     assert torch.allclose(model.head.weight, before + 1.0), "mean of 0, 1 and 2"
     assert model.encoder[0].norm1.running_mean.abs().max() > 0, "statistics were taken anew"
+
+
+def test_radiographs_are_matched_to_the_images_cut_from_them(tmp_path):
+    """Each split gets its own, with the share that the cut takes; a stranger goes to none."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(9, 1, 14, 14, generator=generator)
+    whole = torch.nn.functional.interpolate(coarse, (112, 112), mode="bicubic", antialias=True)
+    whole = whole[:, 0].mul(255).clamp(0, 255).to(torch.uint8)
+    cuts = [recut.shrunk(recut.centre(w[None], 0.5 + k / 20), "area") for k, w in enumerate(whole)]
+    labels = torch.arange(9) % 2
+    (tmp_path / "NORMAL").mkdir()
+    for k, image in enumerate(whole):
+        Image.fromarray(image.numpy()).save(tmp_path / f"NORMAL/{k}.jpeg", quality=95)
+    splits = {
+        "train": Samples(torch.cat(cuts[:5]), labels[:5]),
+        "val": Samples(torch.cat(cuts[5:8]), labels[5:8]),
+    }
+    found = recut.matched(tmp_path, splits)
+    assert found["train"].labels.tolist() == labels[:5].tolist() and len(found["val"].labels) == 3
+    assert found["train"].shares.tolist() == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7], abs=0.021)
+    anew = recut.recut(found["train"], generator)
+    assert anew.images.shape == (5, 28, 28) and anew.images.dtype == torch.uint8
+    with pytest.raises(UserError, match="no folder of JPEG files"):
+        recut.matched(tmp_path / "nowhere", splits)
