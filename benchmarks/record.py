@@ -91,34 +91,49 @@ def measure_held(name: str, seed: int, test: bool) -> dict:
 
 def measured(
     names: list[str], seeds: range, test: bool, radiographs: Path, processes: int
-) -> Iterator[tuple[dict, list[int]]]:
-    """A row per candidate and seed, each with the labels of the test images."""
+) -> Iterator[tuple[dict, dict]]:
+    """A row per candidate and seed, each with what is known of the images."""
     torch.set_num_threads(1)  # with more, processes forked from this one would hang
     with harness.archive(quick=False) as (folder, about):
         splits = harness.read(folder)
     if about.is_phantom:
         raise UserError("genuine images are needed; set MEDMNIST_MIRROR to their folder")
     data = Data(splits, recut.matched(radiographs, splits))
-    labels = splits["test"].labels.tolist()
+    images = about_images(data)
     tasks = [(name, seed, test) for name in names for seed in seeds]
     with ProcessPoolExecutor(processes, initializer=HELD.append, initargs=(data,)) as pool:
         for each in as_completed([pool.submit(measure_held, *task) for task in tasks]):
-            yield each.result(), labels
+            yield each.result(), images
 
 
 # -------------------------------------------------------------------------------------- the record
 
 
-def on_record(rows: list[dict], labels: list[int]) -> dict:
+def about_images(data: Data) -> dict:
+    """The labels of the test images; how many images were found among the whole radiographs; and
+    the median share of a radiograph's width that PneumoniaMNIST's square takes, by class."""
+    whole = data.whole["train"]
+    return {
+        "labels": data.splits["test"].labels.tolist(),
+        "found": {
+            name: [len(found.labels), len(data.splits[name].labels)]
+            for name, found in data.whole.items()
+        },
+        "share": [float(whole.shares[whole.labels == label].median()) for label in (0, 1)],
+    }
+
+
+def on_record(rows: list[dict], images: dict) -> dict:
     """What results/record.json holds."""
     rows = sorted(rows, key=lambda row: (list(CANDIDATES).index(row["candidate"]), row["seed"]))
     chosen = choose(rows)
-    found = scores([r for r in rows if r["candidate"] == chosen and "test" in r], labels)
+    tested = [row for row in rows if row["candidate"] == chosen and "test" in row]
+    found = scores(tested, images["labels"])
     means = {name: float(measured.values.mean()) for name, measured in found.items()}
     return {
         "machine": harness.machine(),
         "quick": False,
-        "labels": labels,
+        "images": images,
         "rows": rows,
         "chosen": chosen,
         "goals": [
@@ -152,7 +167,9 @@ def scores(rows: list[dict], labels: list[int]) -> dict[str, readers.Measured]:
 
 
 def markdown(result: dict) -> list[str]:
-    rows, labels = result["rows"], result["labels"]
+    rows, images, labels = result["rows"], result["images"], result["images"]["labels"]
+    found = [f"{n:,} of {whole:,} {name}" for name, (n, whole) in images["found"].items()]
+    healthy, diseased = (f"{100 * share:.0f} %" for share in images["share"])
     return [
         f"PneumoniaMNIST, {rows[0]['parameters']:,} trainable parameters. AUROC on validation"
         f" images, as they are, and framed or cut in other ways ({DRAWS} draws each; mean ± sd over"
@@ -167,6 +184,9 @@ def markdown(result: dict) -> list[str]:
             scoring(rows, labels),
         ),
         *differences(rows, labels),
+        f"The whole radiographs of {' and '.join(found)} images were found. PneumoniaMNIST's square"
+        f" takes {healthy} of the width of a healthy one, {diseased} with pneumonia (medians).",
+        "",
     ]
 
 
@@ -241,8 +261,8 @@ if __name__ == "__main__":
     given = parser.parse_args()
     rows = tables.read_json(given.out)["rows"] if given.out.exists() else []
     names, seeds = given.candidates, range(*given.seeds)
-    for row, labels in measured(names, seeds, given.test, given.radiographs, given.processes):
+    for row, images in measured(names, seeds, given.test, given.radiographs, given.processes):
         print({key: value for key, value in row.items() if key != "test"}, flush=True)
         key = row["candidate"], row["seed"]
         rows = [other for other in rows if (other["candidate"], other["seed"]) != key] + [row]
-        tables.write_json(given.out, on_record(rows, labels))
+        tables.write_json(given.out, on_record(rows, images))

@@ -66,8 +66,8 @@ def matched(folder: Path, splits: dict[str, Samples]) -> dict[str, Whole]:
 
 
 def recut(whole: Whole, generator: torch.Generator) -> Samples:
-    """Each radiograph cut anew, (N, 28, 28): a square at any place whose share of the width is that
-    of any image, so that the frame says nothing of the class, shrunk by any filter."""
+    """Each radiograph cut anew, (N, 28, 28): full height, at any place, as wide as the cut of any
+    other image, so that frame and proportions say nothing of the class; shrunk by any filter."""
     n, side = len(whole.labels), whole.images.shape[-1]
     widths = whole.shares[torch.randperm(n, generator=generator)].mul(side).round().long()
     starts = (torch.rand(n, generator=generator) * (side - widths + 1)).long()

@@ -273,14 +273,15 @@ def test_the_record_is_chosen_without_test_scores():
     def record_signals(value: float) -> dict:
         return dict.fromkeys(record.COLUMNS, value)
 
+    images = {"labels": [0, 0, 1, 1], "found": {"train": [3, 4]}, "share": [0.8, 0.7]}
     given_up = {k: v for k, v in row("soup", 0, 0.95).items() if k != record.SIGNALS[-1]}
     rows = [given_up, row("f1", 0, 0.9), row("mixed", 0, 0.8)]
     rows.append(row("mixed", 100, 0.99, test=[0.2, 0.5, 0.9, 0.3]))
-    found = record.on_record(rows, [0, 0, 1, 1])
+    found = record.on_record(rows, images)
     assert found["chosen"] == "f1"
     assert [goal["measured"] for goal in found["goals"]] == [None, None], "f1 was not scored"
     rows.append(row("f1", 100, 0.1, test=[0.2, 0.3, 0.4, 0.9]))
-    found = record.on_record(rows, [0, 0, 1, 1])
+    found = record.on_record(rows, images)
     auroc, accuracy = found["goals"]
     assert (auroc["measured"], auroc["reached"]) == (1.0, True)
     assert (accuracy["measured"], accuracy["reached"]) == (0.75, False)
