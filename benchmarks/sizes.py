@@ -24,18 +24,19 @@ from chestflow.network.model import Classifier
 from chestflow.sources import archive
 from chestflow.training import batching, loop, strategies
 
-GRIDS = harness.ROOT / "sweep/sizes.yaml"
+GRIDS, OUT = (harness.ROOT / "sweep" / name for name in ("sizes.yaml", "sizes.json"))
 KEPT = ("name", "changes", "trainings", "parameters", "n", "val_auroc", "val_loss")
 SCORES = ("auroc", "accuracy")  # on test
 
 
-def measure(folder: Path, groups: str, work: Path) -> Iterator[dict]:
-    """After each size, all that is known. folder: as `chestflow pack` takes it; groups: as its
-    --groups."""
+def measure(folder: Path, groups: str, work: Path, wanted: list[int] | None) -> Iterator[dict]:
+    """Size after size, by its name. folder: as `chestflow pack` takes it; groups: as its --groups;
+    wanted: sizes in pixels, None for all."""
     if not work.exists():
         run("git", "clone", "--quiet", harness.ROOT, work)
-    found: dict = {}
     for pixels, grid in yaml.safe_load(GRIDS.read_text()).items():
+        if wanted and pixels not in wanted:
+            continue
         name = f"size{pixels}"
         if not (work / f"data/own/{name}.npz").exists():
             given = (folder.resolve(), "--name", name, "--pixels", pixels, "--groups", groups)
@@ -48,8 +49,7 @@ def measure(folder: Path, groups: str, work: Path) -> Iterator[dict]:
         size = row_by_row(tables.read_json(work / name / "sweep.json"))
         for row in (*size["configurations"], *size["finalists"]):
             row["core_seconds"] = n * core_seconds_per_image(pixels, row["changes"])
-        found[str(pixels)] = size
-        yield found
+        yield {str(pixels): size}
 
 
 def row_by_row(report: dict) -> dict:
@@ -112,9 +112,12 @@ if __name__ == "__main__":
     parser.add_argument("--groups", required=True, help="as `chestflow pack` takes them")
     parser.add_argument("--title", required=True, help="what the images are called")
     parser.add_argument("--work", type=Path, required=True, help="folder for the clone")
+    parser.add_argument("--pixels", type=int, nargs="+", help="these; others stay as recorded")
     given = parser.parse_args()
-    here = harness.machine()
-    for sizes in measure(given.folder, given.groups, given.work):
-        result = {"machine": here, "images": given.title, "sizes": sizes}
-        tables.write_json(harness.ROOT / "sweep/sizes.json", result)
-        print(f"sizes: wrote sweep/sizes.json of {', '.join(sizes)} pixels", flush=True)
+    for size in measure(given.folder, given.groups, given.work, given.pixels):
+        record = tables.read_json(OUT) if OUT.exists() else {}
+        sizes = record.get("sizes", {}) if record.get("images") == given.title else {}
+        sizes = dict(sorted((sizes | size).items(), key=lambda entry: int(entry[0])))
+        result = {"machine": harness.machine(), "images": given.title, "sizes": sizes}
+        tables.write_json(OUT, result)
+        print(f"sizes: {OUT.name} holds {', '.join(sizes)} pixels", flush=True)

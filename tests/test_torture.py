@@ -1,5 +1,6 @@
 """A few attempts of each campaign of `make torture`, so that it still runs when it is needed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,14 +73,16 @@ def test_whatever_differs_from_the_reference_is_a_failure(root):
         place.recover()
 
 
-def test_the_page_keeps_its_words(tmp_path):
+def test_the_page_keeps_its_words_and_the_other_campaigns(tmp_path):
     page = tmp_path / "torture.md"
     page.write_text(torture.PAGE.read_text())
+    torture.write_page(page, "kills", ["| k |"], "*yesterday*")
     for table in (["| a |"], ["| b |"]):
-        torture.write_page(page, table, "*today*")
+        torture.write_page(page, "servers", table, "*today*")
     text, committed = page.read_text(), torture.PAGE.read_text()
-    assert "| b |\n*today*\n" in text and "| a |" not in text
+    assert "| b |\n*today*\n" in text and "| a |" not in text and "| k |\n*yesterday*\n" in text
     assert text.startswith(committed.partition("<!--")[0])
+    assert re.findall(r"<!-- (\w+): begin -->", committed) == list(torture.CAMPAIGNS)
 
 
 def test_the_table_counts_attempts_failures_and_what_was_skipped():

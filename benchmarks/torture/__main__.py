@@ -53,6 +53,12 @@ def rows(ended: list[Attempt]) -> list[list[str]]:
     return [row for row in found if row[2] != "0"]
 
 
+def table(ended: list[Attempt]) -> list[str]:
+    from benchmarks import harness  # not above: the workers, which load this file, need no torch
+
+    return harness.table(["campaign", "kind", "attempts", "failures", "skipped"], rows(ended))
+
+
 def _row(name: str, kind: str, attempts: list[Attempt]) -> list[str]:
     skipped = [attempt.skipped for attempt in attempts if attempt.skipped]
     made, failed = len(attempts) - len(skipped), sum(bool(a.failed) for a in attempts)
@@ -60,10 +66,11 @@ def _row(name: str, kind: str, attempts: list[Attempt]) -> list[str]:
     return [name, kind, str(made), str(failed), f"{len(skipped)}{why}"]
 
 
-def write_page(page: Path, table: list[str], about: str) -> None:
-    """Replace what stands between the marks; the text around them is written by hand."""
-    before, begin, rest = page.read_text().partition("<!-- written by make torture: begin -->\n")
-    _, end, after = rest.partition("<!-- end -->")
+def write_page(page: Path, campaign: str, table: list[str], about: str) -> None:
+    """Replace what stands between a campaign's marks; the rest stays."""
+    begin, end = f"<!-- {campaign}: begin -->\n", f"<!-- {campaign}: end -->"
+    before, _, rest = page.read_text().partition(begin)
+    after = rest.partition(end)[2]
     page.write_text(before + begin + "\n" + "\n".join([*table, about, ""]) + end + after)
 
 
@@ -82,24 +89,24 @@ def main(words: list[str] | None = None) -> int:
         names = [given.attempt.partition("/")[0]]
     if unknown := set(names) - set(CAMPAIGNS):
         parser.error(f"no campaign: {', '.join(sorted(unknown))}; there is {', '.join(CAMPAIGNS)}")
-    from benchmarks import harness  # not above: the workers, which load this file, need no torch
+    from benchmarks import harness
 
-    here, start = harness.described(harness.machine()), time.monotonic()
+    here = harness.described(harness.machine())
     print(f"torture: seed {given.seed}; {here}", flush=True)
     root, ended = Path(tempfile.mkdtemp(prefix="torture-")).resolve(), []
+    page = given.page or (None if given.quick or given.attempt else PAGE)
     for name in names:
-        attempts = planned(name, given.quick, given.seed)
+        attempts, start = planned(name, given.quick, given.seed), time.monotonic()
         if given.attempt:
             attempts = [attempt for attempt in attempts if attempt.name == given.attempt]
-        ended += campaign(name, attempts, root, given.quick)
+        made = campaign(name, attempts, root, given.quick)
+        minutes = (time.monotonic() - start) / 60
+        if page:  # at once: what ended stays on record when the next campaign is broken off
+            about = f"*Seed {given.seed}, {minutes:.0f} minutes; {here}*"
+            write_page(page, name, table(made), about)
+        ended += made
+    print("\n".join(["", *table(ended)]))
     failed = [attempt.name for attempt in ended if attempt.failed]
-    head = ["campaign", "kind", "attempts", "failures", "skipped"]
-    table = harness.table(head, rows(ended))
-    print("\n".join(["", *table]))
-    minutes = (time.monotonic() - start) / 60
-    about = f"*Seed {given.seed}, {minutes:.0f} minutes; {here}*"
-    if page := given.page or (None if given.quick or given.only or given.attempt else PAGE):
-        write_page(page, table, about)
     if not failed:
         shutil.rmtree(root)
         return 0

@@ -26,7 +26,10 @@ PAGES = (
     "docs/machines.md",
 )
 LIMITS = Limits(seconds=1500)
-LEFT_OUT = r"SOURCE=medmnist|source=medmnist evaluate|python3 -m venv|uv pip|make (test|bench)"
+LEFT_OUT = (
+    r"SOURCE=medmnist|source=medmnist evaluate|python3 -m venv|uv pip|make (test|bench)"
+    r"|dask (scheduler|worker)|CLUSTER=|--cluster"  # of these a test runs two workers
+)
 OWN = Path("/data/images.npz")  # the user's own file in docs/data.md
 
 
@@ -77,10 +80,11 @@ def follow(page: str, folder: Path) -> None:
 
 
 def give_files(clone: Path, own: Path) -> None:
-    """What the pages take for granted: a remote, two images, a folder of them, an archive."""
+    """What the pages take for granted: a remote, images, folders of them, an archive."""
     subprocess.run(["git", "init", "--quiet", "--bare", "../origin"], cwd=clone, check=True)
     subprocess.run(["git", "remote", "add", "origin", "../origin"], cwd=clone, check=True)
     arrays = phantom.archive("chestmnist", {"train": 60, "val": 40, "test": 40}, seed=1)
+    diseased = arrays["train_labels"].any(axis=1)
     arrays |= {f"{split}_labels": arrays[f"{split}_labels"][:, :1] for split in archive.SPLITS}
     archive.write(own, arrays)
     (clone / "folder").mkdir()
@@ -89,6 +93,12 @@ def give_files(clone: Path, own: Path) -> None:
             clone / name
         )
     dicom(arrays["test_images"][1], clone / "scan.dcm")
+    shutil.copy(clone / "image.png", clone / "another.png")
+    for folder in ("images", "labelled", "elsewhere"):
+        for k, (image, ill) in enumerate(zip(arrays["train_images"], diseased)):
+            path = clone / folder / ("pneumonia" if ill else "normal") / f"person{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.roll(image, len(folder), axis=1)).save(path)  # no two folders alike
 
 
 def dicom(image: np.ndarray, path: Path) -> None:
