@@ -70,7 +70,8 @@ def side_by_side(jobs: int) -> int:
     if graph:
         with processes(1) as pool:
             finish("the graph", pool.submit(dvc, "repro").result())
-    print(f"repro: {len(whole) - len(graph) - configured} of {len(whole)} stages were up to date")
+    ran = {*graph, "configure"} if configured else {*graph}
+    print(f"repro: {len(whole) - len(ran)} of {len(whole)} stages were up to date")
     return 0
 
 
