@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import small_run
 from PIL import Image
-from scipy import special
+from scipy import special, stats
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
@@ -198,6 +198,30 @@ def test_intervals_cover_where_images_of_a_patient_are_alike(mixed):
     assert len(covered) == 10 and all(len(found) > 390 for found in covered.values())
     assert {key: np.mean(found) for key, found in covered.items() if np.mean(found) < 0.917} == {}
     assert mixed or np.mean(alone) < 0.88
+
+
+def test_with_few_patients_intervals_widen_by_what_carries_their_variance():
+    """Equal parts: Student's t with G - 1 degrees of freedom; one part alone: about 2."""
+    normal = stats.norm.ppf(0.975)
+    alike, alone = np.ones((1, 12)), np.eye(12)[:1]
+    assert validation.stretch(alike) == pytest.approx(stats.t.ppf(0.975, 11) / normal)
+    assert validation.stretch(alone) == pytest.approx(stats.t.ppf(0.975, 2 * 12 / 11) / normal)
+    assert validation.stretch(np.ones((1, 5000))) == pytest.approx(1, abs=1e-3)
+
+
+def test_intervals_of_few_patients_hold_the_truth():
+    rng = np.random.default_rng(3)
+    labels, p, _ = drawn(rng, 100_000, False)
+    truth = readers.auroc(labels, p[None]).values[0]
+    held, narrower = [], []
+    for _ in range(400):
+        labels, p, patients = drawn(rng, 24, False)
+        if (ci := validation.report(labels, p, p, 0.3, patients)["auroc"]["ci95"]) is None:
+            continue
+        held.append(ci[0] <= truth <= ci[1])
+        low, high = readers.estimate(readers.auroc(labels, p[None]).clustered(patients))["ci95"]
+        narrower.append(low <= truth <= high)
+    assert np.mean(narrower) < 0.93 <= np.mean(held), (np.mean(narrower), np.mean(held))
 
 
 def test_of_one_image_each_clusters_change_nothing_but_a_factor():

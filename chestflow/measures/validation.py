@@ -28,17 +28,17 @@ def report(
     """
     large, slope = recalibration(labels, calibrated)
     return {
-        "auroc": _told(readers.auroc(labels, raw[None]), groups),
+        "auroc": _told(readers.auroc(labels, raw[None]), groups, student=True),
         "auprc": average_precision(labels, raw),
         "at_half": rates(labels, raw >= 0.5, groups),
         "at_threshold": rates(labels, raw >= threshold, groups),
-        "brier": _told(readers.mean((calibrated - labels)[None] ** 2), groups),
+        "brier": _told(readers.mean((calibrated - labels)[None] ** 2), groups, student=True),
         "calibration_error": {  # see scores.calibration_error
             "value": scores.calibration_error(labels, calibrated),
             "ci95": None,
         },
-        "calibration_in_the_large": _told(large, groups, (None, None)),
-        "calibration_slope": _told(slope, groups, (None, None)),
+        "calibration_in_the_large": _told(large, groups, (None, None), student=True),
+        "calibration_slope": _told(slope, groups, (None, None), student=True),
     }
 
 
@@ -70,12 +70,33 @@ def clusters(patients: list[str]) -> np.ndarray:
 # -------------------------------------------------------------------------------------- intervals
 
 
-def _told(measured: Measured, groups: np.ndarray, bounds: tuple = (0, 1)) -> dict[str, Any]:
+def _told(
+    measured: Measured, groups: np.ndarray, bounds: tuple = (0, 1), student: bool = False
+) -> dict[str, Any]:
     """Value and interval; None where the variance is not defined, or 0 because every image is at
-    the bound."""
-    found = readers.estimate(measured.clustered(groups), bounds)
+    the bound. student: whether few clusters make it wider; without it those of rates cover well,
+    and with it they would cover too much (benchmarks/clusters.py)."""
+    measured = measured.clustered(groups)
+    if student:
+        measured = Measured(measured.values, measured.influence * stretch(measured.influence))
+    found = readers.estimate(measured, bounds)
     low, high = found["ci95"]
     return {"value": found["value"], "ci95": [low, high] if low < high else None}
+
+
+def stretch(influence: np.ndarray) -> float:
+    """Student's quantile over the normal one, for a variance that is the sum of squared influences.
+
+    Its degrees of freedom (Satterthwaite 1946) are twice its square over the variance of that sum,
+    which is estimated from the squares' spread: few where few clusters carry most of it.
+    influence: (1, G).
+    """
+    squares = influence[0] ** 2
+    spread = ((squares - squares.mean()) ** 2).sum()
+    df = len(squares) - 1.0
+    if spread > 0:
+        df = min(df, 2 * squares.sum() ** 2 / spread)
+    return float(special.stdtrit(df, 1 - readers.LEVEL / 2) / special.ndtri(1 - readers.LEVEL / 2))
 
 
 def rates(labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> dict[str, Any]:

@@ -27,7 +27,7 @@ NAMED = 3  # of each kind of finding, the first few
 SIDE = 480  # pixels of an error's longer side on the page
 INTERVALS = (
     "Intervals: 95 %, for other patients like these (where none are known, for other images),"
-    " judged by this one network; too narrow where a class has some twenty patients or fewer."
+    " judged by this one network."
 )
 SCORES = {  # title -> where it stands under `scores`
     "AUROC": ("auroc",),
