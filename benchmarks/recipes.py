@@ -2,6 +2,7 @@
 
 import copy
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,7 @@ class Candidate:
     mixed: bool = False  # amplitudes of the spectrum mixed between the images of a batch
     branches: int = 0  # trained from the finished weights, whose mean is then taken
     branch_epochs: int = 8
+    adapted: bool = False  # batch norm's statistics taken from the images that are judged
     cuts: int = 0  # per image, cut anew from the whole radiograph, beside the image itself
 
 
@@ -38,6 +40,7 @@ CANDIDATES = {
     "balanced": Candidate(balanced=True),
     "mixed": Candidate(mixed=True),
     "soup": Candidate(branches=4),
+    "adapted": Candidate(adapted=True),
     "cut-1": Candidate(cuts=1),
     "cut-3": Candidate(cuts=3),
     "cut-1-side-42": Candidate(cuts=1, side=42),
@@ -64,6 +67,7 @@ def train(candidate: Candidate, data: Data, seed: int) -> Classifier:
     epochs = round(candidate.epochs * len(data.splits["train"].labels) / len(train_set.labels))
     chosen = harness.settings().model_copy(update={"epochs": max(1, epochs)})
     if candidate.mixed:
+        augmentation.STEPS["mix"] = mix
         chosen = chosen.model_copy(update={"augment": (*chosen.augment, "mix")})
     sets = {"train": train_set, "val": data.splits["val"]}
     sets = {name: enlarged(samples, candidate.side) for name, samples in sets.items()}
@@ -118,10 +122,7 @@ def mix(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.fft.irfft2(torch.polar(amplitude, spectrum.angle()), images.shape[-2:])
 
 
-augmentation.STEPS["mix"] = mix
-
-
-# ------------------------------------------------------------------------------------------- soups
+# -------------------------------------------------------------------------- weights and statistics
 
 
 def soup(model: Classifier, candidate: Candidate, sets, chosen, seed: int) -> Classifier:
@@ -142,9 +143,7 @@ def soup(model: Classifier, candidate: Candidate, sets, chosen, seed: int) -> Cl
     return model
 
 
-def settle(model: Classifier, inputs) -> None:
+def settle(model: Classifier, inputs: Iterable[Tensor]) -> None:
     """Take batch norm's statistics anew, over some inputs."""
     parts: dict[str, nn.Module] = {"encoder": model.encoder, "head": model.head}
-    average = keeping.Average(model, parts, 0)
-    average.mean.module.load_state_dict(model.state_dict())
-    average.settle(model, inputs)
+    keeping.Average(model, parts, steps=0).settle(model, inputs)

@@ -7,7 +7,7 @@ that was stays on record.
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from benchmarks import harness, recut
-from benchmarks.recipes import CANDIDATES, Data, enlarge, train
+from benchmarks.recipes import CANDIDATES, Candidate, Data, enlarge, settle, train
 from chestflow import augmentation
 from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.measures import readers
 from chestflow.network.inference import probabilities, standardise
 from chestflow.network.model import Classifier, n_parameters
+from chestflow.parameters import stage
 from chestflow.training.batching import Samples
 
 OUT = harness.RESULTS / "record.json"
@@ -39,12 +40,12 @@ GOALS = {"auroc": 0.991, "accuracy": 0.946}
 # ----------------------------------------------------------------------------------------- scoring
 
 
-def signal(model: Classifier, data: Data, side: int) -> dict[str, float]:
+def signal(model: Classifier, data: Data, candidate: Candidate) -> dict[str, float]:
     """AUROC on the validation images as they are, and its mean over draws of each perturbation."""
     val = data.splits["val"]
-    found = {"clean": auroc(model, val, side)}
+    found = {"clean": auroc(model, val, candidate)}
     for name in SIGNALS:
-        drawn = [auroc(model, otherwise(name, data, draw), side) for draw in range(DRAWS)]
+        drawn = [auroc(model, otherwise(name, data, draw), candidate) for draw in range(DRAWS)]
         found[name] = float(np.mean(drawn))
     return found
 
@@ -54,19 +55,28 @@ def otherwise(name: str, data: Data, draw: int) -> Samples:
     every image."""
     if name not in PERTURBED:
         return recut.recut(data.whole["val"], torch.Generator().manual_seed(100 + draw))
-    val, generator = data.splits["val"], torch.Generator().manual_seed(draw)
-    changed = augmentation.augment(standardise(val.images), PERTURBED[name], generator)
+    return perturbed(data.splits["val"], PERTURBED[name], draw)
+
+
+def perturbed(samples: Samples, steps: Iterable[str], seed: int) -> Samples:
+    """The images after steps of augmentation."""
+    generator = torch.Generator().manual_seed(seed)
+    changed = augmentation.augment(standardise(samples.images), steps, generator)
     shown = changed[:, 0].add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return Samples(shown, val.labels)
+    return Samples(shown, samples.labels)
 
 
-def auroc(model: Classifier, samples: Samples, side: int) -> float:
-    found = readers.auroc(samples.labels.numpy(), asked(model, samples.images, side)[None])
-    return float(found.values[0])
+def auroc(model: Classifier, samples: Samples, candidate: Candidate = CANDIDATES["f1"]) -> float:
+    probability = asked(model, samples.images, candidate)
+    return float(readers.auroc(samples.labels.numpy(), probability[None]).values[0])
 
 
-def asked(model: Classifier, images: Tensor, side: int) -> np.ndarray:
-    return probabilities(model.eval(), enlarge(images, side))
+def asked(model: Classifier, images: Tensor, candidate: Candidate) -> np.ndarray:
+    """(N,) probabilities of disease of (N, 28, 28) uint8 images."""
+    shown = enlarge(images, candidate.side)
+    if candidate.adapted:
+        settle(model, [standardise(shown)])
+    return probabilities(model.eval(), shown)
 
 
 def measure(name: str, seed: int, data: Data, test: bool) -> dict:
@@ -75,9 +85,9 @@ def measure(name: str, seed: int, data: Data, test: bool) -> dict:
     candidate, begun = CANDIDATES[name], time.process_time()
     model = train(candidate, data, seed)
     row = {"candidate": name, "seed": seed, "core_seconds": time.process_time() - begun}
-    row |= {"parameters": n_parameters(model), **signal(model, data, candidate.side)}
+    row |= {"parameters": n_parameters(model), **signal(model, data, candidate)}
     if test:
-        found = asked(model, data.splits["test"].images, candidate.side)
+        found = asked(model, data.splits["test"].images, candidate)
         row["test"] = found.round(5).tolist()
     return row
 
@@ -143,15 +153,16 @@ def on_record(rows: list[dict], images: dict) -> dict:
     }
 
 
-def choose(rows: list[dict]) -> str:
+def choose(rows: list[dict]) -> str | None:
     """The candidate with the highest mean of the signals, each as the logarithm of 1 - AUROC, over
-    the seeds not scored on test. One that was given up before the last signal takes no part."""
+    the seeds not scored on test. One that lacks a signal takes no part, nor does one that needs the
+    images it judges all together: no network can be released of it."""
     means = {}
-    for name in CANDIDATES:
+    for name in (name for name, candidate in CANDIDATES.items() if not candidate.adapted):
         own = [row for row in rows if row["candidate"] == name and "test" not in row]
         if own and all(key in row for row in own for key in SIGNALS):
             means[name] = -np.log([[1 - row[key] for key in SIGNALS] for row in own]).mean()
-    return max(means, key=means.__getitem__)
+    return max(means, key=means.__getitem__, default=None)
 
 
 def scores(rows: list[dict], labels: list[int]) -> dict[str, readers.Measured]:
@@ -250,6 +261,27 @@ def interval(found: dict) -> str:
     return f"{found['value']:.4f}{spread} [{low:.3f}, {high:.3f}]"
 
 
+def main(
+    candidates: list[str],
+    radiographs: Path,
+    seeds: tuple[int, int],
+    test: bool,
+    processes: int,
+    out: Path,
+) -> None:
+    """Put every result on record as soon as it is there."""
+    rows = tables.read_json(out)["rows"] if out.exists() else []
+    for row, images in measured(candidates, range(*seeds), test, radiographs, processes):
+        print({key: value for key, value in row.items() if key != "test"}, flush=True)
+        rows = [other for other in rows if kind(other) != kind(row)] + [row]
+        tables.write_json(out, on_record(rows, images))
+
+
+def kind(row: dict) -> tuple[str, int, bool]:
+    """Of which there is one row: a score on test does not replace one that chooses."""
+    return row["candidate"], row["seed"], "test" in row
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="benchmarks.record", description=__doc__)
     parser.add_argument("candidates", nargs="+", choices=CANDIDATES, metavar="candidate")
@@ -259,10 +291,5 @@ if __name__ == "__main__":
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    rows = tables.read_json(given.out)["rows"] if given.out.exists() else []
-    names, seeds = given.candidates, range(*given.seeds)
-    for row, images in measured(names, seeds, given.test, given.radiographs, given.processes):
-        print({key: value for key, value in row.items() if key != "test"}, flush=True)
-        key = row["candidate"], row["seed"]
-        rows = [other for other in rows if (other["candidate"], other["seed"]) != key] + [row]
-        tables.write_json(given.out, on_record(rows, images))
+    with stage.one_line("record"):
+        main(**vars(given))

@@ -1,5 +1,5 @@
 """Stage: train one run's classifier several times, each from its start and with a seed of its own;
-of each training, keep the weights that validation chooses."""
+of each training, keep the weights that the settings ask for."""
 
 import shutil
 import time

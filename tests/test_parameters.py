@@ -304,7 +304,9 @@ def test_a_subject_that_is_not_a_run_is_named(tmp_path):
 
 
 def test_the_command_check_is_silent_about_good_files(capsys, monkeypatch):
-    monkeypatch.setattr(check.clone, "identify", lambda: None)  # which tells of a missing name
+    for who in ("AUTHOR", "COMMITTER"):  # or it would say that it has given this clone a name
+        monkeypatch.setenv(f"GIT_{who}_NAME", "somebody")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "somebody@localhost")
     check.main(options(params=ROOT / "params.yaml", datasets=ROOT / "datasets.yaml"))
     assert capsys.readouterr() == ("", "")
 

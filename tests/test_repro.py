@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -186,6 +187,18 @@ def test_what_the_settings_change_is_known_only_after_configure(start, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("[1/1] b: "), "a has not changed"
     assert lines[2:] == ["repro: 1 of 3 stages were up to date"]
+
+
+def test_in_a_fresh_clone_every_stage_counts_once(start, capsys):
+    """Without its data DVC cannot say what has changed: all stages run, `configure` before them."""
+    settings = {"cmd": "cp in settings", "deps": ["in"], "outs": ["settings"]}
+    folder = start({"configure": settings, "a": copying("settings", "a")})
+    call("--jobs", "2")
+    for path in (folder / "settings", folder / "a", folder / ".dvc/cache"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    capsys.readouterr()
+    call("--jobs", "2")
+    assert capsys.readouterr().out.splitlines()[-1] == "repro: 0 of 2 stages were up to date"
 
 
 def test_one_job_is_the_plain_dvc_repro(project, capfd):

@@ -66,12 +66,12 @@ def _row(name: str, kind: str, attempts: list[Attempt]) -> list[str]:
     return [name, kind, str(made), str(failed), f"{len(skipped)}{why}"]
 
 
-def write_page(page: Path, campaign: str, table: list[str], about: str) -> None:
+def write_page(page: Path, name: str, lines: list[str], about: str) -> None:
     """Replace what stands between a campaign's marks; the rest stays."""
-    begin, end = f"<!-- {campaign}: begin -->\n", f"<!-- {campaign}: end -->"
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     before, _, rest = page.read_text().partition(begin)
     after = rest.partition(end)[2]
-    page.write_text(before + begin + "\n" + "\n".join([*table, about, ""]) + end + after)
+    page.write_text(before + begin + "\n" + "\n".join([*lines, about, ""]) + end + after)
 
 
 def main(words: list[str] | None = None) -> int:

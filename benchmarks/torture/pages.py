@@ -94,11 +94,11 @@ def give_files(clone: Path, own: Path) -> None:
         )
     dicom(arrays["test_images"][1], clone / "scan.dcm")
     shutil.copy(clone / "image.png", clone / "another.png")
-    for folder in ("images", "labelled", "elsewhere"):
+    for shift, folder in enumerate(("images", "labelled", "elsewhere")):
         for k, (image, ill) in enumerate(zip(arrays["train_images"], diseased)):
             path = clone / folder / ("pneumonia" if ill else "normal") / f"person{k}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.roll(image, len(folder), axis=1)).save(path)  # no two folders alike
+            Image.fromarray(np.roll(image, shift, axis=1)).save(path)  # no two folders alike
 
 
 def dicom(image: np.ndarray, path: Path) -> None:

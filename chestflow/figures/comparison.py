@@ -23,7 +23,8 @@ def run_scores(reports: dict[str, dict]) -> Figure:
             chance = report["majority_accuracy"] if key == "accuracy" else 0.5
             axes.plot(report["each"][key], [y - 0.25] * report["trainings"], "|", color=GREY)
             point(axes, y, report[key], report["ci95"][key], CLASS_COLOURS[0])
-            axes.plot((chance, chance), (y - 0.35, y + 0.35), color=CLASS_COLOURS[1], lw=2)
+            # ends above the trainings, or it would hide those at chance
+            axes.plot((chance, chance), (y - 0.1, y + 0.35), color=CLASS_COLOURS[1], lw=2)
         axes.set(xlabel=title, ylim=(-0.6, len(reports) - 0.4))
         axes.grid(axis="x", color="#dddddd")
     sizes = [f"{run} ({r['n']:,} × {r['trainings']})" for run, r in reports.items()]
