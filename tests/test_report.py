@@ -178,8 +178,8 @@ def test_maps_are_compared_with_the_truth_only_where_it_is_known(given, of_image
     assert "of the maps peaks on the true finding (chance 0.100)" in told
     assert "**The truth.**" in told and "hits | hits of random networks |" in told
     unknown = section(of_images, 4)
-    assert "Without known outlines, a map can only be tested against the network" in unknown
-    for word in ("**The truth.**", "hits", "chance", "the outline"):
+    assert "Where nobody marked the findings, a map can only be tested" in unknown
+    for word in ("**The truth.**", "hits", "chance", "outline"):
         assert word not in unknown
 
 
@@ -317,6 +317,13 @@ def test_a_sweep_on_other_images_is_marked_as_such(given):
     told = section(given, 5)
     assert "**These are not the images of the run above.**" in told
     assert "`width = 4321`" in told and "`lr = 0.001`" in told
+
+
+@pytest.mark.parametrize("change, told", [(-0.03, True), (0.03, False)])
+def test_a_choice_that_fails_on_test_is_told(given, change, told):
+    for entry in given["sweep"]["differences"]:
+        entry["auroc"] |= {"difference": change, "p_holm": 0.01}
+    assert ("Validation's choice is not the best on test" in section(given, 5)) == told
 
 
 def test_a_sweep_of_one_finalist_has_no_differences(given):
