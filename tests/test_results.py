@@ -61,7 +61,7 @@ def test_larger_images_are_a_row_per_network_and_one_per_repetition(tmp_path):
     ci95 = {"auroc": [0.97, 0.99], "accuracy": [0.9, 0.95]}
     row = {"name": "default", "changes": {}, "trainings": 1, "parameters": 18218, "n": 624}
     row |= {"val_auroc": 0.998, "auroc": 0.98, "accuracy": 0.93, "ci95": ci95, "core_seconds": 40}
-    deeper = row | {"name": "deeper", "changes": {"epochs": 8}}
+    deeper = row | {"name": "deeper", "changes": {"epochs": 8, "blocks": 4}}
     again, once = deeper | {"trainings": 3}, [row, deeper]
     sizes = {
         "28": {"chosen": "deeper", "configurations": once, "finalists": [again, row]},
@@ -69,7 +69,13 @@ def test_larger_images_are_a_row_per_network_and_one_per_repetition(tmp_path):
     }
     params = reading.params(ROOT / "params.yaml")
     assert results.larger_images(tmp_path / "none.json", params) == ""
-    tables.write_json(tmp_path / "sizes.json", {"images": "A set", "sizes": sizes})
+    maps = {"deletion_difference": [0.1, 0.0, 0.2]}
+    outlined = {"chance": 0.1, "pointing_hits": 0.4, "mass_inside": 0.2}
+    outlined["ci95"] = {"pointing_hits": [0.35, 0.45], "mass_inside": [0.18, 0.22]}
+    sizes["64"]["configurations"] = [row | {"maps": maps}, deeper]
+    drawn = {"configurations": [deeper | {"maps": maps | outlined}], "finalists": []}
+    record = {"images": "A set", "sizes": sizes, "phantoms": {"224": drawn | {"chosen": "deeper"}}}
+    tables.write_json(tmp_path / "sizes.json", record)
     text = results.larger_images(tmp_path / "sizes.json", params)
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| 28", "| 64"))]
     assert [cells[1] for cells in rows] == [
@@ -78,6 +84,15 @@ def test_larger_images_are_a_row_per_network_and_one_per_repetition(tmp_path):
     ]
     assert [cells[5] for cells in rows] == ["1", "1", "3", "1", "1"]
     assert rows[0][3] == str(params.epochs) and rows[1][3] == "8"
+    real, phantom = (
+        [line for line in text.splitlines() if line.startswith(f"| {images} |")]
+        for images in ("A set", "phantoms")
+    )
+    assert real == ["| A set | 64 | default | 36 | 8 × 8 | +0.100 [0.000, +0.200] | | |"]
+    assert phantom == [
+        "| phantoms | 224 | deeper | 76 | 14 × 14 | +0.100 [0.000, +0.200]"
+        " | 0.400 [0.350, 0.450] (0.100) | 0.200 [0.180, 0.220] |"
+    ]
 
 
 def test_phantoms_are_refused(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def larger_images(measured: Path, params: Params) -> str:
     if not measured.is_file():
         return ""
     given: dict = {"sizes": tables.read_json(measured), "spaces": {}}
-    given |= {"min_delta": params.min_delta, "epochs": params.epochs}
+    given |= params.model_dump(include={"min_delta", "epochs", "blocks"})
     return "\n" + rendering.rendered(given, rendering.SIZES)
 
 
