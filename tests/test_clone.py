@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,25 @@ def test_a_run_waits_for_dvc_as_well(project):
     second = start("second", *REPRO, "2")
     assert first.wait() == second.wait() == 0
     assert f"(process {first.pid}, " in Path("second").read_text()
+
+
+@pytest.mark.parametrize("command", ["check", "repro", "sweep"])
+def test_outside_of_a_git_repository_the_remedy_is_named(command, tmp_path, environment):
+    """As in a downloaded ZIP."""
+    for name in ("params.yaml", "datasets.yaml", "sweep/grid.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".dvc").mkdir()
+    said = subprocess.run(
+        ["python", "-m", "chestflow", command],
+        cwd=tmp_path,
+        env=environment
+        | {"PYTHONPATH": str(ROOT), "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"{command}: DVC needs a Git repository, and here is none; git")
 
 
 def test_elsewhere_nothing_is_created(tmp_path):

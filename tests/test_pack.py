@@ -15,6 +15,7 @@ from workspace import ROOT, Workspace
 
 from benchmarks.torture import pictures
 from chestflow.__main__ import parse
+from chestflow.commands import pack as command
 from chestflow.core.errors import UserError
 from chestflow.packing import duplicates, splitting
 from chestflow.packing.listing import Item
@@ -253,6 +254,10 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(pack, folder, pres
     save(tmp_path / "one/NORMAL/a.png", drawn(1)[0][0])
     (tmp_path / "train only/train/a").mkdir(parents=True)
     save(tmp_path / "train only/train/a/a.png", drawn(1)[0][0])
+    save(tmp_path / "deep/PNEUMONIA/test/a.png", drawn(1)[0][0])
+    save(tmp_path / "above/set/NORMAL/a.png", drawn(1)[0][0])
+    save(tmp_path / "stray/NORMAL/a.png", drawn(1)[0][0])
+    (tmp_path / "stray/b.tif").touch()
     tables = {
         "columns": "path,label\na.png,x\n",
         "label": "file,label\na.png,\n",
@@ -262,6 +267,11 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(pack, folder, pres
         "nothing": "file,label\n",
         "void": "",
         "quote": 'file,label\n"a.png,x\n',
+        "fields": "file;label\na.png;mass;effusion\n",
+        "columns twice": "file,label,Label\na.png,x,y\n",
+        "several": "file,label\na.png,mass|effusion\nb.png,gesund\n",
+        "patients": "file,patient\nNORMAL/p00_1.png,1\nNORMAL/p00_1.png,2\n",
+        "others": "file,patient\nx.png,1\n",
     }
     for name, text in tables.items():
         (tmp_path / f"{name}.csv").write_text(text)
@@ -281,6 +291,12 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(pack, folder, pres
         ([tmp_path / "nothing.csv"], "nothing.csv: no line below its header"),
         ([tmp_path / "void.csv"], "void.csv: columns none; accepted: with file and label"),
         ([tmp_path / "quote.csv"], "quote.csv, line 1: unexpected end of data"),
+        ([tmp_path / "fields.csv"], "line 2: more fields than columns (2); accepted: as many"),
+        ([tmp_path / "columns twice.csv"], "twice.csv: column label for the second time"),
+        ([tmp_path / "several.csv"], "which of the classes effusion, gesund, mass are diseased?"),
+        ([tmp_path / "deep"], "PNEUMONIA/test: too deep for a split or class; accepted: FOLDER"),
+        ([tmp_path / "above"], "set/NORMAL: too deep for a split or class; accepted: FOLDER"),
+        ([tmp_path / "stray"], "stray/b.tif lies beside folders; accepted: FOLDER/{class}"),
         ([next(folder.glob("NORMAL/*.png"))], ".png: no CSV in UTF-8; accepted: FOLDER/{class}"),
         (["/dev/null"], "/dev/null: neither a folder nor a CSV"),
         ([folder, "--split", "0.8,0.1,0.2"], "split = 0.8,0.1,0.2; accepted: three shares"),
@@ -288,6 +304,7 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(pack, folder, pres
         ([folder, "--split", "nan,0.5,0.5"], "accepted: three shares"),
         ([folder, "--name", "a b"], "name: 'a b' is not a name; accepted: 1 to 40"),
         ([folder, "--name", "on"], "name: on is no text in YAML; accepted: another"),
+        ([folder, "--name", "ChestMNIST"], "ChestMNIST and chestmnist differ in capitals alone"),
         ([folder, "--name", "chestmnist"], "has a data set chestmnist already; accepted: another"),
         (
             [folder, "--positive", "pneumonia"],
@@ -296,13 +313,48 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(pack, folder, pres
         ([folder, "--positive", "NORMAL,PNEUMONIA"], "which of the classes NORMAL, PNEUMONIA are"),
         ([folder, "--groups", "(p"], "groups: '(p' is no regular expression"),
         ([folder, "--groups", "p"], "groups: 'p' has no group for the patient"),
-        ([folder, "--groups", "no.csv"], "no.csv: No such file"),
+        ([folder, "--groups", "no.csv"], "accepted: a CSV with the columns file and patient"),
+        ([folder, "--groups", r"(person\d+)"], "knows no patient of 60 files, such as NORMAL/p"),
+        ([folder, "--groups", tmp_path / "others.csv"], "knows no patient of 60 files"),
+        ([folder, "--groups", tmp_path / "patients.csv"], "line 3: NORMAL/p00_1.png with another"),
         ([folder, "--groups", "(.)"], "no image of class"),  # all of one patient
         ([folder, "--seed", "-1"], "seed = -1; accepted: 0 or more"),
     ):
         assert expected in refusal(pack, *words), words
     assert (tmp_path / "datasets.yaml").read_bytes() == before
     assert not list(tmp_path.glob("own/*"))
+
+
+def test_what_is_passed_over_is_no_image_or_is_told(pack, folder, tmp_path):
+    """Files of the system and texts are passed over; images of other formats are listed as unread;
+    a column of another name is told, for it may be meant."""
+    place = folder / "NORMAL"
+    for name in (".DS_Store", "Thumbs.db", "notes.txt", "scan.tif", "scan.webp"):
+        (place / name).write_bytes(b"no image")
+    (folder / "__MACOSX").mkdir()
+    picture = next(place.glob("*.png")).read_bytes()
+    (place / "1.2.840.1").write_bytes(picture)
+    (place / "a.jfif").write_bytes(picture)
+    code, said, failed = pack(folder)
+    assert code == 1 and "2 equal images" in said
+    assert failed.splitlines()[-1] == "pack: 2 of 64 files could not be read, see above"
+    assert "scan.tif: " in failed and "scan.webp: " in failed
+    table = tmp_path / "table.csv"
+    files = sorted(folder.rglob("*.png"))
+    lines = [f"{path.relative_to(tmp_path)},{path.parent.name},train" for path in files]
+    table.write_text("\n".join(["file,label,subset", *lines]))
+    assert pack(table)[2].splitlines()[0].endswith("table.csv: not used: subset")
+
+
+def test_a_data_set_packed_again_is_called_replaced(pack, folder):
+    assert "pack: wrote" in pack(folder)[1] and "pack: replaced" in pack(folder)[1]
+
+
+def test_a_second_pack_at_the_same_time_is_refused(pack, folder, tmp_path):
+    (tmp_path / "own").mkdir()
+    with command.alone(tmp_path / "own"):
+        assert "another pack is at work in" in refusal(pack, folder)
+    assert pack(folder)[0] == 0
 
 
 def test_a_class_missing_from_a_split_is_refused(pack, presplit):

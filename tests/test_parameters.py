@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 from medmnist import INFO
+from torch import nn
 
 from chestflow.commands import check
 from chestflow.core.errors import UserError
+from chestflow.network.model import Classifier
 from chestflow.parameters import needs, reading, schema, stage
 from chestflow.parameters.datasets import MOST_IMAGES, Dataset, Phantom
 from chestflow.parameters.values import RESERVED
@@ -231,6 +233,19 @@ def test_an_unknown_key_of_a_run_that_is_named_like_a_parameter_or_a_type(mistak
 @pytest.mark.parametrize("key", ["lr", "trainings", "runs.pneumonia.init", "efficiency"])
 def test_a_missing_key_is_named(mistake, key):
     assert f"params.yaml: {key} is missing" in mistake(yaml.safe_dump(changed(key, ...)))
+
+
+def test_a_layer_that_no_network_has_is_named_before_anything_is_trained(mistake, load):
+    line = mistake(yaml.safe_dump(changed("gradcam.layer", "frist")))
+    accepted = line.partition("accepted: last, ")[2].split(", ")
+    network = Classifier()
+    assert accepted == [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d)]
+    assert load(yaml.safe_dump(changed("gradcam.layer", accepted[0]))).gradcam.layer == accepted[0]
+
+
+def test_a_renamed_key_is_named_rather_than_called_missing(mistake):
+    values = {**changed("lr", ...), "learning_rate": 0.01}
+    assert "params.yaml: learning_rate is not a parameter" in mistake(yaml.safe_dump(values))
 
 
 @pytest.mark.parametrize("key", ["datasets", "datasets.chestmnist.title"])

@@ -155,8 +155,11 @@ def test_a_one_bit_image_is_black_and_white(picture, tmp_path):
 def test_transparent_pixels_are_black(picture, tmp_path):
     hidden = np.dstack([picture, np.full_like(picture, 255)])
     hidden[:50, :, 1] = 0
-    read = radiograph.read(save(Image.fromarray(hidden, "LA"), tmp_path / "hidden.png")).grey
-    assert read[:50].max() == 0 and np.array_equal(read[50:], picture[50:])
+    read = radiograph.read(save(Image.fromarray(hidden, "LA"), tmp_path / "hidden.png"))
+    assert read.grey[:50].max() == 0 and np.array_equal(read.grey[50:], picture[50:])
+    assert read.remarks == ("partly transparent, put on black",)
+    opaque = np.dstack([picture, np.full_like(picture, 255)])
+    assert not radiograph.read(save(Image.fromarray(opaque, "LA"), tmp_path / "o.png")).remarks
 
 
 def test_changes_made_while_reading_are_reported(picture, tmp_path):

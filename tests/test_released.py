@@ -133,9 +133,29 @@ def test_it_answers_before_anything_was_trained(untrained):
     ended = small_run.call(untrained, "predict", "noise.png", "--json")
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)
-    assert said["data"] == "PneumoniaMNIST" and "not for diagnosis" in said["notice"]
+    assert said["data"] == "PneumoniaMNIST" and said["notice"].startswith("released model, ")
     assert said["images"][0]["unlike"] and said["images"][0]["unlike_percentile"] == 100
     assert (untrained / said["images"][0]["overlay"]).parent == untrained / "predictions/released"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["--weights", "models/x"],
+            "predict: --weights is of a run trained here; say which: --run",
+        ),
+        (["--scores", "x.json"], "predict: --scores is of a run trained here; say which: --run"),
+        (
+            ["--run", "pneumonia", "--released", "x"],
+            "predict: --released and --run name two models",
+        ),
+        ([""], "argument IMAGE: '' is no path"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(untrained, words, line):
+    ended = small_run.call(untrained, "predict", "noise.png", *words)
+    assert ended.returncode and line in ended.stderr and "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "scores.json", "usual.safetensors"])
@@ -219,7 +239,8 @@ def test_what_is_released_is_what_was_trained(tmp_path, shrunken, splits):
         model.run.calibration,
         model.run.share,
     )
-    assert seen == trained_on and run.notice() == model.run.notice()
+    assert seen == trained_on
+    assert run.notice() == model.run.notice().replace("run pneumonia", "released model")
     held = b"".join(path.read_bytes() for path in out.iterdir())
     assert not any(image.tobytes()[:200] in held for image in splits["train"].images[:50])
 

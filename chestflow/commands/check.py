@@ -28,6 +28,7 @@ def main(options: argparse.Namespace) -> None:
     params, datasets = reading.params(options.params), reading.datasets(options.datasets)
     for key, dataset in params.datasets_used.items():
         one_of(f"{options.params}: {key}", dataset, list(datasets))
+    clone.require_git()
     clone.identify()
     fit(params, datasets)
 

@@ -25,6 +25,7 @@ def claimed(command: str) -> Iterator[None]:
     until then, say who does, and wait."""
     if not DVC.parent.is_dir():
         raise UserError(f"{Path.cwd()} has no folder .dvc; run this in the repository's own folder")
+    require_git()
     DVC.mkdir(exist_ok=True)
     with (DVC / "chestflow.lock").open("a+") as file:  # the system frees it however a process ends
         try:
@@ -138,6 +139,14 @@ def _at_work(pid: int, moment: float) -> bool:
         return True
     except psutil.NoSuchProcess:
         return False
+
+
+def require_git() -> None:
+    """Raise UserError outside of a Git repository, such as in a downloaded ZIP."""
+    found = subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True)
+    if found.returncode:
+        start = "git init && git add . && git -c user.name=me -c user.email=me@localhost commit"
+        raise UserError(f"DVC needs a Git repository, and here is none; {start} -qm start")
 
 
 def identify() -> None:

@@ -2,10 +2,13 @@
 datasets.yaml. Splits never divide a patient, and what lies in two of them is found."""
 
 import argparse
+import fcntl
 import hashlib
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,14 +67,16 @@ def main(options: argparse.Namespace) -> int:
     check_classes(splits, classes)
     target = (options.out / f"{options.name}.npz").resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with parts.folder_for(target) as folder:
+    replaced = options.name in reading.datasets(options.datasets)
+    with alone(target.parent), parts.folder_for(target) as folder:
         packed = prepare(splits, options.pixels, folder)
         try:
             check_classes(packed.kept, classes)
             archive.write(target, dict(arrays_of(packed, classes)))
             write_entry(options, target, classes)
             report(packed, classes)
-            print(f"pack: wrote {shown(target)}, and datasets.{options.name} in {options.datasets}")
+            did = "replaced" if replaced else "wrote"
+            print(f"pack: {did} {shown(target)}, and datasets.{options.name} in {options.datasets}")
             print(f"next: {next_command(params, options.name, options.pixels)}", flush=True)
         finally:
             for line in packed.unread:
@@ -80,6 +85,19 @@ def main(options: argparse.Namespace) -> int:
         unread = f"{len(packed.unread):,} of {len(items):,} files"
         print(f"pack: {unread} could not be read, see above", file=sys.stderr)
     return int(bool(packed.unread))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Raise UserError where another `pack` is at work, which writes the same datasets.yaml."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed however the process ends
+        yield
+    except BlockingIOError as error:
+        raise UserError(f"another pack is at work in {shown(folder)}; try again later") from error
+    finally:
+        os.close(opened)
 
 
 def check_classes(splits: dict[str, list[Item]], classes: Classes) -> None:

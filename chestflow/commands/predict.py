@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "given",
         nargs="+",
-        type=Path,
+        type=named,
         metavar="IMAGE",
         help=f"{pixels.ACCEPTED}, or a folder of them",
     )
@@ -39,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print one JSON document for machines")
     add("--share", help="share of disease to expect among your images, above 0 and below 1")
     asked.add_arguments(parser)
+
+
+def named(words: str) -> Path:
+    """Not of an empty shell variable: Path("") is the folder one is in."""
+    if not words:
+        raise argparse.ArgumentTypeError("'' is no path")
+    return Path(words)
 
 
 def main(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from chestflow import wording
-from chestflow.commands import cluster, records
+from chestflow.commands import clone, cluster, records
 from chestflow.core import tables
 from chestflow.core.errors import UserError
 from chestflow.figures.style import save
@@ -45,6 +45,7 @@ def main(options: argparse.Namespace) -> None:
     workers, params = options.queue, reading.params(options.params)
     if workers < 1:
         raise UserError(f"queue = {workers}; accepted: a whole number from 1")
+    clone.require_git()
     declared = reading.grid(options.grid, params)
     names = list(declared.configurations)
     once = plan(params, declared.configurations, names, 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from chestflow.core.errors import UserError
 from chestflow.images import arrays
 from chestflow.network import device
 from chestflow.own import novelty, released, trained
@@ -42,8 +43,13 @@ def load(options: argparse.Namespace, params: Params) -> Asked:
     """What the options name, ready to be asked; UserError, with what to do, if it is not there."""
     here = device.prepare(params.threads)
     if options.run is None:
+        for place in ("weights", "images", "scores"):
+            if getattr(options, place) != Path(trained.PLACES[place]):
+                raise UserError(f"--{place} is of a run trained here; say which: --run RUN")
         known, unlikeness, hashes = released.load(options.released, here)
         return Asked(known, unlikeness, lambda: hashes, "last", options.released)
+    if options.released != released.FOLDER:
+        raise UserError("--released and --run name two models; accepted: one of them")
     run = trained.load(options, params)
     run.classifier.to(here)
     images = trained.images_of(options, params)

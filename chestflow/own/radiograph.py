@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -25,14 +26,18 @@ from chestflow.own.pixels import (
 )
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+REFUSED = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".heic", ".nii", ".gz")  # `read` says so
 PNG_START, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # signature, and where the bits per channel stand
+JPEG_START = b"\xff\xd8\xff"
+TRANSPARENT = "transparent"  # key of what Pillow keeps with a picture
+HIDDEN = (".", "__MACOSX")  # how the names of a system's own files begin
 
 
 def find(given: Iterable[Path], leave: Iterable[Path] = ()) -> list[Path]:
     """The files that stand for the given ones: a folder stands for the images in it and below it,
-    known by their endings or, without an ending, as DICOM; links to folders in it are not followed.
-    Each file once, in the order given; hidden files, and the folders to `leave`, where overlays
-    lie, are passed over. What cannot be looked into stands for itself: `read` says why.
+    as `is_image` knows them; links to folders in it are not followed. Each file once, in the order
+    given; hidden files, and the folders to `leave`, where overlays lie, are passed over. What
+    cannot be looked into stands for itself: `read` says why.
 
     Raises UserError for a folder without images.
     """
@@ -55,24 +60,29 @@ def _images_below(folder: Path, leave: set[str]) -> list[Path]:
         images.append(Path(error.filename))
 
     for place, folders, names in os.walk(folder, onerror=keep):
-        folders[:] = [f for f in folders if f[0] != "."]
+        folders[:] = [f for f in folders if not f.startswith(HIDDEN)]
         folders[:] = [f for f in folders if os.path.realpath(Path(place, f)) not in leave]
-        images += filter(_named_as_image, (Path(place, name) for name in names if name[0] != "."))
+        images += filter(is_image, (Path(place, name) for name in names))
     return sorted(images)
 
 
-def _named_as_image(path: Path) -> bool:
-    if path.suffix:
-        return path.suffix.lower() in SUFFIXES
+def is_image(path: Path) -> bool:
+    """Whether a file in a folder is taken for an image: by its ending, even if `read` refuses it,
+    or with any other ending by its first bytes: archives name DICOM files by numbers and dots."""
+    if path.name.startswith(HIDDEN):
+        return False
+    if path.suffix.lower() in (*SUFFIXES, *REFUSED):
+        return True
     try:  # DICOMDIR is a table of contents
-        return path.name.upper() != "DICOMDIR" and path.is_file() and _starts_as_dicom(path)
+        return path.name.upper() != "DICOMDIR" and path.is_file() and _starts_as_image(path)
     except OSError:
         return False
 
 
-def _starts_as_dicom(path: Path) -> bool:
+def _starts_as_image(path: Path) -> bool:
     with path.open("rb") as file:
-        return dicom.is_dicom(file.read(dicom.START))
+        start = file.read(dicom.START)
+    return dicom.is_dicom(start) or start.startswith((PNG_START, JPEG_START))
 
 
 def shown(words: object) -> str:
@@ -126,6 +136,8 @@ def _picture(content: bytes) -> Radiograph:
         grey, depth = eight_bit(np.asarray(picture))
         return Radiograph(grey, (f"16 bits in the file, read as {depth}",))
     found = in_grey(picture)
+    if picture.info.get(TRANSPARENT):
+        found = replace(found, remarks=(*found.remarks, "partly transparent, put on black"))
     # Of colours with 16 bits, Pillow keeps the upper 8: little of an image of 12 bits.
     sixteen = content.startswith(PNG_START) and content[PNG_DEPTH] == 16
     if sixteen and found.grey.max() < 64:
@@ -146,8 +158,10 @@ def _upright(content: bytes) -> Image.Image:
     with decoding():
         upright = ImageOps.exif_transpose(image)
         if upright.has_transparency_data and not upright.mode.startswith("I"):
-            black = Image.new("RGBA", upright.size, "black")
-            upright = Image.alpha_composite(black, upright.convert("RGBA")).convert("RGB")
+            black, upright = Image.new("RGBA", upright.size, "black"), upright.convert("RGBA")
+            transparent = bool(np.asarray(upright)[..., 3].min() < 255)
+            upright = Image.alpha_composite(black, upright).convert("RGB")
+            upright.info[TRANSPARENT] = transparent
         return upright
 
 

@@ -2,6 +2,7 @@
 usual among the images that it was trained on, but none of these images."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def load(folder: Path, here: torch.device) -> tuple[trained.Trained, novelty.Unl
             raise UserError(f"{report} is of weights {of}, {folder / checkpoint.FILE} {digest}")
         name, side = captions.of_report(found), int(about["side"])
         known = trained.settle(run, classifier.to(here), name, side, found, report)
-        return known, *usual(folder / USUAL, classifier, digest)
+        return replace(known, is_released=True), *usual(folder / USUAL, classifier, digest)
     except (UserError, KeyError) as error:
         raise UserError(f"{error}; {MEND}") from error
 

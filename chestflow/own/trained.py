@@ -34,6 +34,7 @@ class Trained:
     threshold: float  # of the raw probability, chosen on validation
     calibration: tuple[float, float]  # slope and intercept of Platt scaling, fitted there
     share: float  # of disease, among the images that calibrated probabilities refer to
+    is_released: bool = False  # rather than trained here
 
     def calibrated(self, probability: np.ndarray) -> np.ndarray:
         return scores.calibrated(probability, *self.calibration)
@@ -55,7 +56,8 @@ class Trained:
             about = f"{self.about.caption}: synthetic images, which say nothing about patients"
         else:
             about = self.about.caption
-        return f"run {self.run}, trained on {about}; not for diagnosis"
+        which = "released model" if self.is_released else f"run {self.run}"
+        return f"{which}, trained on {about}; not for diagnosis"
 
 
 def add_places(parser: argparse.ArgumentParser, **places: str) -> None:

@@ -23,7 +23,10 @@ def check(path: Path, name: str) -> None:
         raise UserError(f"name: {error.errors()[0]['msg']}") from None
     if yaml.safe_load(name) != name:
         raise UserError(f"name: {name} is no text in YAML; accepted: another")
-    if name in reading.datasets(path):
+    known = reading.datasets(path)
+    if alike := [key for key in known if key.lower() == name.lower() and key != name]:
+        raise UserError(f"name: {name} and {alike[0]} differ in capitals alone; accepted: another")
+    if name in known:
         lines = path.read_text(encoding="utf-8").splitlines()
         place = _place(lines, name)
         if place == len(lines) or MARK not in lines[place]:

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,11 @@ SPLIT_OF = {
     **{"val": "val", "valid": "val", "validation": "val"},
     **{"test": "test", "testing": "test"},
 }
-HEALTHY = {"normal", "healthy", "negative", "no finding", "nofinding", "none", "control", "0"}
+HEALTHY = {
+    *("normal", "healthy", "negative", "none", "control", "0"),
+    *("no finding", "no findings", "nofinding"),
+}
+COLUMNS = {"file", "label", "split", "patient", ""}  # the last: of an index
 MOST_CLASSES = 100  # more are folders of patients, not of classes
 LARGEST = 1 << 27  # bytes of a CSV: a million lines
 
@@ -78,6 +83,7 @@ def files(given: Path) -> list[Item]:
 
 def of_folder(folder: Path) -> list[Item]:
     top = _folders(folder)
+    _refuse_stray(folder, top)
     splits = [SPLIT_OF.get(each.name.lower(), "") for each in top]
     if not any(splits):
         return _of_classes(folder, folder, "")
@@ -91,21 +97,37 @@ def of_folder(folder: Path) -> list[Item]:
 def _of_classes(root: Path, folder: Path, split: str) -> list[Item]:
     if not (classes := _folders(folder)):
         raise UserError(f"{shown(folder)}: no folder per class in it; accepted: {LAYOUTS}")
+    _refuse_stray(folder, classes)
+    for below in (below for each in classes for below in _folders(each)):
+        name = below.name.lower()
+        if name in SPLIT_OF or (is_healthy(name) and not name.isdigit()):
+            raise UserError(f"{shown(below)}: too deep for a split or class; accepted: {LAYOUTS}")
     found = ((each.name, path) for each in classes for path in radiograph.find([each]))
     return [Item(path.relative_to(root).as_posix(), path, (name,), split) for name, path in found]
 
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+        below = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"{shown(folder)}: {error.strerror}") from error
+    return [p for p in below if p.is_dir() and not p.name.startswith(radiograph.HIDDEN)]
+
+
+def _refuse_stray(folder: Path, folders: list[Path]) -> None:
+    """Raise UserError for an image beside the folders, which would be in no class."""
+    beside = (path for path in sorted(folder.iterdir()) if path not in folders)
+    if folders and (stray := next(filter(radiograph.is_image, beside), None)):
+        raise UserError(f"{shown(stray)} lies beside folders; accepted: {LAYOUTS}")
 
 
 def of_table(table: Path) -> list[Item]:
-    """Columns file, label and perhaps split and patient; paths are relative to the table."""
+    """Columns file, label and perhaps split and patient; paths are relative to the table. Other
+    columns are named, for one of them may be meant."""
     found: dict[str, Item] = {}
     for line, row in rows(table, ("file", "label")):
+        if not found and (unused := sorted(row.keys() - COLUMNS)):
+            print(f"{shown(table)}: not used: {shown(', '.join(unused[:10]))}", file=sys.stderr)
         where, name = f"{shown(table)}, line {line}", row["file"]
         labels = {label.strip() for label in re.split(r"[|;]", row["label"])} - {""}
         if not name or not labels:
@@ -126,6 +148,7 @@ def of_table(table: Path) -> list[Item]:
 
 def rows(table: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Number and content of each line; columns are separated by comma, semicolon or tab."""
+    accepted = LAYOUTS if "label" in needed else f"a CSV with the columns {' and '.join(needed)}"
     try:
         if table.stat().st_size > LARGEST or not table.is_file():
             raise UserError(
@@ -133,9 +156,9 @@ def rows(table: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, 
             )
         text = table.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UserError(f"{shown(table)}: {error.strerror}; accepted: {LAYOUTS}") from error
+        raise UserError(f"{shown(table)}: {error.strerror}; accepted: {accepted}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{shown(table)}: no CSV in UTF-8; accepted: {LAYOUTS}") from error
+        raise UserError(f"{shown(table)}: no CSV in UTF-8; accepted: {accepted}") from error
     lines = text.splitlines()
     separator = max(",;\t", key=(lines or [""])[0].count)
     reader = csv.DictReader(lines, delimiter=separator, restval="", strict=True)
@@ -146,8 +169,15 @@ def rows(table: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, 
                 f"{shown(table)}: columns {shown(', '.join(columns)) or 'none'}; accepted: with"
                 f" {' and '.join(needed)}"
             )
+        if twice := [name for name in columns if name and columns.count(name) > 1]:
+            raise UserError(f"{shown(table)}: column {shown(twice[0])} for the second time")
         reader.fieldnames = columns
         for row in reader:
+            if None in row:
+                raise UserError(
+                    f"{shown(table)}, line {reader.line_num}: more fields than columns"
+                    f" ({len(columns)}); accepted: as many, several labels as a|b"
+                )
             yield reader.line_num, {name: row[name].strip() for name in columns}
     except csv.Error as error:
         raise UserError(f"{shown(table)}, line {reader.line_num}: {error}") from error
@@ -155,12 +185,29 @@ def rows(table: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, 
 
 def grouped(found: list[Item], groups: str | None) -> list[Item]:
     """The same files with their patients: `groups` is a CSV of file and patient, or a pattern whose
-    first group that takes part in a match is the patient. Empty where neither knows one."""
+    first group that takes part in a match is the patient. Empty where neither knows one.
+
+    Raises UserError where it knows the patient of no file at all.
+    """
     if groups is None:
         return found
+    patients = patients_of([item.name for item in found], groups)
+    if not any(patients):
+        raise UserError(
+            f"groups: {shown(groups)!r} knows no patient of {len(found):,} files, such as"
+            f" {shown(found[0].name)}; accepted: what fits such names"
+        )
+    return [replace(item, patient=patient) for item, patient in zip(found, patients)]
+
+
+def patients_of(names: list[str], groups: str) -> list[str]:
     if groups.lower().endswith(".csv"):
-        known = {row["file"]: row["patient"] for _, row in rows(Path(groups), ("file", "patient"))}
-        return [replace(item, patient=known.get(item.name, "")) for item in found]
+        known: dict[str, str] = {}
+        for line, row in rows(Path(groups), ("file", "patient")):
+            if known.setdefault(row["file"], row["patient"]) != row["patient"]:
+                where = f"{shown(groups)}, line {line}: {shown(row['file'])}"
+                raise UserError(f"{where} with another patient than before; accepted: one")
+        return [known.get(name, "") for name in names]
     try:
         pattern = re.compile(groups)
     except re.error as error:
@@ -170,9 +217,8 @@ def grouped(found: list[Item], groups: str | None) -> list[Item]:
             f"groups: {shown(groups)!r} has no group for the patient; accepted: such as"
             r" 'person(\d+)', or a CSV with the columns file and patient"
         )
-    matches = (pattern.search(item.name) for item in found)
-    patients = (next(filter(None, match.groups()), "") if match else "" for match in matches)
-    return [replace(item, patient=patient) for item, patient in zip(found, patients)]
+    matches = map(pattern.search, names)
+    return [next(filter(None, match.groups()), "") if match else "" for match in matches]
 
 
 # ---------------------------------------------------------------------------------------- classes
@@ -211,10 +257,10 @@ def classes_of(found: list[Item], positive: list[str]) -> Classes:
     if len(names) > MOST_CLASSES:
         raise UserError(f"{len(names)} classes ({said}); accepted: up to {MOST_CLASSES}")
     chosen = positive or [name for name in names if not is_healthy(name)]
-    if several:
-        names = [name for name in names if name in positive or not is_healthy(name)]
-    elif len(chosen) == len(names):
+    if len(chosen) == len(names) and not (several and positive):
         raise UserError(
             f"which of the classes {said} are diseased? Name them: --positive CLASS[,CLASS]"
         )
+    if several:
+        names = [name for name in names if name in positive or not is_healthy(name)]
     return Classes(tuple(names), tuple(map(names.index, chosen)), several)

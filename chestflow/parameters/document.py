@@ -38,10 +38,14 @@ _Loader.add_implicit_resolver(
 def read(path: str | Path) -> Any:
     """The file's values: dict, list, str, int, float, bool, None, or what else YAML knows.
 
-    Raises UserError for what is not YAML, too large, nested too deeply, or holds a key twice.
+    Raises UserError for what is missing, not YAML, too large, nested too deeply, or holds a key
+    twice.
     """
-    with Path(path).open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; run this in the repository's own folder") from None
     if len(content) > MOST_BYTES:
         raise UserError(f"{path} is too large; accepted: up to {MOST_BYTES:,} bytes")
     try:

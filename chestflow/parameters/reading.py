@@ -87,7 +87,8 @@ def _checked(model: type[Model], values, where: str) -> Model:
 
 
 def _first_mistake(model: type[BaseModel], error: ValidationError) -> str:
-    mistake = error.errors()[0]
+    mistakes = error.errors()  # a name that is unknown says why another is missing
+    mistake = next((m for m in mistakes if m["type"] == "extra_forbidden"), mistakes[0])
     place = [str(part) for part in mistake["loc"]]
     if mistake["type"] == "name":  # of a key: the message tells it
         place = place[:-2] if place[-1] == "[key]" else place

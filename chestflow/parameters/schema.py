@@ -166,6 +166,9 @@ class Params(Settings):
             others = [start for start in starts if start != name]
             one_of(f"runs.{name}.init", run.init, others)
             self._fits(f"runs.{name}.blocks", run.blocks or self.blocks)
+        fewest = min(run.blocks or self.blocks for run in self.runs.values())
+        layers = [f"encoder.{i}.conv{k}" for i in range(fewest) for k in (1, 2)]
+        one_of("gradcam.layer", self.gradcam.layer, ["last", *layers])
         for run in self.efficiency.runs:
             one_of("efficiency.runs", run, list(self.runs))
         self._starts_end()
