@@ -1,7 +1,9 @@
 """The benchmark at its smallest scale: every part runs and is reported; no ratio is asserted."""
 
+import math
 import platform
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import small_run
 import torch
 from PIL import Image
 
@@ -17,6 +20,7 @@ from benchmarks import (
     coverage,
     growth,
     harness,
+    lengths,
     loops,
     orchestration,
     parallel_runs,
@@ -288,6 +292,42 @@ def test_the_record_is_chosen_without_test_scores():
     page = "\n".join(record.markdown(found))
     assert "| `soup` | 1 | 0.9500 | 0.9500 | 0.9500 |  | 60 |" in page
     assert "`mixed` minus `f1`" in page and "auroc -0.2500" in page
+
+
+def test_lengths_are_measured_in_the_folder_of_the_graph_and_kept(
+    tmp_path, shrunken, splits, monkeypatch
+):
+    folder = small_run.build(tmp_path, shrunken, splits, with_autoencoder=False)
+    shutil.copy(ROOT / "dvc.lock", folder)
+    monkeypatch.chdir(folder)
+    out = tmp_path / "lengths.json"
+    tables.write_json(out, {"images": {"real": [length("chest", 8, 0, 0.9)]}})
+    for _ in range(2):  # the second replaces what the first has found
+        lengths.main(["pneumonia"], epochs=[5], trainings=2, processes=1, out=out)
+    found = tables.read_json(out)["images"]
+    assert [row["run"] for row in found["real"]] == ["chest"]
+    kinds = [(row["epochs"], row["own"], row["training"]) for row in found["phantoms"]]
+    assert kinds == [(5, False, 0), (5, False, 1), (8, True, 0), (8, True, 1)]
+    assert all(0 < row[key] < 1 for row in found["phantoms"] for key in ("clean", "framed"))
+
+
+def test_a_length_is_no_worse_within_its_standard_error():
+    """Half the error again, at random or always: only the latter is worse."""
+    rows = [length("frozen", 15, k, 0.9, own=True) for k in range(3)]
+    rows += [length("frozen", 8, k, framed) for k, framed in enumerate((0.85, 0.92, 0.93))]
+    rows += [length("frozen", 5, k, 0.85) for k in range(3)]
+    rows += [length("frozen", 30, k, 0.95) for k in range(3)]
+    found = lengths.compared(rows)
+    assert [(row["epochs"], lengths.verdict(row)) for row in found] == [
+        *((5, "worse"), (8, "no worse"), (15, "its own length"), (30, "better"))
+    ]
+    assert found[0]["worse"] == pytest.approx(math.log(1.5))
+    assert "| `frozen` | 5 | 3 |" in "\n".join(lengths.markdown({"images": {"real": rows}}))
+
+
+def length(run: str, epochs: int, training: int, framed: float, own: bool = False) -> dict:
+    scores = {"clean": framed, "framed": framed, "core_seconds": 1.0}
+    return {"run": run, "epochs": epochs, "own": own, "training": training, **scores}
 
 
 def test_balanced_samples_repeat_the_rarer_class():
