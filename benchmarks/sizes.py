@@ -30,7 +30,7 @@ from chestflow.training import batching, loop, strategies
 GRIDS, OUT = (harness.ROOT / "sweep" / name for name in ("sizes.yaml", "sizes.json"))
 KEPT = ("name", "changes", "trainings", "parameters", "n", "val_auroc", "val_loss")
 SCORES = ("auroc", "accuracy")  # on test
-MAPS = ("chance", "pointing_hits", "mass_inside", "ci95", "n_masks")  # where outlines are known
+MAPS = ("empty_maps", "chance", "pointing_hits", "mass_inside", "ci95")  # the first for any images
 
 
 def measure(folder: Path, groups: str, work: Path, wanted: list[int] | None) -> Iterator[dict]:
@@ -99,6 +99,7 @@ def maps(work: Path, row: dict) -> dict:
 def core_seconds_per_image(pixels: int, changes: dict) -> float:
     """Of a whole training, in seconds of one core's time, which other work lengthens less than the
     wall clock's: measured in epochs of noise, the first of which does not count."""
+    torch.set_num_threads(1)  # more would count the time that they wait for each other
     run = harness.settings().model_copy(update=changes | {"epochs": 1})
     noise = np.random.default_rng(0).integers(0, 256, (batching.EPOCH, pixels, pixels), np.uint8)
     labels = torch.arange(len(noise)) % 2

@@ -69,7 +69,7 @@ def test_larger_images_are_a_row_per_network_and_one_per_repetition(tmp_path):
     }
     params = reading.params(ROOT / "params.yaml")
     assert results.larger_images(tmp_path / "none.json", params) == ""
-    maps = {"deletion_difference": [0.1, 0.0, 0.2]}
+    maps = {"deletion_difference": [0.1, 0.0, 0.2], "empty_maps": 0.25}
     outlined = {"chance": 0.1, "pointing_hits": 0.4, "mass_inside": 0.2}
     outlined["ci95"] = {"pointing_hits": [0.35, 0.45], "mass_inside": [0.18, 0.22]}
     sizes["64"]["configurations"] = [row | {"maps": maps}, deeper]
@@ -88,9 +88,9 @@ def test_larger_images_are_a_row_per_network_and_one_per_repetition(tmp_path):
         [line for line in text.splitlines() if line.startswith(f"| {images} |")]
         for images in ("A set", "phantoms")
     )
-    assert real == ["| A set | 64 | default | 36 | 8 × 8 | +0.100 [0.000, +0.200] | | |"]
+    assert real == ["| A set | 64 | default | 36 | 8 × 8 | 25 % | +0.100 [0.000, +0.200] | | |"]
     assert phantom == [
-        "| phantoms | 224 | deeper | 76 | 14 × 14 | +0.100 [0.000, +0.200]"
+        "| phantoms | 224 | deeper | 76 | 14 × 14 | 25 % | +0.100 [0.000, +0.200]"
         " | 0.400 [0.350, 0.450] (0.100) | 0.200 [0.180, 0.220] |"
     ]
 
