@@ -185,7 +185,8 @@ def test_the_parameter_torchrun_and_one_process_give_the_same(stage, environment
     assert results(one).keys() == results(two).keys()
     for name in ("trainings/0/drawn.json", "architecture.txt", "architecture.json"):
         assert results(one)[name] == results(two)[name]
-    assert read(one)[1] == read(two)[1]
+    # Which of the two trainings is shown may differ: their losses do, in the last digits.
+    assert read(one / "trainings/0")[1] == read(two / "trainings/0")[1]
     losses = [tables.read_csv(folder / "history.csv")["train_loss"][0] for folder in (one, two)]
     assert losses[1] == pytest.approx(losses[0], abs=0.02)  # single precision, see InDoubles
 

@@ -134,7 +134,7 @@ def test_it_answers_before_anything_was_trained(untrained):
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)
     assert said["data"] == "PneumoniaMNIST" and said["notice"].startswith("released model, ")
-    assert said["images"][0]["unlike"] and said["images"][0]["unlike_percentile"] == 100
+    assert said["images"][0]["unlike"] and said["images"][0]["unlike_percentile"] > 99
     assert (untrained / said["images"][0]["overlay"]).parent == untrained / "predictions/released"
 
 
