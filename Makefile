@@ -3,7 +3,7 @@
 # make repro JOBS=1             one stage after another, with DVC's own output
 # make sweep                    experiments declared in sweep/grid.yaml; QUEUE=2 runs two at once
 # make sweep CLUSTER=tcp://scheduler:8786   the same on a Dask cluster: docs/machines.md
-# make bench                    benchmarks/README.md: QUICK=--quick tries it, GRAPH=--graph adds 8 min
+# make bench                    benchmarks/README.md: QUICK=--quick tries it, GRAPH=--graph adds 5 min
 # make torture                  kills, hostile files and servers, full disks: docs/torture.md
 # make test                     linter, type checker and test suite
 

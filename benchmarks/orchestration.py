@@ -2,7 +2,7 @@
 
 Everything happens in a copy of the repository with its own Git and DVC, its parameters shrunk so
 that a stage is little more than its start. With --graph the default graph is also run from nothing
-(about eight minutes), to find the share of start-up in the time of its stages.
+(about five minutes), to find the share of start-up in the time of its stages.
 """
 
 import os
@@ -160,7 +160,7 @@ def goals(result: dict) -> list[dict]:
             140,
         ),
         "seconds of `dvc repro`, nothing changed": (result["nothing_changed"]["median"], 1),
-        "seconds of `dvc repro`, another lr, shrunken parameters": (
+        "seconds of `dvc repro`, another lr of one run, shrunken parameters": (
             max(changed) if changed else None,
             20.5,
         ),
@@ -203,9 +203,11 @@ def command_of(copy: Copy, stage: str) -> str:
 
 
 def change(copy: Copy, lr: float) -> dict:
-    """Another rate: `dvc repro`, and then the same commands by hand."""
+    """Another rate of one run: `dvc repro`, and then the same commands by hand."""
     print(f"  lr = {lr} ...", flush=True)
-    copy.write("params.yaml", copy.read("params.yaml") | {"lr": lr})
+    params = copy.read("params.yaml")
+    params["runs"]["pneumonia"]["lr"] = lr
+    copy.write("params.yaml", params)
     seconds, said = copy.time("dvc repro")
     ran = re.findall(RUN, said)
     by_hand = sum(copy.time(command_of(copy, stage))[0] for stage in ran)
@@ -241,7 +243,10 @@ def markdown(result: dict) -> list[str]:
         more = harness.summary([a - b for a, b in zip(by_dvc, by_hand)])
         n = changed[0]["stages"]
         rows += [
-            [f"`dvc repro`, another lr: {n} stages", harness.spread(harness.summary(by_dvc), 1)],
+            [
+                f"`dvc repro`, another lr of one run: {n} stages",
+                harness.spread(harness.summary(by_dvc), 1),
+            ],
             ["the same commands without DVC", harness.spread(harness.summary(by_hand), 1)],
             ["difference, round by round", harness.spread(more, 1)],
         ]
