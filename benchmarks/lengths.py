@@ -20,6 +20,7 @@ import yaml
 from benchmarks import harness
 from benchmarks.record import DRAWS, PERTURBED, auroc, perturbed
 from chestflow.core import tables
+from chestflow.core.errors import UserError
 from chestflow.images import arrays
 from chestflow.network import checkpoint
 from chestflow.parameters import reading, stage
@@ -81,28 +82,27 @@ def compared(rows: list[dict]) -> list[dict]:
     images less that at the run's own length, training by training, with its standard error."""
     found = []
     for run in dict.fromkeys(row["run"] for row in rows):
-        own_rows = [row for row in rows if row["run"] == run]
-        lengths = sorted({row["epochs"] for row in own_rows})
-        usual = next(row["epochs"] for row in own_rows if row["own"])
+        of_run = [row for row in rows if row["run"] == run]
+        lengths = sorted({row["epochs"] for row in of_run})
+        usual = next(row["epochs"] for row in of_run if row["own"])
         at = {length: errors(rows, run, length) for length in lengths}
         for length in lengths:
-            own = [row for row in rows if (row["run"], row["epochs"]) == (run, length)]
+            trained = [row for row in of_run if row["epochs"] == length]
             means = {
-                key: float(np.mean([row[key] for row in own]))
+                key: float(np.mean([row[key] for row in trained]))
                 for key in ("clean", "framed", "core_seconds")
             }
             worse = at[length] - at[usual]
-            about = {"run": run, "epochs": length, "own": length == usual, "n": len(own), **means}
-            about |= {"worse": float(worse.mean())}
-            about |= {"standard_error": float(worse.std(ddof=1) / np.sqrt(len(own)))}
-            found.append(about)
+            about = {"run": run, "epochs": length, "own": length == usual, "n": len(trained)}
+            error = float(worse.std(ddof=1) / np.sqrt(len(trained)))
+            found.append(about | means | {"worse": float(worse.mean()), "standard_error": error})
     return found
 
 
 def errors(rows: list[dict], run: str, epochs: int) -> np.ndarray:
     """log(1 - AUROC) on framed images, by training."""
-    own = [row for row in rows if (row["run"], row["epochs"]) == (run, epochs)]
-    return np.log([1 - row["framed"] for row in sorted(own, key=lambda row: row["training"])])
+    trained = [row for row in rows if kind(row) == (run, epochs)]
+    return np.log([1 - row["framed"] for row in sorted(trained, key=lambda row: row["training"])])
 
 
 def verdict(row: dict) -> str:
@@ -121,7 +121,7 @@ def markdown(result: dict) -> list[str]:
         "Validation AUROC over the number of epochs, means; *framed*: on validation images that are"
         f" moved, stretched and sharpened at random, {DRAWS} draws. Change: of log(1 - AUROC) on"
         " framed images, from the same training at the run's own length, ± its standard error; a"
-        " length counts as no worse where the error covers the change.",
+        " length counts as no worse where one error covers the change, which is weak evidence.",
         "",
     ]
     head = ["images", "run", "epochs", "trainings", "clean", "framed", "change", "", "core seconds"]
@@ -145,6 +145,8 @@ def markdown(result: dict) -> list[str]:
 
 def main(runs: list[str], epochs: list[int], trainings: int, processes: int, out: Path) -> None:
     """Put every result on record as soon as it is there."""
+    if trainings < 2:
+        raise UserError(f"trainings = {trainings}; accepted: 2 or more, for a standard error")
     for rows in measured(runs, epochs, trainings, processes):
         record = tables.read_json(out) if out.exists() else {"images": {}}
         origin = arrays.origin(Path(arguments(rows[0]["run"])["--images"]))

@@ -28,6 +28,7 @@ from benchmarks import (
     record,
     recut,
     report,
+    sizes,
     throughput,
     time_to_quality,
 )
@@ -294,6 +295,19 @@ def test_the_record_is_chosen_without_test_scores():
     assert "`mixed` minus `f1`" in page and "auroc -0.2500" in page
 
 
+def test_sizes_of_phantoms_and_of_images_stay_on_record_beside_each_other(tmp_path, monkeypatch):
+    """Only those of other images make way."""
+    monkeypatch.setattr(sizes, "OUT", tmp_path / "sizes.json")
+    steps = [({"224": 1}, "A"), ({"28": 2}, "A"), ({"224": 3}, None), ({"64": 4}, "B")]
+    for found, title in steps:
+        tables.write_json(sizes.OUT, sizes.record(found, title))
+        kept = tables.read_json(sizes.OUT)
+        if title == "A":
+            assert list(kept["sizes"])[-1] == "224", "in order of their number"
+    assert kept["images"] == "B" and kept["sizes"] == {"64": 4}
+    assert kept["phantoms"] == {"224": 3}
+
+
 def test_lengths_are_measured_in_the_folder_of_the_graph_and_kept(
     tmp_path, shrunken, splits, monkeypatch
 ):
@@ -304,6 +318,8 @@ def test_lengths_are_measured_in_the_folder_of_the_graph_and_kept(
     tables.write_json(out, {"images": {"real": [length("chest", 8, 0, 0.9)]}})
     for _ in range(2):  # the second replaces what the first has found
         lengths.main(["pneumonia"], epochs=[5], trainings=2, processes=1, out=out)
+    with pytest.raises(UserError, match="trainings = 1; accepted: 2 or more"):
+        lengths.main(["pneumonia"], epochs=[5], trainings=1, processes=1, out=out)
     found = tables.read_json(out)["images"]
     assert [row["run"] for row in found["real"]] == ["chest"]
     kinds = [(row["epochs"], row["own"], row["training"]) for row in found["phantoms"]]

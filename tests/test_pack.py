@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from random import Random
@@ -258,6 +259,7 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(pack, folder, pres
     save(tmp_path / "above/set/NORMAL/a.png", drawn(1)[0][0])
     save(tmp_path / "stray/NORMAL/a.png", drawn(1)[0][0])
     (tmp_path / "stray/b.tif").touch()
+    shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "deep")
     tables = {
         "columns": "path,label\na.png,x\n",
         "label": "file,label\na.png,\n",
@@ -294,6 +296,7 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(pack, folder, pres
         ([tmp_path / "fields.csv"], "line 2: more fields than columns (2); accepted: as many"),
         ([tmp_path / "columns twice.csv"], "twice.csv: column label for the second time"),
         ([tmp_path / "several.csv"], "which of the classes effusion, gesund, mass are diseased?"),
+        ([tmp_path / "set.zip"], "set.zip is an archive; unpack it first"),
         ([tmp_path / "deep"], "PNEUMONIA/test: too deep for a split or class; accepted: FOLDER"),
         ([tmp_path / "above"], "set/NORMAL: too deep for a split or class; accepted: FOLDER"),
         ([tmp_path / "stray"], "stray/b.tif lies beside folders; accepted: FOLDER/{class}"),

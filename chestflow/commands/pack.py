@@ -92,10 +92,11 @@ def alone(folder: Path) -> Iterator[None]:
     """Raise UserError where another `pack` is at work, which writes the same datasets.yaml."""
     opened = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed however the process ends
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed however the process ends
+        except BlockingIOError as error:
+            raise UserError(f"another pack is at work in {shown(folder)}; try later") from error
         yield
-    except BlockingIOError as error:
-        raise UserError(f"another pack is at work in {shown(folder)}; try again later") from error
     finally:
         os.close(opened)
 

@@ -28,17 +28,17 @@ def report(
     """
     large, slope = recalibration(labels, calibrated)
     return {
-        "auroc": _told(readers.auroc(labels, raw[None]), groups, student=True),
+        "auroc": _told(readers.auroc(labels, raw[None]), groups),
         "auprc": average_precision(labels, raw),
         "at_half": rates(labels, raw >= 0.5, groups),
         "at_threshold": rates(labels, raw >= threshold, groups),
-        "brier": _told(readers.mean((calibrated - labels)[None] ** 2), groups, student=True),
+        "brier": _told(readers.mean((calibrated - labels)[None] ** 2), groups),
         "calibration_error": {  # see scores.calibration_error
             "value": scores.calibration_error(labels, calibrated),
             "ci95": None,
         },
-        "calibration_in_the_large": _told(large, groups, (None, None), student=True),
-        "calibration_slope": _told(slope, groups, (None, None), student=True),
+        "calibration_in_the_large": _told(large, groups, (None, None)),
+        "calibration_slope": _told(slope, groups, (None, None)),
     }
 
 
@@ -71,11 +71,11 @@ def clusters(patients: list[str]) -> np.ndarray:
 
 
 def _told(
-    measured: Measured, groups: np.ndarray, bounds: tuple = (0, 1), student: bool = False
+    measured: Measured, groups: np.ndarray, bounds: tuple = (0, 1), student: bool = True
 ) -> dict[str, Any]:
     """Value and interval; None where the variance is not defined, or 0 because every image is at
-    the bound. student: whether few clusters make it wider; without it those of rates cover well,
-    and with it they would cover too much (benchmarks/clusters.py)."""
+    the bound. student: whether few clusters make it wider. Intervals of rates cover well without,
+    and would cover too much with it (benchmarks/clusters.py)."""
     measured = measured.clustered(groups)
     if student:
         measured = Measured(measured.values, measured.influence * stretch(measured.influence))
@@ -103,7 +103,7 @@ def rates(labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> dict
     """Accuracy, recall and specificity of yes-or-no predictions, (N,)."""
     measured = readers.decisions(labels, predicted[None])
     counted = {"accuracy": labels >= 0, "recall": labels == 1, "specificity": labels == 0}
-    found = {name: _told(measured[name], groups) for name in RATES}
+    found = {name: _told(measured[name], groups, student=False) for name in RATES}
     for name, rate in found.items():
         if rate["value"] in (0, 1):
             rate["ci95"] = at_bound(rate["value"], len(set(groups[counted[name]])))

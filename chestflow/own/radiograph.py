@@ -26,7 +26,7 @@ from chestflow.own.pixels import (
 )
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
-REFUSED = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".heic", ".nii", ".gz")  # `read` says so
+REFUSED = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".heic", ".nii", ".nii.gz")  # `read` says so
 PNG_START, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # signature, and where the bits per channel stand
 JPEG_START = b"\xff\xd8\xff"
 TRANSPARENT = "transparent"  # key of what Pillow keeps with a picture
@@ -71,7 +71,7 @@ def is_image(path: Path) -> bool:
     or with any other ending by its first bytes: archives name DICOM files by numbers and dots."""
     if path.name.startswith(HIDDEN):
         return False
-    if path.suffix.lower() in (*SUFFIXES, *REFUSED):
+    if path.name.lower().endswith((*SUFFIXES, *REFUSED)):
         return True
     try:  # DICOMDIR is a table of contents
         return path.name.upper() != "DICOMDIR" and path.is_file() and _starts_as_image(path)

@@ -4,6 +4,7 @@ import argparse
 import csv
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,6 +159,8 @@ def rows(table: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, 
     except OSError as error:
         raise UserError(f"{shown(table)}: {error.strerror}; accepted: {accepted}") from error
     except UnicodeDecodeError as error:
+        if zipfile.is_zipfile(table):
+            raise UserError(f"{shown(table)} is an archive; unpack it first") from error
         raise UserError(f"{shown(table)}: no CSV in UTF-8; accepted: {accepted}") from error
     lines = text.splitlines()
     separator = max(",;\t", key=(lines or [""])[0].count)
