@@ -12,7 +12,7 @@ from scipy import special
 from sklearn import metrics
 
 from benchmarks import harness
-from chestflow.measures import validation
+from chestflow.own_images import scores
 
 THRESHOLD = 0.3  # as if chosen on validation
 REPETITIONS, MANY = 1000, 200_000
@@ -99,7 +99,7 @@ def both(
     patient of its own. An interval that is not given does not."""
     alone = np.arange(len(labels))
     told = [
-        named(validation.report(labels, probability, probability, THRESHOLD, groups))
+        named(scores.report(labels, probability, probability, THRESHOLD, groups))
         for groups in (patients, alone)
     ]
     return {
@@ -109,7 +109,7 @@ def both(
 
 
 def named(report: dict) -> dict[str, list | None]:
-    found = {name: report["at_threshold"][name]["ci95"] for name in validation.RATES}
+    found = {name: report["at_threshold"][name]["ci95"] for name in scores.RATES}
     return found | {
         "AUROC": report["auroc"]["ci95"],
         "Brier score": report["brier"]["ci95"],

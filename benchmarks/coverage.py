@@ -16,7 +16,7 @@ import numpy as np
 from scipy import optimize, special
 
 from benchmarks import harness
-from chestflow.measures import readers
+from chestflow.metrics import comparison, intervals
 
 HEALTHY, DISEASED = 234, 390  # PneumoniaMNIST's test images
 LABELS = np.repeat([0, 1], [HEALTHY, DISEASED])
@@ -75,7 +75,7 @@ def cell(seed: int, auroc: float, spread: float, interaction: str, repetitions: 
         scores = draw(rng, separations, sd, *INTERACTIONS[interaction])
         for name, measured in measures(scores).items():
             for runs, k in product(per_repetition(measured), READERS):
-                first = [readers.Measured(r.values[:k], r.influence[:k]) for r in runs]
+                first = [intervals.Measured(r.values[:k], r.influence[:k]) for r in runs]
                 seen[name, k].append(verdicts(first, truth[name]))
     return [
         {"measure": name, "k": k}
@@ -115,37 +115,37 @@ def draw(rng, separations: list, sd: float, own: bool, of_runs: float) -> np.nda
     return scores + ((LABELS - 0.5) * apart + SHIFT * effects[1]).astype(np.float32)
 
 
-def measures(scores: np.ndarray) -> dict[str, readers.Measured]:
+def measures(scores: np.ndarray) -> dict[str, intervals.Measured]:
     """Of all repetitions, runs and trainings at once: to `readers` they are rows."""
     rows = scores.reshape(-1, len(LABELS))
     hits = ((rows > 0) == LABELS).astype(float)  # of accuracy the jackknife is exact
-    return {"auroc": readers.auroc(LABELS, rows), "accuracy": readers.mean(hits)}
+    return {"auroc": intervals.auroc(LABELS, rows), "accuracy": intervals.mean(hits)}
 
 
-def per_repetition(measured: readers.Measured) -> list[list[readers.Measured]]:
+def per_repetition(measured: intervals.Measured) -> list[list[intervals.Measured]]:
     shape = (AT_ONCE, -1, max(READERS))
     values = measured.values.reshape(shape)
     influence = measured.influence.reshape(*values.shape, -1)
-    return [[readers.Measured(*run) for run in zip(*both)] for both in zip(values, influence)]
+    return [[intervals.Measured(*run) for run in zip(*both)] for both in zip(values, influence)]
 
 
-def verdicts(runs: list[readers.Measured], truth: tuple) -> tuple:
+def verdicts(runs: list[intervals.Measured], truth: tuple) -> tuple:
     """Of one repetition, FIGURES and ALTERNATIVES, and the sd over trainings that a user sees."""
     a, b, c = runs
-    alone, null = readers.estimate(a), readers.difference(a, b)
+    alone, null = intervals.estimate(a), comparison.paired_difference(a, b)
     return (
         holds(alone["ci95"], truth[0]),
-        holds(readers.difference(a, c)["ci95"], truth[0] - truth[2]),
+        holds(comparison.paired_difference(a, c)["ci95"], truth[0] - truth[2]),
         null["p"] < 0.05,
-        holds(readers.estimate(a, (None, None))["ci95"], truth[0]),
+        holds(intervals.estimate(a, (None, None))["ci95"], truth[0]),
         abs(null["difference"]) > reach_by_hillis(a - b),
         alone["sd"] or 0.0,
     )
 
 
-def reach_by_hillis(paired: readers.Measured) -> float:
+def reach_by_hillis(paired: intervals.Measured) -> float:
     """Half the width of the interval by the published degrees of freedom."""
-    variance = readers.variance_of(paired)
+    variance = intervals.variance_of(paired)
     known = not variance.trainings
     quantile = special.ndtri(0.975) if known else special.stdtrit(variance.hillis, 0.975)
     return variance.se * quantile

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from benchmarks import harness
-from chestflow.images import arrays, labelling
-from chestflow.network.inference import standardise
-from chestflow.network.model import Classifier
+from chestflow.data import arrays, labels
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import standardise
 from chestflow.sources import phantom
-from chestflow.training import batching, loop, strategies
+from chestflow.training import batches, classifier, freezing
 
 IMAGES = (1_000, 3_000, 10_000, 30_000, 100_000)  # at SIDE pixels
 SIDE = 28
@@ -101,21 +101,21 @@ def train(folder: Path) -> dict:
     chosen = chosen.model_copy(update={"epochs": 1, "patience": 1})
     start = time.perf_counter()
     splits = {name: arrays.read(folder, name) for name in ("train", "val")}
-    drawn = {name: labelling.draw(split.labels, "all", 0, name) for name, split in splits.items()}
-    images = [batching.Samples.to(harness.CPU, splits[name][drawn[name]]) for name in splits]
+    drawn = {name: labels.sample(split.labels, "all", 0, name) for name, split in splits.items()}
+    images = [batches.Samples.to(harness.CPU, splits[name][drawn[name]]) for name in splits]
     loaded = time.perf_counter() - start
     warm_up(images[0], chosen)
-    plan = strategies.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
+    plan = freezing.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
     model = Classifier(**chosen.architecture)
     start = time.perf_counter()
-    for _ in loop.fit(model, *images, chosen, plan, seed=0):
+    for _ in classifier.fit(model, *images, chosen, plan, seed=0):
         pass
     seconds = time.perf_counter() - start
     size = (folder / "train_images.npy").stat().st_size / 1e6
     return {"load_seconds": loaded, "seconds": seconds, "file_mb": size, **memory()}
 
 
-def warm_up(images: batching.Samples, chosen) -> None:
+def warm_up(images: batches.Samples, chosen) -> None:
     """The first step prepares convolutions of its shape, and torch's optimiser imports a compiler:
     seconds that do not grow with n, and would make growth look smaller than it is."""
     model = Classifier(**chosen.architecture).to(memory_format=torch.channels_last)

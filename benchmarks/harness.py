@@ -16,13 +16,13 @@ from statistics import median
 import numpy as np
 import torch
 
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.images import arrays, captions
-from chestflow.parameters import reading, schema
-from chestflow.parameters.datasets import Phantom
-from chestflow.sources import fetching
-from chestflow.training import batching
+from chestflow import files
+from chestflow.config import reading, schema
+from chestflow.config.datasets import Phantom
+from chestflow.data import arrays, captions
+from chestflow.errors import UserError
+from chestflow.sources import download
+from chestflow.training import batches
 from stages.configure import settings_of
 from stages.download import invent, sources
 
@@ -53,7 +53,7 @@ def command(measure: Callable[..., dict], markdown: Callable[[dict], list[str]])
     result = {"machine": here, "quick": given.quick, **measured}
     print("\n".join(["", *markdown(result)]))
     if out := given.out or (None if given.quick else RESULTS):
-        tables.write_json(out / f"{part}.json", result)
+        files.write_json(out / f"{part}.json", result)
 
 
 # --------------------------------------------------------------------------------------- measuring
@@ -149,7 +149,7 @@ def archive(quick: bool) -> Iterator[tuple[Path, captions.About]]:
             if quick:
                 raise UserError("a trial takes no genuine images")
             file = declared.file(28)
-            fetching.fetch(path, sources(file.url)[:-1], file.md5, file.bytes)
+            download.fetch(path, sources(file.url)[:-1], file.md5, file.bytes)
             origin = "images"
         except UserError:
             invent("pneumoniamnist", TINY if quick else declared.phantom, path)
@@ -157,11 +157,11 @@ def archive(quick: bool) -> Iterator[tuple[Path, captions.About]]:
         yield path.parent, captions.About(caption, ("healthy", declared.positive))
 
 
-def read(folder: Path) -> dict[str, batching.Samples]:
+def read(folder: Path) -> dict[str, batches.Samples]:
     """The splits of the archive in `folder`, on the processor."""
     with np.load(folder / "pneumoniamnist.npz", allow_pickle=False) as file:
         splits = {name: arrays.split_of(file, name) for name in arrays.SPLITS}
-    return {name: batching.Samples.to(CPU, images) for name, images in splits.items()}
+    return {name: batches.Samples.to(CPU, images) for name, images in splits.items()}
 
 
 def settings(run: str = "pneumonia") -> schema.Training:

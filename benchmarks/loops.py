@@ -13,10 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from benchmarks import harness
-from chestflow import augmentation
-from chestflow.network.inference import standardise
-from chestflow.network.model import Classifier
-from chestflow.training import batching, loop, objectives, strategies
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import standardise
+from chestflow.training import augmentation, batches, classifier, freezing, losses
 
 FOREVER = 10_000  # epochs: more than any number of rounds
 SIDE = 1024  # of the square matrices whose product shows what a core can do
@@ -34,14 +33,14 @@ def start(loop: str, folder: Path) -> tuple[float, Iterator]:
     """The work of one turn (images, or operations) and the loop itself."""
     if loop == "products":
         return 2 * SIDE**3 * PRODUCTS, products()
-    kind, augmented = loop.split("_")[0], loop.endswith("augmented")
+    kind, augmented = classifier.split("_")[0], classifier.endswith("augmented")
     images = harness.read(folder)
     n = len(images["train"].labels)
     if kind == "notebook":
         return n, notebook(folder, augmented)
     if kind == "resident":
         return n, resident(images["train"], augmented)
-    return n * batching.passes(n), ours(images, augmented)
+    return n * batches.passes(n), ours(images, augmented)
 
 
 def settings(augmented: bool):
@@ -50,12 +49,12 @@ def settings(augmented: bool):
     return chosen.model_copy(update={"augment": steps, "epochs": FOREVER, "patience": FOREVER})
 
 
-def ours(images: dict[str, batching.Samples], augmented: bool) -> Iterator:
+def ours(images: dict[str, batches.Samples], augmented: bool) -> Iterator:
     """This project's loop; it validates after each epoch, here on so few images that it is free."""
     chosen = settings(augmented)
-    plan = strategies.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
-    few = batching.Samples(images["val"].images[:64], images["val"].labels[:64])
-    return loop.fit(network(chosen), images["train"], few, chosen, plan, seed=0)
+    plan = freezing.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
+    few = batches.Samples(images["val"].images[:64], images["val"].labels[:64])
+    return classifier.fit(network(chosen), images["train"], few, chosen, plan, seed=0)
 
 
 def notebook(folder: Path, augmented: bool) -> Iterator:
@@ -90,13 +89,13 @@ def transform(augmented: bool) -> transforms.Compose:
     return transforms.Compose([*first, transforms.ToTensor(), transforms.Normalize([0.5], [0.5])])
 
 
-def resident(images: batching.Samples, augmented: bool) -> Iterator:
+def resident(images: batches.Samples, augmented: bool) -> Iterator:
     """The arithmetic of this project's loop on one batch that lies ready: no data path at all."""
     chosen = settings(augmented)
     model = network(chosen).to(memory_format=torch.channels_last).train()
     n, size = len(images.labels), min(chosen.batch_size, len(images.labels))
     batch, labels = standardise(images.images[:size]), images.labels[:size]
-    criterion = nn.CrossEntropyLoss(objectives.class_weights(images.labels))
+    criterion = nn.CrossEntropyLoss(losses.class_weights(images.labels))
     optimiser = torch.optim.AdamW(
         model.parameters(), chosen.lr, weight_decay=chosen.weight_decay, fused=True
     )

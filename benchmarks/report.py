@@ -5,14 +5,14 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks import harness
-from chestflow.core import tables
+from chestflow import files
 
 BEGIN, END = "<!-- written by benchmarks/report.py: begin -->", "<!-- end -->"
 
 
 def report(results: Path, readme: Path) -> None:
     """All goals first; then every results/<part>.json is a section."""
-    parts = {path.stem: tables.read_json(path) for path in sorted(results.glob("*.json"))}
+    parts = {path.stem: files.read_json(path) for path in sorted(results.glob("*.json"))}
     replace(readme, [*goals(parts), *sections(parts)])
 
 

@@ -13,10 +13,10 @@ from torch import nn
 from torchvision.models import resnet18
 
 from benchmarks import harness
-from chestflow.measures import readers
-from chestflow.network.inference import probabilities, standardise
-from chestflow.network.model import Classifier
-from chestflow.training import batching, loop, strategies
+from chestflow.metrics import intervals
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import probabilities, standardise
+from chestflow.training import batches, classifier, freezing
 
 # The default settings, shorter: of 3, 4, 6 and 8 epochs the fewest with which each of the seeds 100
 # to 102 came within `min_delta` of its validation AUROC after 20; test was not looked at.
@@ -84,7 +84,7 @@ def measure(quick: bool) -> dict:
     }
 
 
-def follow(splits: dict[str, batching.Samples], seed: int) -> list[dict]:
+def follow(splits: dict[str, batches.Samples], seed: int) -> list[dict]:
     """Train once; after each epoch, the seconds so far and the test scores of the weights that it
     would keep. On all cores, as the ResNet; scoring test stops the clock."""
     torch.set_num_threads(harness.cores())
@@ -92,9 +92,9 @@ def follow(splits: dict[str, batching.Samples], seed: int) -> list[dict]:
     chosen = harness.settings().model_copy(update=RECIPE)
     torch.manual_seed(seed)
     model = Classifier(**chosen.architecture)
-    plan = strategies.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
+    plan = freezing.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
     epochs, seconds, scores = [], 0.0, {}
-    for row in loop.fit(model, splits["train"], splits["val"], chosen, plan, seed):
+    for row in classifier.fit(model, splits["train"], splits["val"], chosen, plan, seed):
         seconds += time.perf_counter() - start
         scores = score(model, splits["test"]) if row["improved"] else scores
         epochs.append({"seconds": seconds, "val_auroc": row["val_auroc"], **scores})
@@ -102,11 +102,11 @@ def follow(splits: dict[str, batching.Samples], seed: int) -> list[dict]:
     return epochs
 
 
-def score(model: Classifier, test: batching.Samples) -> dict[str, float]:
+def score(model: Classifier, test: batches.Samples) -> dict[str, float]:
     labels, positive = test.labels.numpy(), probabilities(model.eval(), test.images)[None]
     return {
-        "auroc": float(readers.auroc(labels, positive).values[0]),
-        "accuracy": float(readers.decisions(labels, positive > 0.5)["accuracy"].values[0]),
+        "auroc": float(intervals.auroc(labels, positive).values[0]),
+        "accuracy": float(intervals.decisions(labels, positive > 0.5)["accuracy"].values[0]),
     }
 
 
@@ -126,7 +126,7 @@ class ResNet:
     """MedMNIST's ResNet-18 for 28 pixels in training: a first convolution of 3 x 3 without stride
     and no pooling behind it, so that so small an image is not shrunk at once. On all cores."""
 
-    def __init__(self, images: batching.Samples, batch_size: int) -> None:
+    def __init__(self, images: batches.Samples, batch_size: int) -> None:
         self.model = resnet18(num_classes=2)
         self.model.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)
         self.model.maxpool = nn.Identity()

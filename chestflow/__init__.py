@@ -1,18 +1,17 @@
-"""What the stages of the graph are made of, in rooms (subpackages) that import only downwards:
+"""What the stages of the graph are made of; every package says in its docstring what it holds.
 
-    commands                 what people call by hand
-    own                      a trained run on one's own images
-    report                   sentences, the page
-    figures                  one file per figure
-    training                 how a network is trained
-    augmentation             what happens to training images
-    network                  the network, its files, GradCAM
-    measures                 scores, intervals, comparisons
-    images, sources          arrays and labels; where they come from
-    wording                  numbers as text
-    parameters               what params.yaml may hold, and a stage as a command
-    core                     errors, tables
+    sources                  downloads, archives, phantoms
+    data                     arrays of images, binary labels
+    models                   classifier, autoencoder, checkpoints
+    training                 the loop, early stopping, averaging, freezing, augmentation
+    explain                  GradCAM and how it is judged
+    metrics                  scores, intervals, paired tests, latent spaces
+    plots                    one file per figure
+    report                   the page of answers
+    own_images               the user's own radiographs
+    commands, cli.py         what people call by hand around the graph
+    config, stage.py         params.yaml and datasets.yaml; a stage as a command
+    files.py, errors.py      JSON and CSV; mistakes that the user can fix
 
-A room's docstring says what belongs in it. In dvc.yaml a stage depends on the rooms that its
-imports reach, so a change reruns what can be affected, and no more.
+The building blocks know nothing of DVC and of paths: they take arrays, tensors and plain values.
 """

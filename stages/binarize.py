@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.images import arrays, captions
-from chestflow.images.labelling import binary_labels
-from chestflow.parameters import reading, stage
+from chestflow import files, stage
+from chestflow.config import reading
+from chestflow.data import arrays, captions
+from chestflow.data.labels import binary_labels
+from chestflow.errors import UserError
 from chestflow.sources import archive as npz
 
 
@@ -36,7 +36,7 @@ def binarize(dataset: str, datasets: Path, archive: Path, out: Path, metrics: Pa
     side = arrays.read(out, "test").images.shape[-1]
     with archive.open("rb") as file:
         origin_of = {"md5": hashlib.file_digest(file, "md5").hexdigest(), "pixels": side}
-    tables.write_json(metrics, {**about.record(), **origin_of, **shown, "splits": listed})
+    files.write_json(metrics, {**about.record(), **origin_of, **shown, "splits": listed})
     print(f"binarize: {about.caption}: " + ", ".join(f"{k} {v['n']}" for k, v in counts.items()))
 
 

@@ -6,18 +6,17 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from chestflow.core import tables
-from chestflow.measures import comparison as measures
-from chestflow.measures import readers
-from chestflow.measures.scores import predictions as from_table
-from chestflow.parameters import stage
-from chestflow.parameters.schema import Comparison
-from chestflow.wording import change, literal, number, scored
+from chestflow import files, stage
+from chestflow.config.schema import Comparison
+from chestflow.formatting import change, literal, number, scored
+from chestflow.metrics import comparison as tests
+from chestflow.metrics import intervals
+from chestflow.metrics.scores import predictions as from_table
 
 CURVES = ("roc", "precision_recall", "reliability")
 TESTED = ("auroc", "balanced_accuracy")
-# In these two runs may differ, and a difference of their scores still answers a question.
-ASKED = ("name", "init", "strategy")
+# Two runs may differ in these, and a difference of their scores still answers a question.
+COMPARABLE = ("name", "init", "strategy")
 
 Predictions = tuple[np.ndarray, np.ndarray]  # labels (N,), probabilities (K, N)
 
@@ -26,39 +25,40 @@ def compare(
     settings: Path,
     scores: Path,
     results: Path,
+    latent: Path,
     models: Path,
-    learning: Path,
+    few_labels: Path,
     metrics: Path,
-    efficiency: Path,
+    label_efficiency: Path,
     table: Path,
     curves: Path,
     *,
     comparison: Comparison,
 ) -> None:
-    declared = tables.read_json(settings)["runs"]
+    declared = files.read_json(settings)["runs"]
     # Folders may still hold files of runs that are no longer declared: they are not read.
-    reports = {run: tables.read_json(scores / f"{run}.json") for run in declared}
+    reports = {run: files.read_json(scores / f"{run}.json") for run in declared}
     predicted = {run: predictions(results / run) for run in declared}
-    answers = tables.rounded(answer(comparison, declared, predicted))
+    answers = files.rounded(answer(comparison, declared, predicted))
     similar = [
         {"space": name, **pair}
         for name, runs in comparison.spaces.items()
-        for pair in similarities(runs, declared, results)
+        for pair in similarities(runs, declared, latent)
     ]
-    points = label_efficiency(declared, predicted, learning, models)
+    points = efficiency_points(declared, predicted, few_labels, models)
     data = " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
-    tables.write_json(metrics, {"data": data, **summary(answers), "cka": similar})
-    tables.write_json(efficiency, {"data": data, "points": points})
+    files.write_json(metrics, {"data": data, **summary(answers), "cka": similar})
+    files.write_json(label_efficiency, {"data": data, "points": points})
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(markdown(reports, answers), encoding="utf-8")
     write_curves(curves, reports, results, models)
     listed = [{k: v for k, v in point.items() if k in COLUMNS} for point in points]
-    tables.write_csv(curves / "label_efficiency.csv", listed)
+    files.write_csv(curves / "label_efficiency.csv", listed)
     print(f"compare: {len(reports)} runs, {len(answers)} questions, {data}")
 
 
 def predictions(folder: Path) -> Predictions:
-    return from_table(tables.read_csv(folder / "predictions.csv"))
+    return from_table(files.read_csv(folder / "predictions.csv"))
 
 
 # -------------------------------------------------------------------------------- differences
@@ -73,32 +73,34 @@ def answer(asked: Comparison, declared: dict, predicted: dict[str, Predictions])
         run, against = question.run, question.against
         labels, probability = predicted[run]
         entry = {"run": run, "against": against, "n": len(labels), "trainings": len(probability)}
-        entry["unlike"] = unlike(declared[run], declared[against])
+        entry["config_difference"] = config_difference(declared[run], declared[against])
         pairs = ((name, measured[run][name], measured[against][name]) for name in TESTED)
-        answers.append(entry | {name: readers.difference(a, b) for name, a, b in pairs})
+        answers.append(entry | {name: tests.paired_difference(a, b) for name, a, b in pairs})
     correct([entry[name] for entry in answers for name in TESTED])
     return answers
 
 
-def tested(labels: np.ndarray, probability: np.ndarray) -> dict[str, readers.Measured]:
-    found = readers.decisions(labels, probability >= 0.5)
-    return found | {"auroc": readers.auroc(labels, probability)}
+def tested(labels: np.ndarray, probability: np.ndarray) -> dict[str, intervals.Measured]:
+    found = intervals.decisions(labels, probability >= 0.5)
+    return found | {"auroc": intervals.auroc(labels, probability)}
 
 
 def correct(found: list[dict]) -> None:
     """Add to each difference its p-value after Holm's correction for their number."""
-    for entry, p in zip(found, measures.holm([entry["p"] for entry in found])):
+    for entry, p in zip(found, tests.holm([entry["p"] for entry in found])):
         entry["p_holm"] = p
 
 
-def unlike(a: dict, b: dict) -> dict[str, list]:
-    """The settings in which two runs differ though no question is about them."""
-    return {key: [a[key], b[key]] for key in a if key not in ASKED and a[key] != b[key]}
+def config_difference(a: dict, b: dict) -> dict[str, list]:
+    """The settings in which two runs differ though no question is about them. A setting that one of
+    them does not use is null, and differs only because of one that is listed."""
+    pairs = {key: [a[key], b[key]] for key in a if key not in COMPARABLE}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and None not in pair}
 
 
 def alike(a: dict, b: dict) -> bool:
     """Whether two runs are trained alike when both have as many labels."""
-    return not unlike(a, b).keys() - {"labels", "val_labels"}
+    return not config_difference(a, b).keys() - {"labels", "val_labels"}
 
 
 def summary(answers: list[dict]) -> dict:
@@ -111,18 +113,18 @@ def summary(answers: list[dict]) -> dict:
 # ------------------------------------------------------------------------------ latent spaces
 
 
-def similarities(runs: list[str], declared: dict[str, dict], results: Path) -> list[dict]:
+def similarities(runs: list[str], declared: dict[str, dict], latent: Path) -> list[dict]:
     """Linear CKA, on the test images, of every two encoders of a space and of their starts: mean
     and sd over the trainings."""
-    found = {run: load_file(results / run / "embeddings.safetensors") for run in runs}
+    found = {run: load_file(latent / run / "embeddings.safetensors") for run in runs}
     starts = {
         declared[run]["init"]: held["start"] for run, held in found.items() if "start" in held
     }
     vectors = starts | {run: held["run"] for run, held in found.items()}
     pairs = []
     for a, b in combinations(vectors, 2):
-        each = [measures.linear_cka(x, y) for x, y in zip(vectors[a], vectors[b])]
-        spread = readers.spread(each)
+        each = [tests.linear_cka(x, y) for x, y in zip(vectors[a], vectors[b])]
+        spread = intervals.mean_sd(each)
         pairs.append({"a": a, "b": b, "cka": spread["value"], "sd": spread["sd"]})
     return pairs
 
@@ -132,31 +134,31 @@ def similarities(runs: list[str], declared: dict[str, dict], results: Path) -> l
 COLUMNS = ("dataset", "start", "strategy", "labels", "trainings", "auroc", "sd", "run")
 
 
-def label_efficiency(
-    declared: dict[str, dict], predicted: dict[str, Predictions], learning: Path, models: Path
+def efficiency_points(
+    declared: dict[str, dict], predicted: dict[str, Predictions], few_labels: Path, models: Path
 ) -> list[dict]:
     """The points of all curves: those that are runs, and those that stage `efficiency` trained; of
     each its AUROC, and its difference from scratch with as many labels."""
-    measured: dict[tuple, tuple[str, bool, readers.Measured]] = {}
+    measured: dict[tuple, tuple[str, bool, intervals.Measured]] = {}
     for run, entry in declared.items():
-        own = len(tables.read_json(models / run / "trainings/0/drawn.json")["train"])
+        own = len(files.read_json(models / run / "trainings/0/labelled.json")["train"])
         cells = {own: (True, *predicted[run])}
-        held = load_file(learning / f"{run}.safetensors")
+        held = load_file(few_labels / f"{run}.safetensors")
         for labels, probability in zip(held["labels"].tolist(), held["probability"]):
             cells.setdefault(labels, (False, held["actual"], probability))
         for labels, (is_run, actual, probability) in cells.items():
             key = (entry["dataset"], entry["init"], entry["strategy"], labels)
-            measured.setdefault(key, (run, is_run, readers.auroc(actual, probability)))
+            measured.setdefault(key, (run, is_run, intervals.auroc(actual, probability)))
     points = []
     for (dataset, start, strategy, labels), (run, is_run, found) in sorted(measured.items()):
-        estimate = readers.estimate(found)
+        estimate = intervals.estimate(found)
         point = {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
         point |= {"run": run, "is_run": is_run, "trainings": len(found.values)}
         point |= {"n": found.influence.shape[1], "auroc": estimate.pop("value"), **estimate}
         point |= {"each": found.values.tolist()}
         scratch = measured.get((dataset, "scratch", "unfrozen", labels))
         if scratch and start != "scratch" and alike(declared[run], declared[scratch[0]]):
-            point["from_scratch"] = readers.difference(found, scratch[2])
+            point["from_scratch"] = tests.paired_difference(found, scratch[2])
         points.append(point)
     correct([point["from_scratch"] for point in points if "from_scratch" in point])
     return points
@@ -170,12 +172,12 @@ def write_curves(out: Path, reports: dict[str, dict], results: Path, models: Pat
     sources = {kind: {run: results / run / f"{kind}.csv" for run in reports} for kind in CURVES}
     sources["training"] = {run: models / run / "history.csv" for run in reports}
     for kind, paths in sources.items():
-        tables.write_csv(out / f"{kind}.csv", together(paths, reports))
+        files.write_csv(out / f"{kind}.csv", together(paths, reports))
 
 
 def together(sources: dict[str, Path], reports: dict[str, dict]):
     for run, path in sources.items():
-        for point, row in enumerate(tables.rows_of(tables.read_csv(path))):
+        for point, row in enumerate(files.rows_of(files.read_csv(path))):
             yield {"run": run, "data": reports[run]["data"], "point": point, **row}
 
 

@@ -11,15 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors.numpy import save
 
-from chestflow.core import tables
-from chestflow.parameters import reading, stage
-from chestflow.parameters.schema import Params, Settings, one_of
+from chestflow import files, stage
+from chestflow.config import reading
+from chestflow.config.schema import Params, Settings, one_of
 
-COMMON = {"seed", "trainings", "threads", "processes", "timing"}  # what all trainings take alike
+COMMON = {"seed", "trainings", "threads", "timing"}  # what all trainings take alike
+USED_BY = {  # settings that only some trainings use, and which: null in the others
+    "patience": ("keep", "best"),
+    "min_delta": ("keep", "best"),
+    "lr_factor": ("strategy", "headfirst"),
+    "layer_decay": ("strategy", "headfirst"),
+}
 
 
-def configure(subject: str, params: Path, datasets: Path, out: Path) -> None:
+def configure(subject: str, params: Path, datasets: Path, scratch: Path, out: Path) -> None:
     """subject: the run that the first sheet, and so the first part of the report, is about."""
     checked, known = reading.params(params), reading.datasets(datasets)
     one_of("run", subject, list(checked.runs))
@@ -30,14 +37,16 @@ def configure(subject: str, params: Path, datasets: Path, out: Path) -> None:
     machine = checked.model_dump(include={"seed", "trainings", "threads"})
     pretraining = encoder | machine | checked.autoencoder.model_dump()
     for name, settings in runs.items():
-        tables.write_exact_json(out / "runs" / f"{name}.json", settings)
-        tables.write_exact_json(out / "efficiency" / f"{name}.json", points_of(checked, name))
-    tables.write_exact_json(out / "autoencoder.json", pretraining)
+        files.write_exact_json(out / "runs" / f"{name}.json", settings)
+        points = points_of(checked, name)
+        files.write_exact_json(out / "label_efficiency" / f"{name}.json", points)
+    files.write_exact_json(out / "autoencoder.json", pretraining)
     # One file keeps the runs in their order, for those that set them side by side.
     everything = {"subject": subject, "runs": runs, "autoencoder": pretraining}
-    tables.write_exact_json(out / "all.json", everything)
+    files.write_exact_json(out / "all.json", everything)
     # The same whatever the settings are: stages that need none of them wait for the check alone.
-    tables.write_exact_json(out / "checked.json", {"names": "valid", "values": "in range"})
+    files.write_exact_json(out / "checked.json", {"names": "valid", "values": "in range"})
+    write_scratch(scratch)
     for change in since_commit(params):
         print(f"configure: not as committed: {change}")
     print(f"configure: {len(runs)} runs, {checked.trainings} trainings each")
@@ -46,14 +55,22 @@ def configure(subject: str, params: Path, datasets: Path, out: Path) -> None:
 def settings_of(params: Params, run: str) -> dict[str, Any]:
     """A run's settings: those at the top level of `params.yaml`, overruled by its own entry."""
     shared = params.model_dump(include=COMMON | set(Settings.model_fields))
-    return {"name": run, **shared, **params.runs[run].model_dump(exclude_none=True)}
+    settings = {"name": run, **shared, **params.runs[run].model_dump(exclude_none=True)}
+    unused = [key for key, (by, value) in USED_BY.items() if settings[by] != value]
+    return settings | dict.fromkeys(unused)
 
 
 def points_of(params: Params, run: str) -> dict[str, Any]:
     """The numbers of labels that a run is trained with in addition to its own."""
-    wanted, own = params.efficiency, settings_of(params, run)["labels"]
+    wanted, own = params.label_efficiency, settings_of(params, run)["labels"]
     labels = [n for n in wanted.labels if n != own] if run in wanted.runs else []
     return {"labels": labels, "val_share": wanted.val_share}
+
+
+def write_scratch(folder: Path) -> None:
+    """The empty start, so that a run from scratch has a start like any other run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.safetensors").write_bytes(save({}))
 
 
 def since_commit(params: Path) -> list[str]:
@@ -61,10 +78,11 @@ def since_commit(params: Path) -> list[str]:
     experiment started from: an experiment inherits what the one before it has left in the folder.
     """
     start = os.environ.get("DVC_EXP_BASELINE_REV", "HEAD")
-    shown = subprocess.run(["git", "show", f"{start}:./{params}"], capture_output=True)
-    if shown.returncode:  # no commit yet
+    committed = subprocess.run(["git", "show", f"{start}:./{params}"], capture_output=True)
+    if committed.returncode:  # no commit yet
         return []
-    before, now = (dict(flat(yaml.safe_load(t))) for t in (shown.stdout, params.read_bytes()))
+    texts = committed.stdout, params.read_bytes()
+    before, now = (dict(flat(yaml.safe_load(text))) for text in texts)
     changed = [key for key in before | now if before.get(key) != now.get(key)]
     return [f"{key}: {before.get(key, 'not set')} -> {now.get(key, 'not set')}" for key in changed]
 

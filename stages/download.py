@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from chestflow.core.errors import UserError
-from chestflow.parameters import reading, stage
-from chestflow.parameters.datasets import File, Phantom
-from chestflow.sources import archive, fetching, parts, phantom
+from chestflow import stage
+from chestflow.config import reading
+from chestflow.config.datasets import File, Phantom
+from chestflow.errors import UserError
+from chestflow.sources import archive, parts, phantom
+from chestflow.sources import download as fetching
 
 
 def download(dataset: str, datasets: Path, out: Path, *, source: str, pixels: int) -> None:

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from chestflow.core import tables
-from chestflow.figures import classes, latent, reconstructions
-from chestflow.figures import comparison as figures
-from chestflow.figures.style import save
-from chestflow.images import captions
-from chestflow.parameters import stage
-from chestflow.parameters.schema import Comparison
+from chestflow import files, stage
+from chestflow.config.schema import Comparison
+from chestflow.data import captions
+from chestflow.plots import classes, latent, reconstructions
+from chestflow.plots import comparison as figures
+from chestflow.plots.style import save
 
 
 def overview(
@@ -18,30 +17,30 @@ def overview(
     counts: Path,
     scores: Path,
     separation: Path,
-    results: Path,
+    projections: Path,
     compared: Path,
-    efficiency: Path,
+    label_efficiency: Path,
     autoencoder: Path,
     examples: Path,
     out: Path,
     *,
     comparison: Comparison,
 ) -> None:
-    runs = tables.read_json(settings)["runs"]
+    runs = files.read_json(settings)["runs"]
     datasets = dict.fromkeys(run["dataset"] for run in runs.values())
-    reports = {run: tables.read_json(scores / f"{run}.json") for run in runs}
-    counted = {name: tables.read_json(counts / f"{name}.json") for name in datasets}
+    reports = {run: files.read_json(scores / f"{run}.json") for run in runs}
+    counted = {name: files.read_json(counts / f"{name}.json") for name in datasets}
     for name, report in counted.items():
         save(classes.class_counts(report, captions.of_report(report)), out / f"classes_{name}.png")
     draw_reconstructions(autoencoder, examples, out)
-    draw_comparison(reports, tables.read_json(compared), out)
+    draw_comparison(reports, files.read_json(compared), out)
     names = {name: report["data"] for name, report in counted.items()}
-    points = tables.read_json(efficiency)["points"]
+    points = files.read_json(label_efficiency)["points"]
     save(figures.efficiency(points, names), out / "label_efficiency.png")
-    similar = tables.read_json(compared)["cka"]
+    similar = files.read_json(compared)["cka"]
     for name, members in comparison.spaces.items():
-        shown = {run: tables.read_csv(results / run / "latent.csv") for run in members}
-        separations = {run: tables.read_json(separation / f"{run}.json") for run in members}
+        shown = {run: files.read_csv(projections / run / "projections.csv") for run in members}
+        separations = {run: files.read_json(separation / f"{run}.json") for run in members}
         starts = {run: runs[run]["init"] for run in members}
         about = captions.of_report(reports[members[0]])
         pairs = [pair for pair in similar if pair["space"] == name]
@@ -51,7 +50,7 @@ def overview(
 
 
 def draw_reconstructions(autoencoder: Path, examples: Path, out: Path) -> None:
-    report, shown = tables.read_json(autoencoder), load_file(examples)
+    report, shown = files.read_json(autoencoder), load_file(examples)
     original, about = shown.pop("image"), captions.of_report(report)
     figure = reconstructions.reconstructions(original, shown, report["test"], about)
     save(figure, out / "reconstructions.png")

@@ -9,19 +9,17 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from chestflow.core import history, tables
-from chestflow.images import arrays, captions
-from chestflow.measures import fidelity, readers
-from chestflow.network import autoencoder, checkpoint, device
-from chestflow.parameters import reading, stage
+from chestflow import files, history, stage
+from chestflow.data import arrays, captions
+from chestflow.metrics import comparison, intervals, reconstruction
+from chestflow.models import autoencoder, checkpoint, device
 
 BASELINE_PIXELS = 1 << 26  # 85,598 images of 28 x 28 pixels, 1,337 of 224 x 224: what PCA can hold
 EXAMPLES = 10
 
 
 def reconstruct(
-    dataset: str,
-    datasets: Path,
+    about: Path,
     images: Path,
     trained: Path,
     metrics: Path,
@@ -30,28 +28,28 @@ def reconstruct(
     seed: int,
     threads: int,
 ) -> None:
-    declared, here = reading.dataset(datasets, dataset), device.prepare(threads, seed)
-    about = captions.of_folder(images, declared.title, declared.positive)
+    here, data = device.prepare(threads, seed), captions.of_report(files.read_json(about))
     splits = {
         name: torch.from_numpy(arrays.read(images, name).images).to(here) for name in arrays.SPLITS
     }
-    errors = history.kept(tables.read_csv(trained / "history.csv"), "val_mse")
-    shown, side = history.median_training(errors), splits["train"].shape[-1]
+    errors = history.kept(files.read_csv(trained / "history.csv"), "val_mse")
+    shown, side = history.representative(errors), splits["train"].shape[-1]
     folders = [checkpoint.training(trained, k) for k in range(len(errors))]
     networks = [autoencoder.load(folder, side).to(here) for folder in folders]
     code = networks[0].code
     known = autoencoder.unit(some(splits["train"], seed))
-    rebuild = Rebuilder(networks, fidelity.baselines(known, code))
+    rebuild = Rebuilder(networks, reconstruction.baselines(known, code))
     found = {name: fidelities(rebuild, splits[name]) for name in ("val", "test")}
     record = {"code": code, "trainings": len(networks), "training": shown}
-    tables.write_json(metrics, {**about.record(), **record, **found})
+    files.write_json(metrics, {**data.record(), **record, **found})
     drawn = np.random.default_rng(seed).permutation(len(splits["test"]))[:EXAMPLES]
     original, rebuilt = rebuild(splits["test"][drawn])
     kept = {"image": original} | {name: each[shown] for name, each in rebuilt.items()}
     examples.parent.mkdir(parents=True, exist_ok=True)
-    examples.write_bytes(save({k: np.ascontiguousarray(v) for k, v in kept.items()}))
+    # In 8 bits: the last digits of a PCA depend on the processor.
+    examples.write_bytes(save({k: np.rint(255 * v).astype(np.uint8) for k, v in kept.items()}))
     psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in found["test"]["psnr"].items())
-    print(f"reconstruct: mean PSNR on test: {psnr}, {about.caption}")
+    print(f"reconstruct: mean PSNR on test: {psnr}, {data.caption}")
 
 
 def some(train: torch.Tensor, seed: int) -> torch.Tensor:
@@ -85,19 +83,19 @@ def fidelities(rebuild: Rebuilder, images: torch.Tensor) -> dict:
         wanted, rebuilt = rebuild(images[block])
         for method, each in rebuilt.items():
             fixed = method != "autoencoder"
-            found = [fidelity.fidelity(wanted, one) for one in (each[:1] if fixed else each)]
+            found = [reconstruction.fidelity(wanted, one) for one in (each[:1] if fixed else each)]
             for measure in found[0]:
                 rows = np.stack([one[measure] for one in found])
                 values[measure, method].append(np.broadcast_to(rows, (len(each), len(wanted))))
     scores: dict = {"n": len(images), "ci95": {}, "sd": {}, "difference": {}}
-    measured = {key: readers.mean(np.hstack(parts)) for key, parts in values.items()}
+    measured = {key: intervals.mean(np.hstack(parts)) for key, parts in values.items()}
     for (measure, method), score in measured.items():
-        told = readers.estimate(score, bounds=(None, None))
+        told = intervals.estimate(score, bounds=(None, None))
         scores.setdefault(measure, {})[method] = told["value"]
         for field in ("ci95", "sd"):
             scores[field].setdefault(measure, {})[method] = told[field]
         if method != "autoencoder":
-            ahead = readers.difference(measured[measure, "autoencoder"], score)
+            ahead = comparison.paired_difference(measured[measure, "autoencoder"], score)
             scores["difference"].setdefault(measure, {})[method] = ahead
     return scores
 

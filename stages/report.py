@@ -3,10 +3,9 @@
 from os.path import relpath
 from pathlib import Path
 
-from chestflow.core import tables
-from chestflow.parameters import stage
-from chestflow.parameters.schema import Comparison, GradCAM
-from chestflow.report import page, reading, rendering, threshold
+from chestflow import files, stage
+from chestflow.config.schema import Comparison, GradCAM
+from chestflow.report import context, page, rendering, threshold
 
 
 def report(
@@ -23,10 +22,10 @@ def report(
     comparison: Comparison,
     gradcam: GradCAM,
 ) -> None:
-    declared = tables.read_json(settings)
-    figures = reading.read(declared, metrics, models, results)
+    declared = files.read_json(settings)
+    figures = context.read(declared, metrics, models, results)
     figures |= {
-        "sweep": tables.read_json(sweep),
+        "sweep": files.read_json(sweep),
         "spaces": comparison.spaces,
         "layer": gradcam.layer,
         "plots": Path(relpath(plots, markdown.parent)).as_posix(),
@@ -41,7 +40,7 @@ def report(
 
 
 def threshold_of(run: str, scores: dict[str, dict], results: Path) -> str:
-    predictions = tables.read_csv(results / run / "predictions.csv")
+    predictions = files.read_csv(results / run / "predictions.csv")
     return threshold.panel(run, scores[run], predictions)
 
 

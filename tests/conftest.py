@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from benchmarks import orchestration
-from chestflow.images import arrays
-from chestflow.parameters import reading, schema
+from chestflow.config import reading, schema
+from chestflow.data import arrays
 from chestflow.sources import phantom
 from stages.configure import settings_of
 

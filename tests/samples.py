@@ -12,15 +12,16 @@ from PIL import Image
 from safetensors.numpy import save_file
 from scipy import special
 
+from chestflow import files, history
 from chestflow.commands import sweep
-from chestflow.core import history, tables
-from chestflow.images.arrays import SPLITS
-from chestflow.images.captions import About, marked
-from chestflow.measures import maps, readers, scores
-from chestflow.network import model
-from chestflow.parameters import reading
-from chestflow.parameters.schema import Comparison, Training
-from chestflow.report import reading as report_of
+from chestflow.config import reading
+from chestflow.config.schema import Comparison, Training
+from chestflow.data.arrays import SPLITS
+from chestflow.data.captions import About, marked
+from chestflow.explain import localisation
+from chestflow.metrics import intervals, scores
+from chestflow.models import cnn
+from chestflow.report import context as report_of
 from stages import compare, reconstruct, train
 from stages.binarize import class_counts
 from stages.configure import configure
@@ -54,9 +55,9 @@ def scored(out: Path, signal: float, seed: int, trainings: int, shown: int) -> d
     found = [scores.curves(labels, row) for row in probability]
     for name in found[0]:
         rows = ({"training": k, **row} for k, one in enumerate(found) for row in one[name])
-        tables.write_csv(out / f"{name}.csv", rows)
+        files.write_csv(out / f"{name}.csv", rows)
     settled = [
-        scores.Settled(0.4 + 0.01 * k, (1.1, 0.1) if k else scores.AS_IT_IS, (0.3, 0.2), 0.7)
+        scores.Choice(0.4 + 0.01 * k, (1.1, 0.1) if k else scores.AS_IT_IS, (0.3, 0.2), 0.7)
         for k in range(trainings)
     ]
     return scores.report(labels, probability, settled, shown)
@@ -68,13 +69,13 @@ def build(folder: Path, trainings: int = 3, origin: str = "phantom", pictures=(8
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     places = (folder / "params.yaml", ROOT / "datasets.yaml", folder / "data/settings")
     configure(SUBJECT, *places)
-    declared = tables.read_json(folder / "data/settings/all.json")["runs"]
+    declared = files.read_json(folder / "data/settings/all.json")["runs"]
     for dataset in {run["dataset"] for run in declared.values()}:
         write_counts(folder, dataset, origin)
     for seed, (run, settings) in enumerate(declared.items()):
         write_run(folder, run, settings, seed, trainings, about_of(settings["dataset"], origin))
     train.describe(
-        model.Classifier(**Training(**declared[SUBJECT]).architecture),
+        cnn.Classifier(**Training(**declared[SUBJECT]).architecture),
         28,
         folder / "models" / SUBJECT,
     )
@@ -88,22 +89,20 @@ def build(folder: Path, trainings: int = 3, origin: str = "phantom", pictures=(8
 def write_counts(folder: Path, dataset: str, origin: str) -> None:
     counts = [{"split": split, **class_counts(labels_of(split))} for split in SPLITS]
     found = about_of(dataset, origin).record() | {"md5": "0" * 32, "pixels": 28}
-    tables.write_json(folder / f"metrics/data/{dataset}.json", found | {"splits": counts})
+    files.write_json(folder / f"metrics/data/{dataset}.json", found | {"splits": counts})
 
 
 def write_run(
     folder: Path, run: str, settings: dict, seed: int, trainings: int, about: About
 ) -> None:
     models, results = folder / "models" / run, folder / "data/results" / run
-    tables.write_csv(models / "history.csv", epochs(settings["strategy"], trainings))
+    files.write_csv(models / "history.csv", epochs(settings["strategy"], trainings))
     n = SIZES["train"] if settings["labels"] == "all" else settings["labels"]
     for k in range(trainings):
         drawn = {"train": list(range(n)), "val": list(range(SIZES["val"]))}
-        tables.write_json(models / f"trainings/{k}/drawn.json", drawn)
+        files.write_json(models / f"trainings/{k}/labelled.json", drawn)
     signal = 0.7 + 0.1 * seed
-    shown = history.median_training(
-        history.kept(tables.read_csv(models / "history.csv"), "val_loss")
-    )
+    shown = history.representative(history.kept(files.read_csv(models / "history.csv"), "val_loss"))
     record = {"weights": "0" * 12, "val_auroc": 0.9, "val_loss": 0.2, "parameters": 18218}
     found = {
         "runs": scored(results, signal, seed, trainings, shown) | record,
@@ -111,7 +110,7 @@ def write_run(
         "latent": separated(trainings, shown),
     }
     for kind, values in found.items():
-        tables.write_json(folder / f"metrics/{kind}/{run}.json", about.record() | values)
+        files.write_json(folder / f"metrics/{kind}/{run}.json", about.record() | values)
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(trainings, SIZES["test"], 3)).astype(np.float32)
     start = {} if settings["init"] == "scratch" else {"start": vectors + np.float32(0.1)}
@@ -146,14 +145,14 @@ def explained(masks: bool) -> dict:
     perturbation = {"n": 40, "draws": 5, "deletion": [0.4, 0.3, 0.5], "insertion": [0.6, 0.5, 0.7]}
     perturbation |= {"deletion_difference": [-0.1111111, -0.15, -0.07]}
     perturbation |= {"insertion_difference": [0.0512345, 0.0212345, 0.0812345]}
-    return maps.report(found, random) | {"n_random": 80, "perturbation": perturbation}
+    return localisation.report(found, random) | {"n_random": 80, "perturbation": perturbation}
 
 
 def separated(trainings: int, shown: int) -> dict:
     names = ("silhouette", "knn_balanced_accuracy", "probe_auroc")
     rng = np.random.default_rng(0)
     each = {name: rng.uniform(0.6, 0.9, trainings).tolist() for name in names}
-    told = {name: readers.spread(values) for name, values in each.items()}
+    told = {name: intervals.mean_sd(values) for name, values in each.items()}
     values = {name: one["value"] for name, one in told.items()}
     sd = {name: one["sd"] for name, one in told.items()}
     which = {"n": SIZES["test"], "trainings": trainings, "training": shown}
@@ -162,7 +161,7 @@ def separated(trainings: int, shown: int) -> dict:
 
 def write_points(folder: Path, run: str, signal: float, trainings: int) -> None:
     """As stage `efficiency` does: two numbers of labels for the runs that are to have a curve."""
-    wanted = tables.read_json(folder / f"data/settings/efficiency/{run}.json")["labels"]
+    wanted = files.read_json(folder / f"data/settings/efficiency/{run}.json")["labels"]
     labels, actual = wanted[:2], labels_of("test")
     found = [probabilities(actual, signal * n / 200, trainings, seed=n) for n in labels]
     kept = {
@@ -190,7 +189,7 @@ def write_autoencoder(folder: Path, trainings: int, about: About) -> None:
 
     found = reconstruct.fidelities(rebuild, torch.from_numpy(images))
     record = about.record() | {"code": 10, "trainings": trainings, "training": 0}
-    tables.write_json(folder / "metrics/autoencoder.json", record | {"val": found, "test": found})
+    files.write_json(folder / "metrics/autoencoder.json", record | {"val": found, "test": found})
 
 
 def compare_runs(folder: Path, comparison: Comparison | None = None) -> None:
@@ -217,7 +216,7 @@ def write_sweep(folder: Path) -> None:
     predicted = {name: folder / RESULTS / run / "predictions.csv" for name, run in places.items()}
 
     def experiment(name: str) -> SimpleNamespace:
-        report = tables.read_json(reports[name]) | {"train_seconds": 12.34567}
+        report = files.read_json(reports[name]) | {"train_seconds": 12.34567}
         report |= {"val_auroc": {"wide": 0.9961234, "plain": 0.9912345}[name]}
         text = predicted[name].read_text()
         return SimpleNamespace(file=lambda _: report, output=lambda _: text)
@@ -227,7 +226,7 @@ def write_sweep(folder: Path) -> None:
     rows = sweep.ranked(done, changes, params.min_delta)
     found = sweep.differences(rows, done)
     report = sweep.summarise(rows, rows, found, "plain", params)
-    tables.write_json(folder / "sweep/sweep.json", report)
+    files.write_json(folder / "sweep/sweep.json", report)
 
 
 def draw(folder: Path, runs: dict, size: tuple[int, int]) -> None:
@@ -247,9 +246,9 @@ def draw(folder: Path, runs: dict, size: tuple[int, int]) -> None:
 
 def figures(folder: Path, pictures: bool = True) -> dict:
     """What the report's template is given, as stage `report` reads it."""
-    declared = tables.read_json(folder / "data/settings/all.json")
+    declared = files.read_json(folder / "data/settings/all.json")
     found = report_of.read(declared, *(folder / name for name in ("metrics", "models", RESULTS)))
     spaces = reading.params(folder / "params.yaml").comparison.spaces
-    found |= {"sweep": tables.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
+    found |= {"sweep": files.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
     found |= {"plots": "../plots", "sweep_plot": "../sweep/sweep.png"}
     return found | {"layer": "last", "pictures": pictures}

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import yaml
+from stages.scratch import scratch
 
-from chestflow.images import arrays
-from chestflow.parameters import reading
+from chestflow.config import reading
+from chestflow.data import arrays
 from stages.configure import configure
 from stages.evaluate import evaluate
 from stages.pretrain import pretrain
 from stages.reconstruct import reconstruct
-from stages.scratch import scratch
 from stages.train import train
 
 ROOT = Path(__file__).parents[1]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from chestflow import augmentation
-from chestflow.network.inference import standardise
+from chestflow.models.inference import standardise
+from chestflow.training import augmentation
 
 STEPS = tuple(augmentation.STEPS)
 RANGES = (

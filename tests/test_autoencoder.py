@@ -7,11 +7,11 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from chestflow.core.errors import UserError
-from chestflow.measures import fidelity
-from chestflow.network import autoencoder, checkpoint, model
+from chestflow.errors import UserError
+from chestflow.metrics import reconstruction
+from chestflow.models import autoencoder, checkpoint, cnn
 from chestflow.sources import phantom
-from chestflow.training import autoencoding
+from chestflow.training import autoencoder as training
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_everything_passes_through_the_code():
 
 
 def test_encoder_carries_over_to_the_classifier():
-    network, classifier = build().eval(), model.Classifier().eval()
+    network, classifier = build().eval(), cnn.Classifier().eval()
     for norm in (m for m in network.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         norm.running_mean.uniform_(-1, 1)
     checkpoint.load_encoder(classifier, network.state_dict())
@@ -58,33 +58,33 @@ def test_dropout_acts_in_the_decoder_and_only_during_training():
 def test_training_beats_the_mean_image_and_keeps_the_best_weights(images):
     network = build()
     settings = SimpleNamespace(lr=0.01, epochs=8, patience=8, batch_size=32, weight_decay=1e-4)
-    rows = list(autoencoding.fit(network, images["train"], images["val"], settings, seed=0))
+    rows = list(training.fit(network, images["train"], images["val"], settings, seed=0))
     wanted = autoencoder.unit(images["val"])
     error = ((autoencoder.reconstruct(network, images["val"]) - wanted) ** 2).mean()
     assert error == pytest.approx(min(row["val_mse"] for row in rows), rel=1e-4)
     assert error == pytest.approx([r for r in rows if r["improved"]][-1]["val_mse"], rel=1e-4)
-    mean = fidelity.baselines(autoencoder.unit(images["train"]), 4)(wanted)["mean_image"]
+    mean = reconstruction.baselines(autoencoder.unit(images["train"]), 4)(wanted)["mean_image"]
     assert error < 0.8 * ((mean - wanted) ** 2).mean()
 
 
 def test_baselines(images):
     train, test = (autoencoder.unit(images[name]) for name in ("train", "test"))
-    rebuilt = fidelity.baselines(train, code=10)(test)
+    rebuilt = reconstruction.baselines(train, code=10)(test)
     np.testing.assert_array_equal(rebuilt["mean_image"][7], train.mean(axis=0))
     peer = PCA(10, svd_solver="full").fit(train.reshape(300, -1))
     expected = peer.inverse_transform(peer.transform(test.reshape(40, -1))).clip(0, 1)
     np.testing.assert_allclose(rebuilt["pca"].reshape(40, -1), expected, atol=1e-5)
     # As many components as there are images: nothing of the training images is lost.
-    np.testing.assert_allclose(fidelity.baselines(train, 300)(train)["pca"], train, atol=1e-4)
+    np.testing.assert_allclose(reconstruction.baselines(train, 300)(train)["pca"], train, atol=1e-4)
 
 
 def test_fidelity():
     images = np.full((2, 28, 28), 0.5, np.float32)
     images[1, 5:9] = 0.9
-    scores = fidelity.fidelity(images, images + np.float32(0.1))
+    scores = reconstruction.fidelity(images, images + np.float32(0.1))
     np.testing.assert_allclose(scores["mse"], 0.01, rtol=1e-4)
     np.testing.assert_allclose(scores["psnr"], 20, rtol=1e-4)
-    assert fidelity.fidelity(images, images)["ssim"] == pytest.approx(1)
+    assert reconstruction.fidelity(images, images)["ssim"] == pytest.approx(1)
     assert (scores["ssim"] < 1).all()
 
 

@@ -32,13 +32,13 @@ from benchmarks import (
     throughput,
     time_to_quality,
 )
+from chestflow import files
 from chestflow.commands import repro
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.network.inference import standardise
-from chestflow.network.model import Classifier
-from chestflow.training import batching
-from chestflow.training.batching import Samples
+from chestflow.errors import UserError
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import standardise
+from chestflow.training import batches
+from chestflow.training.batches import Samples
 
 ROOT = Path(__file__).parents[1]
 LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
@@ -48,7 +48,7 @@ def run(part, folder: Path, monkeypatch) -> dict:
     """`python -m benchmarks.<part> --quick --out folder`, in this process."""
     monkeypatch.setattr("sys.argv", ["benchmark", "--quick", "--out", str(folder)])
     harness.command(part.measure, part.markdown)
-    return tables.read_json(folder / f"{part.__name__.split('.')[1]}.json")
+    return files.read_json(folder / f"{part.__name__.split('.')[1]}.json")
 
 
 def marked(folder: Path) -> Path:
@@ -213,7 +213,7 @@ def test_report_replaces_what_stands_between_the_marks(tmp_path, monkeypatch):
         harness.goal("small", 2.5, 2, at_least=False),
         harness.goal("long", None, 2, at_least=False),
     ]
-    tables.write_json(tmp_path / "growth.json", grow(tmp_path, monkeypatch) | {"goals": goals})
+    files.write_json(tmp_path / "growth.json", grow(tmp_path, monkeypatch) | {"goals": goals})
     readme = marked(tmp_path)
     report.report(tmp_path, readme)
     text = readme.read_text()
@@ -240,7 +240,7 @@ def test_the_record_names_no_machine_and_no_path():
     for path in harness.RESULTS.glob("*.json"):
         text = path.read_text()
         assert not re.search(r'"/\w|/home|/tmp', text) and platform.node() not in text, path
-        assert not tables.read_json(path)["quick"]
+        assert not files.read_json(path)["quick"]
 
 
 # ------------------------------------------------------------------------------- the record's parts
@@ -261,7 +261,7 @@ def some_data() -> recipes.Data:
 
 
 def test_every_candidate_of_the_record_trains_the_same_number_of_parameters(monkeypatch):
-    monkeypatch.setattr(batching, "EPOCH", 60)
+    monkeypatch.setattr(batches, "EPOCH", 60)
     for name, candidate in recipes.CANDIDATES.items():
         short = replace(candidate, epochs=1, branch_epochs=1, branches=min(candidate.branches, 2))
         monkeypatch.setitem(record.CANDIDATES, name, short)
@@ -300,8 +300,8 @@ def test_sizes_of_phantoms_and_of_images_stay_on_record_beside_each_other(tmp_pa
     monkeypatch.setattr(sizes, "OUT", tmp_path / "sizes.json")
     steps = [({"224": 1}, "A"), ({"28": 2}, "A"), ({"224": 3}, None), ({"64": 4}, "B")]
     for found, title in steps:
-        tables.write_json(sizes.OUT, sizes.record(found, title))
-        kept = tables.read_json(sizes.OUT)
+        files.write_json(sizes.OUT, sizes.record(found, title))
+        kept = files.read_json(sizes.OUT)
         if title == "A":
             assert list(kept["sizes"])[-1] == "224", "in order of their number"
     assert kept["images"] == "B" and kept["sizes"] == {"64": 4}
@@ -315,12 +315,12 @@ def test_lengths_are_measured_in_the_folder_of_the_graph_and_kept(
     shutil.copy(ROOT / "dvc.lock", folder)
     monkeypatch.chdir(folder)
     out = tmp_path / "lengths.json"
-    tables.write_json(out, {"images": {"real": [length("chest", 8, 0, 0.9)]}})
+    files.write_json(out, {"images": {"real": [length("chest", 8, 0, 0.9)]}})
     for _ in range(2):  # the second replaces what the first has found
         lengths.main(["pneumonia"], epochs=[5], trainings=2, processes=1, out=out)
     with pytest.raises(UserError, match="trainings = 1; accepted: 2 or more"):
         lengths.main(["pneumonia"], epochs=[5], trainings=1, processes=1, out=out)
-    found = tables.read_json(out)["images"]
+    found = files.read_json(out)["images"]
     assert [row["run"] for row in found["real"]] == ["chest"]
     kinds = [(row["epochs"], row["own"], row["training"]) for row in found["phantoms"]]
     assert kinds == [(5, False, 0), (5, False, 1), (8, True, 0), (8, True, 1)]

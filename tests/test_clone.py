@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from chestflow.commands import clone
+from chestflow.commands import git
 from stages.configure import configure
 
 REPRO = (sys.executable, "-m", "chestflow", "repro", "--jobs")
@@ -90,10 +90,10 @@ def test_after_a_kill_that_broke_the_list_of_files_in_use_a_run_goes_on(project)
 )
 def test_whatever_dvc_cannot_read_counts_as_broken(project, left, capsys):
     Path(".dvc/tmp/rwlock").write_text(left)
-    clone.mend("repro")
+    git.mend("repro")
     assert not Path(".dvc/tmp/rwlock").exists() and capsys.readouterr().out
     in_use_by(os.getpid())
-    clone.mend("repro")
+    git.mend("repro")
     assert Path(".dvc/tmp/rwlock").exists() and not capsys.readouterr().out
 
 
@@ -119,7 +119,7 @@ def test_dvc_can_read_whatever_counts_as_a_whole_lock(project):
     whole = Path("dvc.lock").read_bytes()
     for cut in range(0, len(whole), 13):
         Path("dvc.lock").write_bytes(whole[:cut])
-        clone.mend_lock("repro")
+        git.mend_lock("repro")
         ended = subprocess.run(["dvc", "status"], capture_output=True, text=True)
         assert ended.returncode == 0, f"cut at {cut}: {ended.stderr}"
 
@@ -142,9 +142,9 @@ def in_use_by(pid: int) -> None:
 
 def test_a_number_that_another_process_has_inherited_holds_nothing(project):
     in_use_by(os.getpid())
-    assert clone.holders() == [f"process {os.getpid()}, dvc repro"]
+    assert git.holders() == [f"process {os.getpid()}, dvc repro"]
     os.utime(".dvc/tmp/rwlock", (1, 1))
-    assert clone.holders() == []
+    assert git.holders() == []
 
 
 def test_a_number_inherited_by_a_process_elsewhere_keeps_no_run_waiting(project, tmp_path):
@@ -257,20 +257,20 @@ def nameless(project, tmp_path_factory, monkeypatch):
 
 
 def test_experiments_from_a_changed_folder_need_no_name(nameless, capsys):
-    clone.identify()
+    git.identify()
     assert "Git knows no name" in capsys.readouterr().err
     for seconds in ("0.1", "0.2"):
         Path("seconds").write_text(seconds)
         subprocess.run(["dvc", "exp", "run", "--name", f"for-{seconds}"], check=True)
     subprocess.run(["git", "commit", "--quiet", "--all", "--message", "by nobody"], check=True)
-    clone.identify()
+    git.identify()
     assert capsys.readouterr().err == "", "once is enough"
 
 
 def test_a_name_that_is_there_is_kept(nameless):
     subprocess.run(["git", "config", "--global", "user.name", "Ada"], check=True)
     subprocess.run(["git", "config", "--global", "user.email", "ada@localhost"], check=True)
-    clone.identify()
+    git.identify()
     assert "Ada" in subprocess.check_output(["git", "var", "GIT_AUTHOR_IDENT"], text=True)
 
 

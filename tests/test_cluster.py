@@ -17,7 +17,7 @@ from workspace import RESULTS, Workspace
 
 from benchmarks.orchestration import shrink
 from chestflow.commands import cluster
-from chestflow.core.errors import UserError
+from chestflow.errors import UserError
 
 GOOD = {"plain": {"schedule": "constant", "augment": []}, "narrow": {"width": 4}}
 GRIDS = {

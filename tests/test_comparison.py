@@ -9,10 +9,10 @@ import samples
 from safetensors.numpy import load_file, save_file
 from samples import labels_of, probabilities
 
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.measures import comparison, readers
-from chestflow.parameters import reading, schema
+from chestflow import files
+from chestflow.config import reading, schema
+from chestflow.errors import UserError
+from chestflow.metrics import comparison, intervals
 from stages import compare
 
 ROOT = Path(__file__).parents[1]
@@ -92,7 +92,7 @@ def test_answers_are_paired_by_run_and_corrected_for_all_tests(predicted):
         ("good", "poor", 80, 3),
         ("good", "same", 80, 3),
     ]
-    assert [entry["unlike"] for entry in answers] == [{}, {"lr": [0.01, 0.3]}]
+    assert [entry["config_difference"] for entry in answers] == [{}, {"lr": [0.01, 0.3]}]
     for measure in compare.TESTED:
         apart, equal = (entry[measure] for entry in answers)
         assert (equal["difference"], equal["ci95"]) == (0.0, [0.0, 0.0])
@@ -141,7 +141,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def points(folder: Path) -> dict[tuple, dict]:
-    found = tables.read_json(folder / "metrics/efficiency.json")["points"]
+    found = files.read_json(folder / "metrics/efficiency.json")["points"]
     keys = ("dataset", "start", "strategy", "labels")
     assert len({tuple(p[key] for key in keys) for p in found}) == len(found)
     return {tuple(p[key] for key in keys): p for p in found}
@@ -151,8 +151,8 @@ def test_runs_are_points_of_their_own_curves(folder):
     """Beside those that were trained in addition; each with every training's score."""
     found = points(folder)
     wanted = reading.params(folder / "params.yaml").efficiency
-    for run, settings in tables.read_json(folder / "data/settings/all.json")["runs"].items():
-        report = tables.read_json(folder / f"metrics/runs/{run}.json")
+    for run, settings in files.read_json(folder / "data/settings/all.json")["runs"].items():
+        report = files.read_json(folder / f"metrics/runs/{run}.json")
         kind = tuple(settings[key] for key in ("dataset", "init", "strategy"))
         own = samples.SIZES["train"] if settings["labels"] == "all" else settings["labels"]
         point = found[(*kind, own)]
@@ -173,9 +173,9 @@ def test_a_point_is_paired_with_scratch_at_as_many_labels(folder):
         run: load_file(folder / f"data/efficiency/{run}.safetensors")
         for run in ("frozen", "pneumonia")
     }
-    pair = [readers.auroc(held[run]["actual"], held[run]["probability"][0]) for run in held]
+    pair = [intervals.auroc(held[run]["actual"], held[run]["probability"][0]) for run in held]
     point = found["pneumoniamnist", "chest", "frozen", 50]
-    expected = readers.difference(*pair)
+    expected = comparison.paired_difference(*pair)
     for key in ("difference", "p", "ci95", "sd"):
         assert point["from_scratch"][key] == pytest.approx(expected[key], abs=1e-6)
     assert "from_scratch" not in found["pneumoniamnist", "scratch", "unfrozen", 50]
@@ -186,7 +186,7 @@ def test_a_point_is_paired_with_scratch_at_as_many_labels(folder):
 
 
 def test_points_of_other_settings_are_not_set_beside_scratch(folder):
-    declared = tables.read_json(folder / "data/settings/all.json")["runs"]
+    declared = files.read_json(folder / "data/settings/all.json")["runs"]
     predicted = {run: compare.predictions(folder / "data/results" / run) for run in declared}
     places = folder / "data/efficiency", folder / "models"
 
@@ -201,7 +201,7 @@ def test_points_of_other_settings_are_not_set_beside_scratch(folder):
 
 def test_a_run_outdoes_a_further_point_of_as_many_labels(folder, tmp_path):
     """Of the same settings, it is the same training: what is reported elsewhere is shown here."""
-    declared = tables.read_json(folder / "data/settings/all.json")["runs"]
+    declared = files.read_json(folder / "data/settings/all.json")["runs"]
     run = "lowdata"
     predicted = {run: compare.predictions(folder / "data/results" / run)}
     kept = {"labels": np.array([300, 20]), "actual": LABELS}
@@ -209,13 +209,13 @@ def test_a_run_outdoes_a_further_point_of_as_many_labels(folder, tmp_path):
     save_file(kept, tmp_path / f"{run}.safetensors")
     found = compare.label_efficiency({run: declared[run]}, predicted, tmp_path, folder / "models")
     assert [(p["labels"], p["is_run"]) for p in found] == [(20, False), (300, True)]
-    expected = readers.auroc(*predicted[run]).values.mean()
+    expected = intervals.auroc(*predicted[run]).values.mean()
     assert found[1]["auroc"] == pytest.approx(expected)
 
 
 def test_an_encoder_is_compared_with_its_start_training_by_training(folder):
     """Made up as the start, moved: the same space. Another run's has nothing in common with it."""
-    found = tables.read_json(folder / "metrics/comparison.json")["cka"]
+    found = files.read_json(folder / "metrics/comparison.json")["cka"]
     pairs = {(pair["space"], pair["a"], pair["b"]): pair for pair in found}
     assert pairs["lowdata", "autoencoder", "lowdata_autoencoder"]["cka"] == pytest.approx(1)
     apart = pairs["lowdata", "lowdata", "lowdata_autoencoder"]
@@ -230,11 +230,11 @@ def test_an_encoder_is_compared_with_its_start_training_by_training(folder):
 
 def test_the_curves_hold_every_training_of_every_run(folder):
     for kind in (*compare.CURVES, "training"):
-        table = tables.read_csv(folder / f"plots/curves/{kind}.csv")
+        table = files.read_csv(folder / f"plots/curves/{kind}.csv")
         trainings = set(zip(table["run"], table["training"]))
         assert len(trainings) == 7 * 3, kind
         assert set(table["data"]) == {"PneumoniaMNIST PHANTOM", "ChestMNIST PHANTOM"}
-    table = tables.read_csv(folder / "plots/curves/label_efficiency.csv")
+    table = files.read_csv(folder / "plots/curves/label_efficiency.csv")
     assert set(table) == set(compare.COLUMNS) and len(table["run"]) == len(points(folder))
 
 
@@ -242,6 +242,6 @@ def test_runs_that_are_not_declared_are_not_read(folder):
     """Their files may still lie there."""
     (folder / "metrics/runs/old.json").write_text("{}")
     (folder / "data/efficiency/old.safetensors").write_bytes(b"")
-    before = tables.read_json(folder / "metrics/comparison.json")
+    before = files.read_json(folder / "metrics/comparison.json")
     samples.compare_runs(folder)
-    assert tables.read_json(folder / "metrics/comparison.json") == before
+    assert files.read_json(folder / "metrics/comparison.json") == before

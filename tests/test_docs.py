@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from chestflow.__main__ import parse
 from dvc.cli.parser import get_main_parser
 
-from chestflow.__main__ import parse
 from chestflow.commands.sweep import markdown
 from chestflow.report.page import slug
 

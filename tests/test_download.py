@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 import yaml
 
-from chestflow.core.errors import UserError
-from chestflow.parameters import reading
-from chestflow.parameters.datasets import Phantom
-from chestflow.parameters.stage import one_line
-from chestflow.sources import archive, fetching, phantom
-from stages import download
+from chestflow.config import reading
+from chestflow.config.datasets import Phantom
+from chestflow.errors import UserError
+from chestflow.sources import archive, phantom
+from chestflow.sources import download as fetching
+from chestflow.stage import one_line
 
 ROOT = Path(__file__).parents[1]
 GENUINE = ROOT.parent / "shared/medmnist/pneumoniamnist.npz"
@@ -416,7 +416,7 @@ def test_a_path_that_is_no_file_is_called_what_it_is(out, tmp_path):
 def test_mirror_then_cache_then_url(monkeypatch, mirror, first):
     url, home = "https://host/records/1/images.npz?download=1", os.environ["HOME"]
     monkeypatch.setenv("MEDMNIST_MIRROR", mirror)
-    assert download.sources(url) == [*first, f"{home}/.medmnist/images.npz", url]
+    assert fetching.sources(url) == [*first, f"{home}/.medmnist/images.npz", url]
 
 
 @pytest.mark.parametrize("own", ["mine.npz", "~/mine.npz"])
@@ -779,5 +779,5 @@ def test_what_a_killed_process_left_goes_when_the_file_is_made_again(tmp_path):
         running.kill()
     assert len(list(out.parent.iterdir())) == 1, "a killed process cannot tidy up"
     small = Phantom(seed=0, train=20, val=20, test=20)
-    download.invent("pneumoniamnist", small, out)
+    fetching.invent("pneumoniamnist", small, out)
     assert list(out.parent.iterdir()) == [out]

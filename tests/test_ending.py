@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chestflow.parameters import ending
+from chestflow import ending
 
 ROOT = Path(__file__).parents[1]
 AT_EXIT = """

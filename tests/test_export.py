@@ -12,12 +12,11 @@ import pytest
 import small_run
 import torch
 
-from chestflow.commands import export
-from chestflow.core.errors import UserError
-from chestflow.measures import scores
-from chestflow.network import checkpoint, inference, model
-from chestflow.own import trained
-from chestflow.parameters import reading
+from chestflow.config import reading
+from chestflow.errors import UserError
+from chestflow.metrics import scores
+from chestflow.models import checkpoint, cnn, inference
+from chestflow.own_images import export, trained
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ def test_the_file_knows_what_it_is(exported, workspace):
 
 def test_the_file_tells_nothing_of_the_machine(exported):
     content = exported.read_bytes()
-    assert str(Path(model.__file__).parents[2]).encode() not in content
+    assert str(Path(cnn.__file__).parents[2]).encode() not in content
     assert b"site-packages" not in content and str(exported.parent).encode() not in content
     onnx.checker.check_model(onnx.load(exported), full_check=True)
 

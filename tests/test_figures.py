@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from samples import probabilities
 
-from chestflow.figures import classes as class_figure
-from chestflow.figures import comparison as comparison_figures
-from chestflow.figures import evaluation as evaluation_figure
-from chestflow.figures import gradcam as gradcam_figure
-from chestflow.figures import history as history_figure
-from chestflow.figures import latent as latent_figures
-from chestflow.figures import reconstructions as reconstructions_figure
-from chestflow.figures import sweep as sweep_figure
-from chestflow.figures.style import save
-from chestflow.images import arrays, captions
-from chestflow.measures import scores
+from chestflow.data import arrays, captions
+from chestflow.metrics import scores
+from chestflow.plots import classes as class_figure
+from chestflow.plots import comparison as comparison_figures
+from chestflow.plots import evaluation as evaluation_figure
+from chestflow.plots import gradcam as gradcam_figure
+from chestflow.plots import history as history_figure
+from chestflow.plots import latent as latent_figures
+from chestflow.plots import reconstructions as reconstructions_figure
+from chestflow.plots import sweep as sweep_figure
+from chestflow.plots.style import save
 from stages.binarize import class_counts
 
 TITLE = "PneumoniaMNIST"
@@ -65,7 +65,7 @@ def probability(splits, trainings: int = TRAININGS) -> np.ndarray:
 
 
 def report(splits, trainings: int = TRAININGS) -> dict:
-    settled = [scores.Settled(0.31, scores.AS_IT_IS, (0.3, 0.2), 0.5)] * trainings
+    settled = [scores.Choice(0.31, scores.AS_IT_IS, (0.3, 0.2), 0.5)] * trainings
     labels = splits["test"].labels
     return scores.report(labels, probability(splits, trainings), settled, shown=trainings // 2)
 

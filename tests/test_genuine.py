@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from chestflow.figures import classes
-from chestflow.figures.style import save
-from chestflow.images import arrays, captions
-from chestflow.measures.readers import auroc
-from chestflow.network.inference import probabilities
-from chestflow.network.model import Classifier
-from chestflow.training import batching, loop, strategies
+from chestflow.data import arrays, captions
+from chestflow.metrics.intervals import auroc
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import probabilities
+from chestflow.plots import classes
+from chestflow.plots.style import save
+from chestflow.training import batches, classifier, freezing
 from stages.binarize import binarize
 
 ROOT = Path(__file__).parents[1]
@@ -54,11 +54,13 @@ def test_three_epochs_are_enough_to_detect_pneumonia(folder, settings):
     torch.manual_seed(0)
     model, device = Classifier(), torch.device("cpu")
     images = {
-        name: batching.Samples.to(device, arrays.read(folder / "images", name))
+        name: batches.Samples.to(device, arrays.read(folder / "images", name))
         for name in arrays.SPLITS
     }
-    plan = strategies.phases("unfrozen", 3, 0.01, 0.3, 0.6)
-    rows = list(loop.fit(model, images["train"], images["val"], settings(epochs=3), plan, seed=0))
+    plan = freezing.phases("unfrozen", 3, 0.01, 0.3, 0.6)
+    rows = list(
+        classifier.fit(model, images["train"], images["val"], settings(epochs=3), plan, seed=0)
+    )
     score = auroc(
         np.array(images["test"].labels), probabilities(model.eval(), images["test"].images)[None]
     )

@@ -7,12 +7,11 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from scipy import stats
 
-from chestflow.core.errors import UserError
-from chestflow.measures import maps
-from chestflow.network import gradcam
-from chestflow.network.inference import standardise
-from chestflow.network.model import Classifier
-from chestflow.training import batching, loop, strategies
+from chestflow.errors import UserError
+from chestflow.explain import gradcam, localisation
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import standardise
+from chestflow.training import batches, classifier, freezing
 from stages import evaluate
 
 LAYERS = ["encoder.0.conv1", "encoder.1.conv2", "encoder.2.conv1", "last"]
@@ -28,9 +27,9 @@ def random_model() -> Classifier:
 def trained_model(splits, settings) -> Classifier:
     torch.manual_seed(0)
     model = Classifier()
-    images = [batching.Samples.to(torch.device("cpu"), splits[name]) for name in ("train", "val")]
-    plan = strategies.phases("unfrozen", 3, 0.01, 0.1, 0.5)
-    list(loop.fit(model, *images, settings(epochs=3, batch_size=64), plan, seed=0))
+    images = [batches.Samples.to(torch.device("cpu"), splits[name]) for name in ("train", "val")]
+    plan = freezing.phases("unfrozen", 3, 0.01, 0.1, 0.5)
+    list(classifier.fit(model, *images, settings(epochs=3, batch_size=64), plan, seed=0))
     return model.eval()
 
 
@@ -132,12 +131,12 @@ def test_rank_correlations_equal_those_of_scipy():
     heat, others = np.round(rng.random((2, 6, 5, 4)), 1)  # rounded: ties
     others[0], others[1] = heat[0] * 2 + 1, -heat[1]
     expected = [stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(heat, others)]
-    found = maps.rank_correlations(np.stack([heat, others, heat]))
+    found = localisation.rank_correlations(np.stack([heat, others, heat]))
     assert found.shape == (6, 3, 3)
     assert found[:, 0, 1] == pytest.approx(expected) == found[:, 1, 2]
     assert found[:2, 0, 1] == pytest.approx([1, -1])
     heat[2] = 0
-    undefined = np.isnan(maps.rank_correlations(np.stack([heat, others]))[:, 0, 1]).tolist()
+    undefined = np.isnan(localisation.rank_correlations(np.stack([heat, others]))[:, 0, 1]).tolist()
     assert undefined == [False, False, True] + [False] * 3
 
 
@@ -150,11 +149,11 @@ MAPS[2, 0, 0] = MAPS[2, 1, 0] = 1.0  # as high inside as outside; MAPS[3] stays 
 
 
 def test_pointing_hits_by_hand():
-    assert maps.pointing_hits(MAPS, MASKS).tolist() == [1, 0, 0.5, 0.25]
+    assert localisation.pointing_hits(MAPS, MASKS).tolist() == [1, 0, 0.5, 0.25]
 
 
 def test_mass_inside_by_hand():
-    assert maps.mass_inside(MAPS, MASKS) == pytest.approx([1 / 1.5, 0.25 / 1.25, 0.5, 0.25])
+    assert localisation.mass_inside(MAPS, MASKS) == pytest.approx([1 / 1.5, 0.25 / 1.25, 0.5, 0.25])
 
 
 def test_random_maps_score_at_chance_level(splits):
@@ -162,8 +161,8 @@ def test_random_maps_score_at_chance_level(splits):
     masks = np.tile(masks[masks.any(axis=(1, 2))], (20, 1, 1))
     heat = np.random.default_rng(0).random(masks.shape)
     error = 4 * np.sqrt(masks.mean() / len(masks))
-    assert maps.pointing_hits(heat, masks).mean() == pytest.approx(masks.mean(), abs=error)
-    assert maps.mass_inside(heat, masks).mean() == pytest.approx(masks.mean(), abs=0.005)
+    assert localisation.pointing_hits(heat, masks).mean() == pytest.approx(masks.mean(), abs=error)
+    assert localisation.mass_inside(heat, masks).mean() == pytest.approx(masks.mean(), abs=0.005)
 
 
 def test_blocks_of_maps_are_reported_as_one():
@@ -174,16 +173,16 @@ def test_blocks_of_maps_are_reported_as_one():
     parts = [slice(0, 1), slice(1, 3), slice(3, 4)]
 
     def told(parts: list[slice]) -> dict:
-        found = maps.score((MAPS[part], masks[part]) for part in parts)
-        random = maps.beside_random((networks[:, part], masks[part]) for part in parts)
-        return maps.report(found, random)
+        found = localisation.score((MAPS[part], masks[part]) for part in parts)
+        random = localisation.beside_random((networks[:, part], masks[part]) for part in parts)
+        return localisation.report(found, random)
 
     report = told(parts)
     assert (report["n"], report["n_masks"], report["empty_maps"]) == (4, 3, 0.25)
     assert report["chance"] == 0.25
     assert report["pointing_hits"] == pytest.approx((0 + 0.5 + 0.25) / 3)
     assert report["mass_inside"] == pytest.approx((0.25 / 1.25 + 0.5 + 0.25) / 3)
-    expected = [maps.mass_inside(random[1:], masks[1:]).mean() for random in networks[1:]]
+    expected = [localisation.mass_inside(random[1:], masks[1:]).mean() for random in networks[1:]]
     assert report["random_networks"]["mass_inside"] == pytest.approx(expected)
     for name, (low, high) in report["ci95"].items():
         assert low <= report[name] <= high
@@ -193,8 +192,8 @@ def test_blocks_of_maps_are_reported_as_one():
     }
     assert whole.pop("random_networks").keys() == report.pop("random_networks").keys()
     assert whole == report
-    found = maps.score([(MAPS, None)])
-    without = maps.report(found, maps.beside_random([(networks, None)]))
+    found = localisation.score([(MAPS, None)])
+    without = localisation.report(found, localisation.beside_random([(networks, None)]))
     assert set(without) == {"n", "empty_maps", "random_weights", "random_networks"}
     assert set(without["random_weights"]) == {"rank_correlation", "among_themselves"}
 
@@ -203,16 +202,18 @@ def test_every_random_network_counts_by_itself_and_against_all_others():
     """One that draws what the trained one draws, its opposite, and one without any map, which is
     defined nowhere and left out; what they reach has a mean and a range, and no interval."""
     heat = np.random.default_rng(0).random((5, 4, 4))
-    random = maps.beside_random([(np.stack([heat, heat, -heat, np.zeros_like(heat)]), None)])
+    random = localisation.beside_random(
+        [(np.stack([heat, heat, -heat, np.zeros_like(heat)]), None)]
+    )
     assert random["rank_correlation"] == pytest.approx([1, -1, np.nan], nan_ok=True)
     assert random["among_themselves"] == pytest.approx([-1, -1, np.nan], nan_ok=True)
-    report = maps.report(maps.score([(heat, None)]), random)
+    report = localisation.report(localisation.score([(heat, None)]), random)
     assert report["random_weights"]["rank_correlation"] == pytest.approx([0, -1, 1])
     assert "ci95" not in report
     nothing = np.zeros((3, 5, 4, 4))
-    undefined = maps.beside_random([(nothing, np.zeros((5, 4, 4), bool))])
+    undefined = localisation.beside_random([(nothing, np.zeros((5, 4, 4), bool))])
     assert all(np.isnan(values).all() for values in undefined.values())
-    assert np.isnan(maps.mean_and_range(undefined["pointing_hits"])).all()
+    assert np.isnan(localisation.mean_and_range(undefined["pointing_hits"])).all()
 
 
 def test_the_baseline_is_twenty_networks_drawn_anew(trained_model, splits):
@@ -230,5 +231,5 @@ def test_the_baseline_is_twenty_networks_drawn_anew(trained_model, splits):
     assert not any(np.allclose(maps_of, first, atol=1e-5) for maps_of in found)
     again = np.concatenate([n for n, _ in evaluate.beside_random(run, "last", seed=0)], axis=1)
     assert np.array_equal(again, found)
-    scored = maps.beside_random(iter(parts))["pointing_hits"]
+    scored = localisation.beside_random(iter(parts))["pointing_hits"]
     assert scored.max() - scored.min() > 0.1, "one draw is no baseline"

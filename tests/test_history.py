@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chestflow.core import history, tables
+from chestflow import files, history
 
 # Three trainings of unequal length, of which the second ends with its best epoch.
 ROWS = [
@@ -23,8 +23,8 @@ NAMES = ("training", "epoch", "val_auroc", "improved")
 
 @pytest.fixture
 def columns(tmp_path) -> dict[str, list]:
-    tables.write_csv(tmp_path / "history.csv", [dict(zip(NAMES, row)) for row in ROWS])
-    return tables.read_csv(tmp_path / "history.csv")
+    files.write_csv(tmp_path / "history.csv", [dict(zip(NAMES, row)) for row in ROWS])
+    return files.read_csv(tmp_path / "history.csv")
 
 
 def test_every_row_belongs_to_its_training(columns):
@@ -60,10 +60,10 @@ def test_the_epoch_kept_is_the_last_that_improved_in_each_training(columns):
     ],
 )
 def test_the_training_shown_is_neither_the_best_nor_the_worst(losses, shown):
-    assert history.median_training(losses) == shown
+    assert history.representative(losses) == shown
 
 
 @pytest.mark.parametrize("n", range(1, 8))
 def test_the_training_shown_has_the_median_value(n):
     losses = np.random.default_rng(n).permutation(n).tolist()
-    assert losses[history.median_training(losses)] == (n - 1) // 2
+    assert losses[history.representative(losses)] == (n - 1) // 2

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from chestflow.core.errors import UserError
-from chestflow.images import arrays, captions, labelling
+from chestflow.data import arrays, captions
+from chestflow.data import labels as labelling
+from chestflow.errors import UserError
 from chestflow.sources import phantom
-from chestflow.training.batching import Samples
+from chestflow.training.batches import Samples
 
 
 def labels(n: int, positive: int) -> np.ndarray:
@@ -122,7 +123,7 @@ def test_indexing_a_split_selects_labels_and_masks_too(splits):
 def test_a_draw_keeps_the_class_shares(positive):
     y = labels(100, positive)
     for n in range(12, 101):
-        drawn = labelling.draw(y, n, seed=0, key="k")
+        drawn = labelling.sample(y, n, seed=0, key="k")
         assert len(drawn) == len(set(drawn)) == n
         assert abs(y[drawn].sum() - n * positive / 100) <= 0.5
         assert np.all(np.diff(drawn) > 0)
@@ -130,25 +131,25 @@ def test_a_draw_keeps_the_class_shares(positive):
 
 def test_a_smaller_draw_is_part_of_every_larger_one():
     y = labels(200, 141)
-    draws = [set(labelling.draw(y, n, seed=3, key="k")) for n in range(4, 201)]
+    draws = [set(labelling.sample(y, n, seed=3, key="k")) for n in range(4, 201)]
     assert all(small < large for small, large in pairwise(draws))
 
 
 def test_a_draw_depends_on_the_seed_alone():
     y = labels(200, 100)
-    one, two, other = (labelling.draw(y, 50, seed, "k") for seed in (0, 0, 1))
+    one, two, other = (labelling.sample(y, 50, seed, "k") for seed in (0, 0, 1))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("n", ["all", 30])
 def test_all_images_can_be_drawn(n):
-    assert labelling.draw(labels(30, 20), n, seed=0, key="k").tolist() == list(range(30))
+    assert labelling.sample(labels(30, 20), n, seed=0, key="k").tolist() == list(range(30))
 
 
 def refused(y: np.ndarray, n) -> str:
     with pytest.raises(UserError) as error:
-        labelling.draw(y, n, seed=0, key="runs.a.labels")
+        labelling.sample(y, n, seed=0, key="runs.a.labels")
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -163,7 +164,7 @@ def test_refused_numbers_are_answered_with_the_accepted_range(size, positive, fe
     assert line.startswith(f"runs.a.labels = {n}") and line.endswith(", or all")
     low, high = map(int, re.search(r"accepted: (\d+) to (\d+)", line).groups())
     for accepted in (low, high):
-        drawn = y[labelling.draw(y, accepted, seed=0, key="k")]
+        drawn = y[labelling.sample(y, accepted, seed=0, key="k")]
         assert len(drawn) == accepted and 0 < drawn.sum() < accepted
 
 

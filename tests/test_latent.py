@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
-from chestflow.measures import latent
+from chestflow.metrics import latent
 
 
 def clouds(n: int, distance: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

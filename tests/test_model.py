@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-
-from chestflow.core.errors import UserError
-from chestflow.network import checkpoint, inference, model
-from chestflow.network.autoencoder import Autoencoder
-from chestflow.network.model import Classifier
 from stages.scratch import scratch
+
+from chestflow.errors import UserError
+from chestflow.models import checkpoint, cnn, inference
+from chestflow.models.autoencoder import Autoencoder
+from chestflow.models.cnn import Classifier
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def copied(network: torch.nn.Module) -> dict:
 
 
 def test_the_default_network_has_18218_trainable_parameters():
-    assert model.n_parameters(Classifier()) == 18_218
+    assert cnn.n_parameters(Classifier()) == 18_218
     frozen = Classifier()
     frozen.encoder.requires_grad_(False)
-    assert model.n_parameters(frozen) == 32 * 2 + 2
+    assert cnn.n_parameters(frozen) == 32 * 2 + 2
 
 
 def test_shapes_after_every_block():
@@ -71,7 +71,7 @@ def test_width_and_blocks_change_the_number_of_parameters(width, blocks, maps):
         ]
     )
     norms = sum(4 * width * 2**i for i in range(blocks))
-    assert model.n_parameters(network) == convolutions + norms + maps * 2 + 2
+    assert cnn.n_parameters(network) == convolutions + norms + maps * 2 + 2
 
 
 def test_dropout_acts_only_during_training(images):
@@ -94,14 +94,14 @@ def test_the_embedding_is_the_input_of_the_head(used, images):
 
 @pytest.mark.parametrize("side", [28, 64])
 def test_any_side_that_is_large_enough_is_accepted(side):
-    model.check_side(3, side)
+    cnn.check_side(3, side)
     assert Classifier()(torch.zeros(2, 1, side, side)).shape == (2, 2)
 
 
 def test_an_image_that_would_vanish_is_refused_with_the_accepted_blocks():
-    model.check_side(4, 16)
+    cnn.check_side(4, 16)
     with pytest.raises(UserError, match=r"^blocks = 5 .*28 pixels.*accepted: 1 to 4$"):
-        model.check_side(5, 28)
+        cnn.check_side(5, 28)
 
 
 # ----------------------------------------------------------------------------------- its outputs
@@ -267,24 +267,24 @@ def test_local_contrast_is_taken_over_the_window_around_each_pixel():
         )
 
     detail = image - means(image)
-    expected = detail / (np.sqrt(means(detail**2)) + model.FLOOR)
-    assert model.local_contrast(images)[0, 0].numpy() == pytest.approx(expected, abs=1e-5)
+    expected = detail / (np.sqrt(means(detail**2)) + cnn.FLOOR)
+    assert cnn.local_contrast(images)[0, 0].numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_local_contrast_removes_exposure_but_keeps_the_chest(images):
     inputs = inference.standardise(images)
-    darker = model.local_contrast(0.8 * inputs - 0.1)
-    alike = torch.corrcoef(torch.stack([darker.flatten(), model.local_contrast(inputs).flatten()]))
+    darker = cnn.local_contrast(0.8 * inputs - 0.1)
+    alike = torch.corrcoef(torch.stack([darker.flatten(), cnn.local_contrast(inputs).flatten()]))
     assert alike[0, 1] > 0.99
-    assert model.local_contrast(torch.full((1, 1, 28, 28), 0.7)).abs().max() < 1e-4
+    assert cnn.local_contrast(torch.full((1, 1, 28, 28), 0.7)).abs().max() < 1e-4
 
 
 def test_local_contrast_adds_no_parameters_and_changes_the_outputs(images):
     network = Classifier(contrast="local").eval()
-    assert model.n_parameters(network) == 18_218
+    assert cnn.n_parameters(network) == 18_218
     inputs, plain = inference.standardise(images[:4]), Classifier().eval()
     plain.load_state_dict(network.state_dict())
-    assert torch.equal(network(inputs), plain(model.local_contrast(inputs)))
+    assert torch.equal(network(inputs), plain(cnn.local_contrast(inputs)))
     assert not torch.allclose(network(inputs), plain(inputs))
 
 
@@ -305,8 +305,8 @@ def test_a_digest_is_of_the_bytes_of_the_file(used, tmp_path):
 def test_an_encoder_of_another_contrast_is_told_in_one_line(tmp_path):
     checkpoint.save(tmp_path, Classifier(), {"run": "chest", "architecture": {"contrast": "local"}})
     about = checkpoint.read(tmp_path)[1]
-    assert checkpoint.unlike_input(about, "local") is None
-    assert checkpoint.unlike_input(about, "global") == (
+    assert checkpoint.contrast_mismatch(about, "local") is None
+    assert checkpoint.contrast_mismatch(about, "global") == (
         "the encoder of run chest was trained with contrast = local, this run uses global:"
         " it has to adapt to other inputs"
     )
@@ -315,8 +315,8 @@ def test_an_encoder_of_another_contrast_is_told_in_one_line(tmp_path):
 def test_an_autoencoder_counts_as_global_and_the_empty_start_as_anything(tmp_path):
     scratch(tmp_path)
     autoencoder = {"dataset": "chestmnist", "architecture": {"width": 8, "blocks": 3}}
-    assert checkpoint.unlike_input(autoencoder, "global") is None
-    told = checkpoint.unlike_input(autoencoder, "local")
+    assert checkpoint.contrast_mismatch(autoencoder, "global") is None
+    told = checkpoint.contrast_mismatch(autoencoder, "local")
     assert told is not None and told.startswith("the encoder of the autoencoder was trained with")
     for contrast in ("global", "local"):
-        assert checkpoint.unlike_input(checkpoint.read(tmp_path)[1], contrast) is None
+        assert checkpoint.contrast_mismatch(checkpoint.read(tmp_path)[1], contrast) is None

@@ -11,16 +11,16 @@ from random import Random
 
 import numpy as np
 import pytest
+from benchmarks.torture import pictures
+from chestflow.__main__ import parse
 from PIL import Image
 from workspace import ROOT, Workspace
 
-from benchmarks.torture import pictures
-from chestflow.__main__ import parse
-from chestflow.commands import pack as command
-from chestflow.core.errors import UserError
-from chestflow.packing import duplicates, splitting
-from chestflow.packing.listing import Item
-from chestflow.parameters import reading
+from chestflow.config import reading
+from chestflow.errors import UserError
+from chestflow.own_images import duplicates, splitting
+from chestflow.own_images import pack as command
+from chestflow.own_images.listing import Item
 from chestflow.sources import archive, phantom
 from stages.binarize import binarize
 from stages.download import download

@@ -19,8 +19,8 @@ from dvc.cli.parser import get_main_parser
 from PIL import Image
 from samples import SUBJECT
 
-from chestflow.core import tables
-from chestflow.parameters import reading as parameters
+from chestflow import files
+from chestflow.config import reading as parameters
 from chestflow.report import page, rendering, threshold
 from stages import report
 
@@ -215,9 +215,9 @@ def test_images_are_counted_at_every_threshold_as_by_their_probabilities():
 
 
 def test_the_slider_shows_class_names_as_they_were_written(written):
-    scores = tables.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
+    scores = files.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
     scores["classes"] = ["healthy", NASTY]
-    predicted = tables.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
+    predicted = files.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
     found = Tags(threshold.panel(SUBJECT, scores, predicted))
     assert found.text.count(NASTY) == 3
     assert len(found.of("script")) == 2 and not found.of("a", "img")
@@ -225,8 +225,8 @@ def test_the_slider_shows_class_names_as_they_were_written(written):
 
 @pytest.mark.parametrize("trainings", [1, 3])
 def test_the_slider_says_which_training_it_counts(written, trainings):
-    scores = tables.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
-    predicted = tables.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
+    scores = files.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
+    predicted = files.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
     found = Tags(threshold.panel(SUBJECT, scores | {"trainings": trainings}, predicted)).text
     named = f"training {scores['shown'] + 1} of 3, the one with the median validation loss"
     assert (named in found) == (trainings == 3) and "n = 80 test images" in found
@@ -355,8 +355,8 @@ def test_a_figure_fills_the_text_and_opens_at_its_full_size(at):
 
 def predicted(written: Path) -> tuple[np.ndarray, np.ndarray, dict]:
     """Labels and probabilities of the training that is shown, and the metrics of its run."""
-    table = tables.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
-    scores = tables.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
+    table = files.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
+    scores = files.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
     one = np.array(table["training"]) == scores["shown"]
     return np.array(table["actual"])[one], np.array(table["probability"])[one], scores
 

@@ -17,12 +17,13 @@ import yaml
 from medmnist import INFO
 from torch import nn
 
+from chestflow import stage
 from chestflow.commands import check
-from chestflow.core.errors import UserError
-from chestflow.network.model import Classifier
-from chestflow.parameters import needs, reading, schema, stage
-from chestflow.parameters.datasets import MOST_IMAGES, Dataset, Phantom
-from chestflow.parameters.values import RESERVED
+from chestflow.config import needs, reading, schema
+from chestflow.config.datasets import MOST_IMAGES, Dataset, Phantom
+from chestflow.config.values import RESERVED
+from chestflow.errors import UserError
+from chestflow.models.cnn import Classifier
 from chestflow.sources import archive, findings
 from stages.configure import COMMON, configure, settings_of
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from chestflow.network import perturbation
-from chestflow.network.inference import standardise
-from chestflow.network.model import Classifier
+from chestflow.explain import perturbation
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import standardise
 
 PATCH = (slice(None), slice(4, 10), slice(16, 22))
 DARK = torch.full((28, 28), 20, dtype=torch.uint8)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from chestflow.core.errors import UserError
+from chestflow.errors import UserError
 from chestflow.sources import findings, phantom
 
 SPLITS = ("train", "val", "test")

@@ -12,7 +12,7 @@ import yaml
 from workspace import RESULTS, ROOT, RUNNING, Workspace
 
 from benchmarks.orchestration import shrink
-from chestflow.network import checkpoint
+from chestflow.models import checkpoint
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 

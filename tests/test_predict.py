@@ -18,12 +18,11 @@ from PIL import Image
 from safetensors.torch import save as as_bytes
 from test_radiograph import in_every_format
 
-from chestflow.commands import predict
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.measures import prevalence, scores
-from chestflow.network import checkpoint, inference, model
-from chestflow.own import novelty, overlay, pixels, radiograph
+from chestflow import files
+from chestflow.errors import UserError
+from chestflow.metrics import prevalence, scores
+from chestflow.models import checkpoint, cnn, inference
+from chestflow.own_images import out_of_distribution, overlay, pixels, predict, radiograph
 from stages import evaluate
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "camera")  # come with scikit-image
@@ -128,10 +127,8 @@ def test_an_image_of_the_data_set_gets_its_own_prediction(ask, workspace, splits
     for i, image in enumerate(splits["test"].images[:40]):
         write(tmp_path / f"{i:02}.png", image)
     report = ask(tmp_path, "--out", tmp_path / "out")
-    known = tables.read_csv(workspace / "data/results/pneumonia/predictions.csv")["probability"][
-        :40
-    ]
-    settled = tables.read_json(workspace / "metrics/runs/pneumonia.json")
+    known = files.read_csv(workspace / "data/results/pneumonia/predictions.csv")["probability"][:40]
+    settled = files.read_json(workspace / "metrics/runs/pneumonia.json")
     classifier = checkpoint.load_classifier(workspace / "models/pneumonia")
     raw = inference.probabilities(classifier, torch.from_numpy(splits["test"].images[:40]))
     expected = scores.calibrated(raw, *settled["calibration"])
@@ -205,16 +202,18 @@ def test_asking_again_changes_nothing(ask, splits, tmp_path):
 
 
 def test_percentiles_by_hand():
-    found = novelty.percentiles(np.array([0.0, 1.0, 2.5, 4.0, 9.0]), np.arange(1.0, 5.0))
+    found = out_of_distribution.percentiles(
+        np.array([0.0, 1.0, 2.5, 4.0, 9.0]), np.arange(1.0, 5.0)
+    )
     assert found.tolist() == [0, 0, 50, 75, 100]
 
 
 def test_a_statistic_that_is_constant_on_all_training_images_counts(splits):
     """With their covariance as it is, its variance of 0 would leave it without weight."""
     images = torch.from_numpy(np.array(splits["train"].images))
-    side = images.shape[-1] // novelty.CELLS
+    side = images.shape[-1] // out_of_distribution.CELLS
     images[:, :side, :side] = 128  # one of the cells
-    unlikeness = novelty.fit(model.Classifier().eval(), images[:200], images[200:])
+    unlikeness = out_of_distribution.fit(cnn.Classifier().eval(), images[:200], images[200:])
     woken = images[200:201].clone()
     woken[:, :side, :side] = 160
     assert unlikeness.rank(images[200:201]) < 100
@@ -223,10 +222,10 @@ def test_a_statistic_that_is_constant_on_all_training_images_counts(splits):
 
 def test_distances_are_those_of_the_formula_and_affine_changes_of_brightness_count(splits):
     images = torch.from_numpy(np.array(splits["train"].images))
-    network = model.Classifier(contrast="local").eval()
-    unlikeness = novelty.fit(network, images[:200], images[200:])
-    found = novelty.statistics(network, images[:3])
-    assert found.shape == (3, 2 * (8 + 16 + 32) + novelty.CELLS**2)
+    network = cnn.Classifier(contrast="local").eval()
+    unlikeness = out_of_distribution.fit(network, images[:200], images[200:])
+    found = out_of_distribution.statistics(network, images[:3])
+    assert found.shape == (3, 2 * (8 + 16 + 32) + out_of_distribution.CELLS**2)
     cell = images[0].double()[:4, :4].mean() / 127.5 - 1
     assert found[0, 0] == pytest.approx(float(cell), abs=1e-6)
     expected = [(x - unlikeness.mean) @ unlikeness.precision @ (x - unlikeness.mean) for x in found]
@@ -440,8 +439,8 @@ def test_a_run_that_is_not_trained_names_the_command_that_trains_it(workspace, t
 
 def changed(path: Path, out: Path, **values) -> Path:
     """A metrics file with other values; None takes one away."""
-    report = tables.read_json(path) | values
-    tables.write_json(out, {key: value for key, value in report.items() if value is not None})
+    report = files.read_json(path) | values
+    files.write_json(out, {key: value for key, value in report.items() if value is not None})
     return out
 
 
@@ -463,7 +462,7 @@ def test_weights_that_differ_in_one_number_are_refused(ask, workspace, tmp_path)
     weights.write_bytes(network_with(workspace, lambda w, _: w["head.bias"].add_(1e-6)))
     shutil.copy(workspace / "models/pneumonia/history.csv", weights.parent)
     own, other = map(checkpoint.digest, (workspace / "models/pneumonia", weights.parent))
-    assert own == tables.read_json(workspace / METRICS)["weights"] != other
+    assert own == files.read_json(workspace / METRICS)["weights"] != other
     with pytest.raises(UserError, match=rf"weights {other}.*{own}.*dvc repro evaluate@pneumonia"):
         ask(tmp_path, "--weights", weights.parent)
 
@@ -487,7 +486,7 @@ def network_with(workspace: Path, change) -> bytes:
     return as_bytes(weights, {"about": json.dumps(about)})
 
 
-CLASSIFIERS = {  # content of model.safetensors -> what is said of it
+CLASSIFIERS = {  # content of cnn.safetensors -> what is said of it
     "a picture": (lambda w: b"\x89PNG\r\n\x1a\n" + bytes(999), NOTHING),
     "nothing": (lambda w: b"", NOTHING),
     "half": (lambda w: (w / "models/pneumonia/model.safetensors").read_bytes()[:3000], NOTHING),
@@ -562,7 +561,7 @@ def test_a_share_that_no_metrics_file_holds_is_named(share, ask, workspace, tmp_
 
 def test_a_file_in_place_of_its_folder_is_refused(ask, workspace, tmp_path):
     path = workspace / "models/pneumonia/model.safetensors"
-    with pytest.raises(UserError, match=r"is a file; expected: the folder of model.safetensors"):
+    with pytest.raises(UserError, match=r"is a file; expected: the folder of cnn.safetensors"):
         ask(tmp_path, "--weights", path)
 
 

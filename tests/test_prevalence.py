@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from chestflow.core.errors import UserError
-from chestflow.measures import prevalence
+from chestflow.errors import UserError
+from chestflow.metrics import prevalence
 
 PROBABILITY = np.array([0.0, 1e-9, 0.1, 0.5, 0.93, 1 - 1e-9, 1.0])
 

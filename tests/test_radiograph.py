@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from skimage.transform import resize
 from torchvision.transforms import v2
 
-from chestflow.core.errors import UserError
-from chestflow.own import radiograph
+from chestflow.errors import UserError
+from chestflow.own_images import radiograph
 
 SIDE = 28
 ROOT = Path(__file__).parents[1]

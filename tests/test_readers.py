@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from benchmarks import coverage, harness
-from chestflow.core import tables
-from chestflow.measures import readers
+from chestflow import files
+from chestflow.metrics import comparison, intervals
 
 VANDYKE = Path(__file__).parents[2] / "shared/mrmc/vandyke.csv"
 SCORES = ("accuracy", "precision", "recall", "specificity", "f1", "balanced_accuracy", "mcc")
@@ -31,7 +31,7 @@ def ratings(rng, labels, k: int, levels: int = 6) -> np.ndarray:
     return rng.integers(0, levels, (k, len(labels))) + labels * rng.integers(0, 3, (k, len(labels)))
 
 
-def covariance(measured: readers.Measured) -> np.ndarray:
+def covariance(measured: intervals.Measured) -> np.ndarray:
     return measured.influence @ measured.influence.T
 
 
@@ -54,9 +54,9 @@ def vandyke() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def treatments(vandyke) -> list[readers.Measured]:
+def treatments(vandyke) -> list[intervals.Measured]:
     truth, rating = vandyke
-    return [readers.auroc(truth, scores) for scores in rating]
+    return [intervals.auroc(truth, scores) for scores in rating]
 
 
 def test_areas_of_vandyke(treatments):
@@ -70,7 +70,7 @@ def test_areas_of_vandyke(treatments):
 
 
 def test_analysis_of_vandyke(treatments):
-    found = readers.analysis(treatments)
+    found = intervals.analysis(treatments)
     assert found.ms_t == pytest.approx(0.004796171, abs=5e-10)
     assert found.ms_tr == pytest.approx(0.0005510306, abs=5e-11)
     covariances = (found.error, found.cov1, found.cov2, found.cov3)
@@ -93,7 +93,7 @@ def test_intervals_of_vandyke(treatments, which, value, se, df, low, high):
     """The variances that `estimate` and `difference` take, with the published quantile."""
     one, two = treatments
     measured = one - two if which == "difference" else treatments[which]
-    variance, centre = readers.variance_of(measured), measured.values.mean()
+    variance, centre = intervals.variance_of(measured), measured.values.mean()
     half = stats.t.ppf(0.975, variance.hillis) * variance.se
     assert (centre, variance.se) == (pytest.approx(value, abs=1e-7), pytest.approx(se, abs=5e-8))
     assert variance.hillis == pytest.approx(df, abs=5.1e-6)
@@ -104,9 +104,9 @@ def test_sensitivity_of_vandyke(vandyke):
     """Published of rating >= 3, by a jackknife over the diseased alone."""
     truth, rating = vandyke
     diseased = truth == 1
-    runs = [readers.decisions(truth[diseased], run[:, diseased] >= 3)["recall"] for run in rating]
+    runs = [intervals.decisions(truth[diseased], run[:, diseased] >= 3)["recall"] for run in rating]
     assert [run.values.mean() for run in runs] == pytest.approx([0.8222222, 0.92], abs=5e-8)
-    found = readers.analysis(runs)
+    found = intervals.analysis(runs)
     assert found.ms_t == pytest.approx(0.02390123, abs=5e-9)
     assert found.ms_tr == pytest.approx(0.001802469, abs=5e-10)
     assert found.cov2 == pytest.approx(0.00101459, abs=5e-9)
@@ -135,7 +135,7 @@ def test_areas_and_covariance_are_delongs(rng, labels):
     of_positives, of_negatives = (wins.mean(axis=axis) - values[:, None] for axis in (2, 1))
     s10 = of_positives @ of_positives.T / (n1 - 1)
     s01 = of_negatives @ of_negatives.T / (n0 - 1)
-    found = readers.auroc(labels, scores)
+    found = intervals.auroc(labels, scores)
     assert found.values == pytest.approx(values, abs=1e-14)
     assert covariance(found) == pytest.approx(s10 / n1 + s01 / n0, abs=1e-15)
 
@@ -143,10 +143,13 @@ def test_areas_and_covariance_are_delongs(rng, labels):
 def test_influence_belongs_to_its_image(rng, labels):
     """Raising a positive's score raises its influence; the order of images does not matter."""
     scores, order = ratings(rng, labels, 3), rng.permutation(len(labels))
-    found, shuffled = readers.auroc(labels, scores), readers.auroc(labels[order], scores[:, order])
+    found, shuffled = (
+        intervals.auroc(labels, scores),
+        intervals.auroc(labels[order], scores[:, order]),
+    )
     assert shuffled.influence == pytest.approx(found.influence[:, order], abs=1e-15)
     scores[:, -1] = 99
-    better = readers.auroc(labels, scores)
+    better = intervals.auroc(labels, scores)
     assert (better.values >= found.values).all()
     assert (better.influence[:, -1] == better.influence[:, labels == 1].max(axis=1)).all()
 
@@ -176,7 +179,7 @@ def test_decisions_are_those_of_a_jackknife(rng, labels, name):
             for row in predicted
         ]
     )
-    found = readers.decisions(labels, predicted)[name]
+    found = intervals.decisions(labels, predicted)[name]
     expected = [by_definition(labels, row)[name] for row in predicted]
     assert found.values == pytest.approx(expected, abs=1e-14)
     assert covariance(found) == pytest.approx(np.cov(left) * (n - 1) ** 2 / n, abs=1e-15)
@@ -184,7 +187,7 @@ def test_decisions_are_those_of_a_jackknife(rng, labels, name):
 
 def test_a_mean_has_the_variance_of_a_mean(rng):
     values = rng.normal(size=(3, 50))
-    found = readers.mean(values)
+    found = intervals.mean(values)
     assert found.values == pytest.approx(values.mean(axis=1), abs=1e-15)
     assert covariance(found) == pytest.approx(np.cov(values) / 50, abs=1e-15)
 
@@ -192,8 +195,8 @@ def test_a_mean_has_the_variance_of_a_mean(rng):
 def test_accuracy_is_a_mean_of_hits(rng, labels):
     """So that `benchmarks.coverage` may take one for the other."""
     predicted = (ratings(rng, labels, 3) > 3).astype(int)
-    hits = readers.mean((predicted == labels).astype(float))
-    found = readers.decisions(labels, predicted)["accuracy"]
+    hits = intervals.mean((predicted == labels).astype(float))
+    found = intervals.decisions(labels, predicted)["accuracy"]
     assert found.influence == pytest.approx(hits.influence, abs=1e-15)
 
 
@@ -201,8 +204,8 @@ def test_accuracy_is_a_mean_of_hits(rng, labels):
 
 
 def test_the_difference_of_two_runs_is_the_analysis_of_two(rng, labels):
-    runs = [readers.auroc(labels, ratings(rng, labels, 4)) for _ in range(2)]
-    found, variance = readers.analysis(runs), readers.variance_of(runs[0] - runs[1])
+    runs = [intervals.auroc(labels, ratings(rng, labels, 4)) for _ in range(2)]
+    found, variance = intervals.analysis(runs), intervals.variance_of(runs[0] - runs[1])
     value = (runs[0] - runs[1]).values.mean()
     assert found.f == pytest.approx((value / variance.se) ** 2, rel=1e-9)
     assert found.df2 == pytest.approx(variance.hillis, rel=1e-9)
@@ -211,7 +214,7 @@ def test_the_difference_of_two_runs_is_the_analysis_of_two(rng, labels):
 def test_more_runs_than_two(rng, labels):
     """Without images that trainings share (Cov2 below Cov3), F is that of a two-way ANOVA."""
     scores = rng.normal(0.8, 0.05, (3, 4))
-    found = readers.analysis([readers.Measured(row, np.zeros((4, 5))) for row in scores])
+    found = intervals.analysis([intervals.Measured(row, np.zeros((4, 5))) for row in scores])
     residual = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
     between = 4 * ((scores.mean(axis=1) - scores.mean()) ** 2).sum() / 2
     assert found.f == pytest.approx(between / ((residual**2).sum() / 6))
@@ -221,21 +224,21 @@ def test_more_runs_than_two(rng, labels):
 
 def test_the_critical_value_lies_between_t_and_normal():
     t, normal = stats.t.ppf(0.975, 2), stats.norm.ppf(0.975)
-    assert readers.Variance(1.0, 0.0, 2).critical(0.05) == pytest.approx(t)
-    assert readers.Variance(0.0, 1.0, 2).critical(0.05) == pytest.approx(normal)
-    assert readers.Variance(1.0, 3.0, 2).critical(0.05) == pytest.approx((t + 3 * normal) / 4)
+    assert intervals.Variance(1.0, 0.0, 2).critical(0.05) == pytest.approx(t)
+    assert intervals.Variance(0.0, 1.0, 2).critical(0.05) == pytest.approx(normal)
+    assert intervals.Variance(1.0, 3.0, 2).critical(0.05) == pytest.approx((t + 3 * normal) / 4)
 
 
 def test_images_that_trainings_do_not_share_add_nothing():
     """A negative estimate of the covariance counts as 0."""
-    measured = readers.Measured(np.array([0.7, 0.8]), np.array([[0.1, -0.1], [-0.1, 0.1]]))
-    variance = readers.variance_of(measured)
+    measured = intervals.Measured(np.array([0.7, 0.8]), np.array([[0.1, -0.1], [-0.1, 0.1]]))
+    variance = intervals.variance_of(measured)
     assert (variance.trainings, variance.images) == (pytest.approx(0.0025), 0.0)
 
 
 def test_differences_are_antisymmetric(rng, labels):
-    a, b = (readers.auroc(labels, ratings(rng, labels, 3)) for _ in range(2))
-    there, back = readers.difference(a, b), readers.difference(b, a)
+    a, b = (intervals.auroc(labels, ratings(rng, labels, 3)) for _ in range(2))
+    there, back = comparison.paired_difference(a, b), comparison.paired_difference(b, a)
     assert there["difference"] == pytest.approx(-back["difference"]) != 0
     assert there["ci95"] == pytest.approx([-end for end in reversed(back["ci95"])])
     assert (there["p"], there["sd"]) == pytest.approx((back["p"], back["sd"]))
@@ -243,8 +246,8 @@ def test_differences_are_antisymmetric(rng, labels):
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_p_is_the_level_whose_interval_ends_at_zero(rng, labels, k):
-    a, b = (readers.auroc(labels, ratings(rng, labels, k)) for _ in range(2))
-    variance = readers.variance_of(a - b)
+    a, b = (intervals.auroc(labels, ratings(rng, labels, k)) for _ in range(2))
+    variance = intervals.variance_of(a - b)
     for level in (0.9, 0.05, 1e-6):
         edge = variance.se * variance.critical(level)
         assert variance.p(edge) == variance.p(-edge) == pytest.approx(level)
@@ -255,28 +258,28 @@ def test_p_is_the_level_whose_interval_ends_at_zero(rng, labels, k):
 def test_trainings_are_paired(rng, labels):
     """What a training does to both runs alike does not blur their difference."""
     shared, own = rng.normal(0, 0.05, 5), rng.normal(0, 0.001, 5)
-    a = readers.Measured(0.8 + shared + own, np.zeros((5, 4)))
-    b = readers.Measured(0.7 + shared, np.zeros((5, 4)))
-    assert readers.difference(a, b)["sd"] == pytest.approx(own.std(ddof=1))
-    assert readers.difference(a, b)["p"] < 1e-6
+    a = intervals.Measured(0.8 + shared + own, np.zeros((5, 4)))
+    b = intervals.Measured(0.7 + shared, np.zeros((5, 4)))
+    assert comparison.paired_difference(a, b)["sd"] == pytest.approx(own.std(ddof=1))
+    assert comparison.paired_difference(a, b)["p"] < 1e-6
     with pytest.raises(ValueError, match=r"\(5, 4\) and \(3, 4\)"):
-        readers.difference(a, readers.Measured(b.values[:3], b.influence[:3]))
+        comparison.paired_difference(a, intervals.Measured(b.values[:3], b.influence[:3]))
 
 
 def test_one_training_has_delongs_interval(rng, labels):
-    a, b = (readers.auroc(labels, ratings(rng, labels, 1)) for _ in range(2))
-    plain = readers.estimate(a, (None, None))
+    a, b = (intervals.auroc(labels, ratings(rng, labels, 1)) for _ in range(2))
+    plain = intervals.estimate(a, (None, None))
     se = np.sqrt(covariance(a)[0, 0])
     assert plain["sd"] is None and plain["sd_images"] == pytest.approx(se)
     assert plain["ci95"] == pytest.approx([a.values[0] + s * 1.959964 * se for s in (-1, 1)])
-    found, se = readers.difference(a, b), np.sqrt(covariance(a - b)[0, 0])
+    found, se = comparison.paired_difference(a, b), np.sqrt(covariance(a - b)[0, 0])
     assert found["p"] == pytest.approx(2 * stats.norm.sf(abs(found["difference"]) / se))
     assert found["sd"] is None
 
 
 def test_the_spread_over_trainings_and_over_images():
-    measured = readers.Measured(np.array([0.6, 0.7, 0.8]), np.diag([0.1, 0.2, 0.2]))
-    found = readers.estimate(measured)
+    measured = intervals.Measured(np.array([0.6, 0.7, 0.8]), np.diag([0.1, 0.2, 0.2]))
+    found = intervals.estimate(measured)
     assert found["value"] == pytest.approx(0.7)
     assert (found["sd"], found["sd_images"]) == pytest.approx((0.1, np.sqrt(0.03)))
 
@@ -284,8 +287,11 @@ def test_the_spread_over_trainings_and_over_images():
 @pytest.mark.parametrize("low, high", [(0, 1), (-1, 1)])
 def test_log_odds_keep_an_interval_within_its_bounds(low, high):
     near = high - 0.004
-    measured = readers.Measured(near + np.array([-0.003, 0, 0.003]), np.full((3, 4), 0.002))
-    plain, found = readers.estimate(measured, (None, None)), readers.estimate(measured, (low, high))
+    measured = intervals.Measured(near + np.array([-0.003, 0, 0.003]), np.full((3, 4), 0.002))
+    plain, found = (
+        intervals.estimate(measured, (None, None)),
+        intervals.estimate(measured, (low, high)),
+    )
     assert plain["ci95"][1] > high > found["ci95"][1] > near > found["ci95"][0] > low
     half = (plain["ci95"][1] - plain["ci95"][0]) / 2
     share, slope = (near - low) / (high - low), (high - low) / ((near - low) * (high - near))
@@ -299,48 +305,53 @@ def test_log_odds_keep_an_interval_within_its_bounds(low, high):
 
 def test_equal_runs_do_not_differ(rng, labels):
     for k in (1, 3):
-        run = readers.auroc(labels, ratings(rng, labels, k))
-        found = readers.difference(run, run)
+        run = intervals.auroc(labels, ratings(rng, labels, k))
+        found = comparison.paired_difference(run, run)
         assert (found["difference"], found["ci95"], found["p"]) == (0, [0, 0], 1)
         assert found["sd"] == (None if k == 1 else 0)
 
 
 def test_perfect_in_every_training(labels):
-    perfect = readers.auroc(labels, np.tile(labels, (3, 1)))
+    perfect = intervals.auroc(labels, np.tile(labels, (3, 1)))
     expected = {"value": 1.0, "ci95": [1.0, 1.0], "sd": 0.0, "sd_images": 0.0}
-    assert readers.estimate(perfect) == expected
-    opposite = readers.difference(perfect, readers.auroc(labels, np.tile(-labels, (3, 1))))
+    assert intervals.estimate(perfect) == expected
+    opposite = comparison.paired_difference(
+        perfect, intervals.auroc(labels, np.tile(-labels, (3, 1)))
+    )
     assert (opposite["difference"], opposite["ci95"], opposite["p"]) == (1, [1, 1], 0)
 
 
 def test_equal_in_every_training(rng, labels):
     """Three times the same network: K adds nothing, and images vary as with one."""
     scores = ratings(rng, labels, 1)
-    once, thrice = (readers.auroc(labels, np.repeat(scores, k, axis=0)) for k in (1, 3))
-    one, three = readers.estimate(once), readers.estimate(thrice)
+    once, thrice = (intervals.auroc(labels, np.repeat(scores, k, axis=0)) for k in (1, 3))
+    one, three = intervals.estimate(once), intervals.estimate(thrice)
     assert three["sd"] == 0 and three["ci95"] == pytest.approx(one["ci95"])
 
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_what_is_not_defined_is_nan(labels, k):
     """Warnings are errors here."""
-    never = readers.decisions(labels, np.zeros((k, len(labels)), int))
-    missing = readers.auroc(np.ones(20, int), np.tile(np.arange(20.0), (k, 1)))
-    single = readers.auroc(np.array([0, 0, 0, 1]), np.tile([1.0, 2, 4, 3], (k, 1)))
+    never = intervals.decisions(labels, np.zeros((k, len(labels)), int))
+    missing = intervals.auroc(np.ones(20, int), np.tile(np.arange(20.0), (k, 1)))
+    single = intervals.auroc(np.array([0, 0, 0, 1]), np.tile([1.0, 2, 4, 3], (k, 1)))
     for measured in (never["precision"], never["mcc"], missing):
-        found, apart = readers.estimate(measured), readers.difference(measured, measured)
+        found, apart = (
+            intervals.estimate(measured),
+            comparison.paired_difference(measured, measured),
+        )
         assert np.isnan([found["value"], *found["ci95"], found["sd_images"]]).all()
         assert np.isnan([apart["difference"], *apart["ci95"], apart["p"]]).all()
-    assert readers.estimate(single)["value"] == pytest.approx(2 / 3)
-    assert np.isnan(readers.estimate(single)["ci95"]).all(), "one positive has no variance"
+    assert intervals.estimate(single)["value"] == pytest.approx(2 / 3)
+    assert np.isnan(intervals.estimate(single)["ci95"]).all(), "one positive has no variance"
     assert (never["recall"].values == 0).all() and (never["specificity"].values == 1).all()
 
 
 def test_one_training_without_a_score_leaves_none(labels):
     predicted = np.stack([labels, labels, np.zeros_like(labels)])
-    precision = readers.decisions(labels, predicted)["precision"]
+    precision = intervals.decisions(labels, predicted)["precision"]
     assert np.isnan(precision.values).tolist() == [False, False, True]
-    found = readers.estimate(precision)
+    found = intervals.estimate(precision)
     assert np.isnan([found["value"], *found["ci95"], found["sd"]]).all()
 
 
@@ -367,7 +378,7 @@ def test_coverage_at_its_smallest(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["benchmark", "--quick", "--out", str(tmp_path)])
     monkeypatch.setattr(coverage, "AT_ONCE", 10)
     harness.command(coverage.measure, coverage.markdown)
-    result = tables.read_json(tmp_path / "coverage.json")
+    result = files.read_json(tmp_path / "coverage.json")
     assert len(result["cells"]) == 2 * len(coverage.READERS) * len(coverage.INTERACTIONS)
     assert min(cell["interval"] for cell in result["cells"]) > 0.5
     assert max(cell["false_alarms"] for cell in result["cells"]) < 0.5
@@ -381,6 +392,6 @@ def test_a_missed_goal_is_named_and_recorded(tmp_path):
     missed = cell | others | {"false_alarms": 0.07}
     assert "**no**: false alarms (1 of 2)" in coverage.row(key, [cell | others, missed], 2000)
     below = coverage.goals([cell | {"k": 3}, missed | {"k": 3, "interval": 0.9}], 2000)
-    tables.write_json(tmp_path / "goals.json", {"goals": below})
-    recorded = tables.read_json(tmp_path / "goals.json")["goals"]
+    files.write_json(tmp_path / "goals.json", {"goals": below})
+    recorded = files.read_json(tmp_path / "goals.json")["goals"]
     assert [entry["reached"] for entry in recorded] == [False, True, False]

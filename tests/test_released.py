@@ -18,20 +18,19 @@ from safetensors import safe_open
 from safetensors.numpy import save as as_bytes
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from chestflow import wording
+from chestflow import files, formatting
 from chestflow.commands import results
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.measures import scores
-from chestflow.network import checkpoint, inference
-from chestflow.own import asked, released
-from chestflow.parameters import reading
+from chestflow.config import reading
+from chestflow.errors import UserError
+from chestflow.metrics import scores
+from chestflow.models import checkpoint, inference
+from chestflow.own_images import chosen_model, released
 from chestflow.sources import archive
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / released.FOLDER
 GENUINE = ROOT.parent / "shared/medmnist/pneumoniamnist.npz"
-SCORES = tables.read_json(FOLDER / released.SCORES)
+SCORES = files.read_json(FOLDER / released.SCORES)
 SHOWN = SCORES["shown"]
 SPLITS = ("train", "val", "test")
 genuine = pytest.mark.skipif(not GENUINE.exists(), reason="needs the genuine PneumoniaMNIST")
@@ -45,15 +44,15 @@ def load(folder: Path = FOLDER):
 
 
 def test_card_and_scores_agree_with_the_predictions_beside_them():
-    labels, probability = scores.predictions(tables.read_csv(FOLDER / "predictions.csv"))
+    labels, probability = scores.predictions(files.read_csv(FOLDER / "predictions.csv"))
     each, card = SCORES["each"], (FOLDER / "README.md").read_text()
     for k, row in enumerate(probability):
         assert each["auroc"][k] == pytest.approx(roc_auc_score(labels, row), abs=1e-6)
         assert each["accuracy"][k] == pytest.approx(accuracy_score(labels, row >= 0.5), abs=1e-6)
     for score, title in (("auroc", "AUROC"), ("accuracy", "accuracy")):
         (line,) = [line for line in card.splitlines() if line.startswith(f"| {title} |")]
-        assert f"| {wording.number(each[score][SHOWN])} [" in line
-        assert f"| {wording.scored(SCORES, score)} |" in line
+        assert f"| {formatting.number(each[score][SHOWN])} [" in line
+        assert f"| {formatting.scored(SCORES, score)} |" in line
     assert checkpoint.digest(FOLDER) == SCORES["weights"] and SCORES["weights"] in card
     assert "PHANTOM" not in card and SCORES["data"] == "PneumoniaMNIST"
 
@@ -222,11 +221,11 @@ def test_what_is_released_is_what_was_trained(tmp_path, shrunken, splits):
     here = Path.cwd()
     os.chdir(place)
     try:
-        model = asked.load(asked.options("pneumonia"), params)
+        model = chosen_model.load(chosen_model.options("pneumonia"), params)
         trained_on = model.seen()
     finally:
         os.chdir(here)
-    report = tables.read_json(place / "metrics/runs/pneumonia.json")
+    report = files.read_json(place / "metrics/runs/pneumonia.json")
     out = tmp_path / "released"
     released.write(out, place / "models/pneumonia", report, model.unlikeness, trained_on)
     run, unlikeness, seen = load(out)

@@ -13,22 +13,22 @@ import pytest
 import samples
 from samples import SUBJECT
 
-from chestflow.core import tables
-from chestflow.network import model
-from chestflow.report import estimates, published, reading, rendering
-from chestflow.wording import MINUS
+from chestflow import files
+from chestflow.formatting import MINUS
+from chestflow.models import cnn
+from chestflow.report import context, published, rendering, verdicts
 from stages import train
 
 ROOT = Path(__file__).parents[1]
-HIGHER, LOWER, UNKNOWN = estimates.HIGHER, estimates.LOWER, estimates.UNKNOWN
+HIGHER, LOWER, UNKNOWN = verdicts.HIGHER, verdicts.LOWER, verdicts.UNKNOWN
 TINY = 1e-6
 
 
 # --------------------------------------------------------------------------------- the three words
 
 
-def around(value: float | None, low: float | None, high: float | None) -> estimates.Estimate:
-    return estimates.Estimate(value, low, high, n=624, trainings=3)
+def around(value: float | None, low: float | None, high: float | None) -> verdicts.Estimate:
+    return verdicts.Estimate(value, low, high, n=624, trainings=3)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def around(value: float | None, low: float | None, high: float | None) -> estima
     ],
 )
 def test_an_estimate_is_beside_a_figure_only_with_its_whole_interval(low, high, word):
-    assert estimates.beside(around(0.5, low, high), 0.5) == word
+    assert verdicts.beside(around(0.5, low, high), 0.5) == word
 
 
 def test_beside_what_is_not_defined_nothing_is_known():
-    assert estimates.beside(around(0.9, 0.8, 1.0), None) == UNKNOWN
-    assert estimates.beside(around(None, 0.8, 1.0), 0.5) == UNKNOWN
+    assert verdicts.beside(around(0.9, 0.8, 1.0), None) == UNKNOWN
+    assert verdicts.beside(around(None, 0.8, 1.0), 0.5) == UNKNOWN
 
 
 @pytest.mark.parametrize(("lead", "word"), [(0.05 + TINY, HIGHER), (0.05 - TINY, UNKNOWN)])
@@ -56,16 +56,16 @@ def test_independent_errors_add_up_as_the_sides_of_a_triangle(lead, word):
     """Of 0.03 and 0.04: intervals that overlap may differ. The sides that face away are ignored."""
     a, b = around(0.8, 0.77, 1.0), around(0.8 - lead, 0.0, 0.84 - lead)
     assert b.high > a.low
-    assert estimates.unpaired(a, b) == word
-    assert estimates.unpaired(b, a) == {HIGHER: LOWER}.get(word, word)
+    assert verdicts.unpaired(a, b) == word
+    assert verdicts.unpaired(b, a) == {HIGHER: LOWER}.get(word, word)
 
 
 def test_estimates_without_an_interval_or_without_a_lead_are_not_told_apart():
     a = around(0.8, 0.8, 0.8)
-    assert estimates.unpaired(a, a) == UNKNOWN
+    assert verdicts.unpaired(a, a) == UNKNOWN
     for gap in ({"value": None}, {"low": None}, {"high": None}):
         for pair in ((a, replace(a, **gap)), (replace(a, **gap), a)):
-            assert estimates.unpaired(*pair) == UNKNOWN
+            assert verdicts.unpaired(*pair) == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_estimates_without_an_interval_or_without_a_lead_are_not_told_apart():
 )
 def test_a_pair_is_judged_by_its_corrected_p_alone(difference, p, word):
     entry = {"difference": difference, "ci95": [0.001, 0.02], "p": 0.0001, "p_holm": p}
-    assert estimates.paired(entry) == word
+    assert verdicts.paired(entry) == word
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_a_pair_is_judged_by_its_corrected_p_alone(difference, p, word):
     ],
 )
 def test_a_difference_is_beside_zero_only_with_its_whole_interval(low, high, word):
-    assert estimates.beside_zero({"difference": 0.1, "ci95": [low, high]}) == word
+    assert verdicts.beside_zero({"difference": 0.1, "ci95": [low, high]}) == word
 
 
 def test_every_word_has_its_sentence_and_none_is_equal():
-    assert set(estimates.THAN) == {HIGHER, LOWER, UNKNOWN}
-    assert estimates.THAN[UNKNOWN] == "not distinguishable from"
+    assert set(verdicts.THAN) == {HIGHER, LOWER, UNKNOWN}
+    assert verdicts.THAN[UNKNOWN] == "not distinguishable from"
 
 
 # ------------------------------------------------------------------------------ what the text says
@@ -247,8 +247,8 @@ def test_verdicts_turn_with_the_corrected_p(given, difference, p, word):
     for number in (9, 11):
         assert re.match(rf".*? > In AUROC, `\w+` beside `\w+`: {word} \(", told[number])
     rows = pairs(told[11])
-    assert [[cell for cell in row if cell in estimates.THAN] for row in rows] == [[word] * 2] * 6
-    assert f"In test AUROC it is {estimates.THAN[word]} `plain`." in told[5]
+    assert [[cell for cell in row if cell in verdicts.THAN] for row in rows] == [[word] * 2] * 6
+    assert f"In test AUROC it is {verdicts.THAN[word]} `plain`." in told[5]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -277,7 +277,7 @@ def test_questions_whose_settings_differ_get_no_verdict(given):
         assert not re.search(r"higher|lower|distinguishable", answer)
     rows = pairs(told[11])
     assert [row.count("not comparable: lr, epochs") for row in rows] == [2] * 6
-    assert not any(cell in estimates.THAN for row in rows for cell in row)
+    assert not any(cell in verdicts.THAN for row in rows for cell in row)
     assert "only their first weights differ" in alike and "not comparable" not in alike
     assert "only their first weights differ" not in told[9]
     assert "`lowdata_autoencoder` and `lowdata` also differ in lr, epochs" in told[9]
@@ -348,13 +348,13 @@ def test_runs_that_are_not_declared_do_not_appear(given):
 
 
 def test_the_confusion_matrix_is_that_of_the_training_that_is_shown(given, folders):
-    predictions = tables.read_csv(folders[3, "phantom"] / f"data/results/{SUBJECT}/predictions.csv")
+    predictions = files.read_csv(folders[3, "phantom"] / f"data/results/{SUBJECT}/predictions.csv")
     counts = np.zeros((3, 2, 2), int)
     for k, actual, said in zip(*(predictions[c] for c in ("training", "actual", "predicted"))):
         counts[int(k), int(actual), int(said)] += 1
     assert len({str(matrix) for matrix in counts}) == 3, "or this shows nothing"
     for shown in (0, 2):
-        given["confusion"] = reading.confusion(predictions, shown)
+        given["confusion"] = context.confusion(predictions, shown)
         given["scores"][SUBJECT]["shown"] = shown
         (tn, fp), (fn, tp) = counts[shown]
         told = section(given, 3)
@@ -410,10 +410,10 @@ def test_a_name_that_the_template_does_not_know_is_an_error(tmp_path, given):
 
 @pytest.mark.parametrize("blocks", [1, 3, 4])
 def test_the_table_of_parts_accounts_for_every_parameter(tmp_path, blocks):
-    network = model.Classifier(5, blocks)
+    network = cnn.Classifier(5, blocks)
     train.describe(network, 28, tmp_path)
-    parts = reading.parts(tables.read_json(tmp_path / "architecture.json")["layers"])
-    assert sum(part["parameters"] for part in parts) == model.n_parameters(network)
+    parts = context.parts(files.read_json(tmp_path / "architecture.json")["layers"])
+    assert sum(part["parameters"] for part in parts) == cnn.n_parameters(network)
     assert [part["kind"] for part in parts].count("ConvBlock") == blocks
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from chestflow.commands import repro, summary
-from chestflow.core.errors import UserError
+from chestflow.errors import UserError
 
 GRAPH = {"data": set(), "long": {"data"}, "longer": {"long"}, "short": {"data"}, "alone": set()}
 

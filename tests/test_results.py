@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from chestflow import files
 from chestflow.commands import results
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.parameters import reading
+from chestflow.config import reading
+from chestflow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,7 +75,7 @@ def test_larger_images_are_a_row_per_network_and_one_per_repetition(tmp_path):
     sizes["64"]["configurations"] = [row | {"maps": maps}, deeper]
     drawn = {"configurations": [deeper | {"maps": maps | outlined}], "finalists": []}
     record = {"images": "A set", "sizes": sizes, "phantoms": {"224": drawn | {"chosen": "deeper"}}}
-    tables.write_json(tmp_path / "sizes.json", record)
+    files.write_json(tmp_path / "sizes.json", record)
     text = results.larger_images(tmp_path / "sizes.json", params)
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| 28", "| 64"))]
     assert [cells[1] for cells in rows] == [
@@ -100,7 +100,7 @@ def test_phantoms_are_refused(tmp_path, monkeypatch):
     options = argparse.Namespace(docs=tmp_path / "docs", readme=tmp_path / "README.md")
     with pytest.raises(UserError, match="no results here"):
         results.main(options)
-    tables.write_json(tmp_path / "data/settings/all.json", {})
+    files.write_json(tmp_path / "data/settings/all.json", {})
     (tmp_path / "report").mkdir()
     (tmp_path / "report/index.md").touch()
     drawn = {"scores": {"pneumonia": scores(data="Set PHANTOM")}}

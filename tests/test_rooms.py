@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chestflow.parameters.datasets import Dataset
-from chestflow.parameters.stage import params_of
+from chestflow.config.datasets import Dataset
+from chestflow.stage import params_of
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -7,8 +7,8 @@ from samples import labels_of, probabilities
 from scipy import special
 from sklearn import metrics
 
-from chestflow.core import tables
-from chestflow.measures import readers, scores
+from chestflow import files
+from chestflow.metrics import intervals, scores
 
 SEEDS = range(20)
 
@@ -117,7 +117,7 @@ def test_scaling_is_not_used_where_it_cannot_be_tried_or_would_turn_the_ranking(
 
 
 def settled(threshold=0.6, calibration=scores.AS_IT_IS, log_loss=(0.3, 0.2), share=0.5):
-    return scores.Settled(threshold, calibration, log_loss, share)
+    return scores.Choice(threshold, calibration, log_loss, share)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_scaling_changed_is_paired_and_turns_with_its_effect(distortion, si
     assert difference["difference"] == pytest.approx(brier["scaled"] - brier["as_trained"])
     error = found["calibration_error"]["as_trained"]
     assert error == pytest.approx(scores.calibration_error(labels, before[0]))
-    alone = readers.estimate(readers.mean((before - labels) ** 2), bounds=(None, None))["ci95"]
+    alone = intervals.estimate(intervals.mean((before - labels) ** 2), bounds=(None, None))["ci95"]
     assert high - low < alone[1] - alone[0], "pairing narrows the interval"
     # The share assumed is that of the test images: moving it changes nothing.
     assert brier["at_test_share"] == pytest.approx(brier["scaled"])
@@ -159,14 +159,14 @@ def test_the_share_of_the_test_images_mends_probabilities_fitted_at_another():
 def test_validation_settles_threshold_calibration_and_share():
     """Scaling fits validation's share of disease; without it, the loss's share remains."""
     labels, bold = reported((2.5, 1.0), 500, seed=3)
-    found = scores.settle(labels, bold, trained_share=0.5)
+    found = scores.choose(labels, bold, trained_share=0.5)
     assert found.scales and found.calibration == scores.calibration(labels, bold)
     assert found.share == labels.mean() != 0.5 and found.log_loss[1] < found.log_loss[0]
     assert found.threshold == scores.best_threshold(labels, bold)
     labels, honest = reported((1.0, 0.0), 500, seed=3)
-    found = scores.settle(labels, honest, trained_share=0.5)
+    found = scores.choose(labels, honest, trained_share=0.5)
     assert not found.scales and found.calibration == scores.AS_IT_IS and found.share == 0.5
-    few = scores.settle(np.array([0, 1, 1]), np.array([0.1, 0.6, 0.7]), trained_share=0.5)
+    few = scores.choose(np.array([0, 1, 1]), np.array([0.1, 0.6, 0.7]), trained_share=0.5)
     assert not few.scales and np.isnan(few.log_loss[1])
 
 
@@ -243,8 +243,8 @@ def test_every_interval_contains_its_estimate_and_grows_with_the_spread(report):
 
 
 def test_the_report_survives_its_file(report, tmp_path):
-    tables.write_json(tmp_path / "a.json", report)
-    read = tables.read_json(tmp_path / "a.json")
+    files.write_json(tmp_path / "a.json", report)
+    read = files.read_json(tmp_path / "a.json")
     assert read["auroc"] == round(report["auroc"], 6) and read["shown"] == 1
     assert read["ci95"]["auroc"] == pytest.approx(report["ci95"]["auroc"], abs=1e-6)
 
@@ -268,8 +268,8 @@ def test_predictions_survive_their_table(tmp_path):
         for k, found in enumerate(PROBABILITY)
         for row in scores.curves(LABELS, found)["predictions"]
     ]
-    tables.write_csv(tmp_path / "predictions.csv", rows)
-    labels, probability = scores.predictions(tables.read_csv(tmp_path / "predictions.csv"))
+    files.write_csv(tmp_path / "predictions.csv", rows)
+    labels, probability = scores.predictions(files.read_csv(tmp_path / "predictions.csv"))
     assert labels.tolist() == LABELS.tolist() and labels.dtype.kind == "i"
     assert probability.shape == (3, 80) and probability == pytest.approx(PROBABILITY, abs=1e-6)
     said = [row["predicted"] for row in rows]

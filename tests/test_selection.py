@@ -1,6 +1,6 @@
 """Which configuration is called best."""
 
-from chestflow.measures import selection
+from chestflow.metrics import selection
 
 
 def entry(name: str, val_auroc: float, val_loss: float, auroc: float = 0.5) -> dict:

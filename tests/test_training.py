@@ -8,12 +8,12 @@ import torch
 from sklearn import metrics
 from torch import nn
 
-from chestflow.core.errors import UserError
-from chestflow.images import arrays
-from chestflow.measures import readers
-from chestflow.network.inference import probabilities, standardise
-from chestflow.network.model import Classifier
-from chestflow.training import batching, keeping, loop, objectives, strategies
+from chestflow.data import arrays
+from chestflow.errors import UserError
+from chestflow.metrics import intervals
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import probabilities, standardise
+from chestflow.training import averaging, batches, classifier, early_stopping, freezing, losses
 
 CPU = torch.device("cpu")
 # What most tests train with; averaged weights and local contrast have tests of their own.
@@ -24,12 +24,12 @@ PLAIN |= {"augment": ["move", "expose"]}
 @pytest.fixture(autouse=True)
 def _one_pass_is_an_epoch(monkeypatch) -> None:
     """An epoch has at least a thousand images; here it goes through the few there are only once."""
-    monkeypatch.setattr(batching, "EPOCH", 1)
+    monkeypatch.setattr(batches, "EPOCH", 1)
 
 
 @pytest.fixture(scope="module")
-def images(splits) -> dict[str, batching.Samples]:
-    return {name: batching.Samples.to(CPU, split) for name, split in splits.items()}
+def images(splits) -> dict[str, batches.Samples]:
+    return {name: batches.Samples.to(CPU, split) for name, split in splits.items()}
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,8 @@ def fit(images, settings):
         chosen = settings(**PLAIN | {"epochs": 2, "patience": 2, "batch_size": 64} | changes)
         torch.manual_seed(seed)
         model = Classifier(**chosen.architecture)
-        plan = plan or strategies.phases(strategy, chosen.blocks, chosen.lr, 0.1, 0.5)
-        return model, loop.fit(model, train, images["val"], chosen, plan, seed)
+        plan = plan or freezing.phases(strategy, chosen.blocks, chosen.lr, 0.1, 0.5)
+        return model, classifier.fit(model, train, images["val"], chosen, plan, seed)
 
     return start
 
@@ -65,7 +65,7 @@ def same(one: nn.Module, two: nn.Module) -> bool:
 
 def test_both_classes_have_the_same_total_weight():
     labels = torch.tensor([1, 1, 1, 0, 1, 1, 0, 1])
-    weights = objectives.class_weights(labels)
+    weights = losses.class_weights(labels)
     assert weights.tolist() == pytest.approx([8 / 4, 8 / 12])
     assert weights[labels].sum().item() == pytest.approx(len(labels))
 
@@ -74,7 +74,7 @@ def test_both_classes_have_the_same_total_weight():
 
 
 def test_phases_of_each_strategy():
-    plan = {s: strategies.phases(s, 3, 0.01, 0.1, 0.5) for s in ("unfrozen", "frozen", "headfirst")}
+    plan = {s: freezing.phases(s, 3, 0.01, 0.1, 0.5) for s in ("unfrozen", "frozen", "headfirst")}
     assert plan["unfrozen"] == [
         {"head": 0.01, "encoder.2": 0.01, "encoder.1": 0.01, "encoder.0": 0.01}
     ]
@@ -84,18 +84,18 @@ def test_phases_of_each_strategy():
 
 
 def test_gradual_adds_one_part_per_phase_down_to_the_image():
-    plan = strategies.phases("gradual", 3, 0.01, 0.1, 0.5)
+    plan = freezing.phases("gradual", 3, 0.01, 0.1, 0.5)
     parts = ["head", "encoder.2", "encoder.1", "encoder.0"]
     assert [list(phase) for phase in plan] == [parts[:k] for k in (1, 2, 3, 4)]
     assert plan[0] == {"head": 0.01}
-    assert plan[-1] == strategies.phases("headfirst", 3, 0.01, 0.1, 0.5)[-1]
+    assert plan[-1] == freezing.phases("headfirst", 3, 0.01, 0.1, 0.5)[-1]
 
 
 @pytest.mark.parametrize("strategy", ["unfrozen", "frozen", "headfirst", "gradual"])
 def test_only_the_parts_of_a_phase_change(fit, strategy):
     """Bit for bit, and batch-norm statistics with them."""
     model, rows = fit(strategy, dropout=0.2)
-    plan = strategies.phases(strategy, 3, 0.01, 0.1, 0.5)
+    plan = freezing.phases(strategy, 3, 0.01, 0.1, 0.5)
     states = [(0, state(model))]
     for row in rows:
         states.append((row["phase"], state(model)))
@@ -122,7 +122,7 @@ def test_only_the_parts_of_a_phase_change(fit, strategy):
 def test_the_phases_of_a_strategy_share_its_epochs(fit, images, strategy, epochs, each):
     """Or a strategy of more phases would be better only for being trained longer."""
     few = np.arange(40)
-    train = batching.Samples(images["train"].images[few], images["train"].labels[few])
+    train = batches.Samples(images["train"].images[few], images["train"].labels[few])
     _, rows = fit(strategy, train=train, epochs=epochs, keep="last", augment=[])
     rows = list(rows)
     phases = [row["phase"] for row in rows]
@@ -159,7 +159,7 @@ def test_each_part_is_trained_at_its_rate(fit, images):
 def stopped_after(scores: list[float], patience: int, min_delta: float) -> tuple[int, float]:
     """How many of the scores are looked at, and the one whose weights are restored."""
     model = nn.Linear(1, 1)
-    stopping = keeping.EarlyStopping(model, patience, min_delta)
+    stopping = early_stopping.EarlyStopping(model, patience, min_delta)
     looked_at = 0
     while not stopping.stop and looked_at < len(scores):
         nn.init.constant_(model.weight, scores[looked_at])
@@ -182,7 +182,7 @@ def test_gains_up_to_min_delta_do_not_count_but_add_up():
 
 
 def test_the_lower_loss_decides_between_equal_scores():
-    stopping = keeping.EarlyStopping(nn.Linear(1, 1), patience=5, min_delta=0.01)
+    stopping = early_stopping.EarlyStopping(nn.Linear(1, 1), patience=5, min_delta=0.01)
     seen = [(0.9, 0.5), (0.9, 0.4), (0.9, 0.45), (0.895, 0.3), (0.886, 0.2), (0.92, 0.9)]
     assert [stopping.update(*pair) for pair in seen] == [True, True, False, True, False, True]
 
@@ -192,8 +192,8 @@ def test_the_kept_weights_are_those_of_the_last_improved_row(fit, images):
     rows = list(rows)
     kept = [row for row in rows if row["improved"]][-1]
     assert kept == rows[-4], "it must have ended by early stopping, or this shows nothing"
-    weights = objectives.class_weights(images["train"].labels)
-    scores = objectives.validate(model, images["val"], nn.CrossEntropyLoss(weights))
+    weights = losses.class_weights(images["train"].labels)
+    scores = losses.validate(model, images["val"], nn.CrossEntropyLoss(weights))
     assert scores == {key: kept[key] for key in scores}
     assert kept["val_auroc"] > max(row["val_auroc"] for row in rows) - 2 * 0.0002 - 1e-9
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
@@ -223,8 +223,8 @@ def test_the_last_weights_are_kept_on_request(fit, images):
     rows = list(rows)
     assert [row["improved"] for row in rows] == [1] * 6
     assert max(row["val_auroc"] for row in rows) > rows[-1]["val_auroc"], "or this shows nothing"
-    weights = objectives.class_weights(images["train"].labels)
-    scores = objectives.validate(model, images["val"], nn.CrossEntropyLoss(weights))
+    weights = losses.class_weights(images["train"].labels)
+    scores = losses.validate(model, images["val"], nn.CrossEntropyLoss(weights))
     assert scores == {key: rows[-1][key] for key in scores}
 
 
@@ -236,7 +236,7 @@ def test_a_diverged_training_is_an_error_and_keeps_nothing(fit, keep):
 
 
 def test_the_plateau_schedule_rises_falls_and_levels_off():
-    rates = [loop.plateau(i / 1000) for i in range(1001)]
+    rates = [classifier.plateau(i / 1000) for i in range(1001)]
     assert rates[0] == pytest.approx(0.04) and max(rates) == rates[150] == pytest.approx(1)
     assert rates[:151] == sorted(rates[:151]) and rates[150:] == sorted(rates[150:], reverse=True)
     assert rates[650:] == pytest.approx([0.3] * 351)
@@ -245,7 +245,7 @@ def test_the_plateau_schedule_rises_falls_and_levels_off():
 
 def test_the_average_covers_the_tail_and_includes_the_last_weights():
     part = nn.Linear(1, 1, bias=False)
-    average = keeping.Average(part, {"part": part}, steps=20)
+    average = averaging.WeightAverage(part, {"part": part}, steps=20)
     for step in range(1, 21):
         part.weight.data.fill_(step)
         average.step(part)
@@ -257,7 +257,7 @@ def test_the_average_equals_a_plain_running_mean(steps):
     """Of each weight, in double precision, over every sixth step of the tail, the last included."""
     torch.manual_seed(0)
     model = Classifier(4, 2)
-    average = keeping.Average(model, {"head": model.head, "encoder": model.encoder}, steps)
+    average = averaging.WeightAverage(model, {"head": model.head, "encoder": model.encoder}, steps)
     mean, n = [torch.zeros_like(p, dtype=torch.float64) for p in model.parameters()], 0
     for step in range(1, steps + 1):
         for parameter in model.parameters():
@@ -276,8 +276,8 @@ def test_the_average_equals_a_plain_running_mean(steps):
 def test_averaged_weights_get_batch_norm_statistics_of_their_own(fit, images):
     model, rows = fit(keep="average", augment=[], epochs=4, schedule="plateau")
     rows = list(rows)
-    weights = objectives.class_weights(images["train"].labels)
-    scores = objectives.validate(model, images["val"], nn.CrossEntropyLoss(weights))
+    weights = losses.class_weights(images["train"].labels)
+    scores = losses.validate(model, images["val"], nn.CrossEntropyLoss(weights))
     assert scores == {key: rows[-1][key] for key in scores}, "the last row describes what stays"
     first = model.encoder[0]
     seen = first.conv1(standardise(images["train"].images)).detach()
@@ -302,12 +302,12 @@ def test_the_loss_equals_torchs_except_for_the_weight_of_the_smoothed_share():
     pairs = [(uneven, 0.0), (even, 0.1)]
     for weight, smoothing in pairs:
         torchs = nn.functional.cross_entropy(logits, labels, weight, label_smoothing=smoothing)
-        ours = objectives.smoothed_loss(logits, labels, weight, smoothing)
+        ours = losses.smoothed_loss(logits, labels, weight, smoothing)
         assert ours.item() == pytest.approx(torchs.item(), rel=1e-6)
     # Uneven weights: as if each image were repeated as often as its class weighs.
     repeated = torch.tensor([19, 7])[labels]
     images = logits.repeat_interleave(repeated, dim=0), labels.repeat_interleave(repeated)
-    ours = objectives.smoothed_loss(logits, labels, uneven, 0.1).item()
+    ours = losses.smoothed_loss(logits, labels, uneven, 0.1).item()
     many = nn.functional.cross_entropy(*images, label_smoothing=0.1).item()
     assert ours == pytest.approx(many, rel=1e-5)
 
@@ -316,8 +316,8 @@ def test_label_smoothing_affects_training_but_not_validation(fit, images):
     sharp, smoothed = (fit(epochs=1, label_smoothing=s) for s in (0.0, 0.4))
     rows = [next(rows) for _, rows in (sharp, smoothed)]
     assert rows[0]["train_loss"] != rows[1]["train_loss"] and not same(sharp[0], smoothed[0])
-    loss = nn.CrossEntropyLoss(objectives.class_weights(images["train"].labels))
-    assert objectives.validate(smoothed[0], images["val"], loss)["val_loss"] == rows[1]["val_loss"]
+    loss = nn.CrossEntropyLoss(losses.class_weights(images["train"].labels))
+    assert losses.validate(smoothed[0], images["val"], loss)["val_loss"] == rows[1]["val_loss"]
 
 
 def test_validation_is_balanced_with_and_without_class_weights(fit, images):
@@ -325,7 +325,7 @@ def test_validation_is_balanced_with_and_without_class_weights(fit, images):
     model, rows = fit(epochs=1, class_weights=False)
     row = next(rows)
     logits = model(standardise(images["val"].images)).detach()
-    labels, weights = images["val"].labels, objectives.class_weights(images["train"].labels)
+    labels, weights = images["val"].labels, losses.class_weights(images["train"].labels)
     balanced = nn.functional.cross_entropy(logits, labels, weight=weights).item()
     bare = nn.functional.cross_entropy(logits, labels).item()
     assert bare != pytest.approx(balanced, rel=0.01), "or this shows nothing"
@@ -356,7 +356,7 @@ def test_the_network_learns(fit, images):
 
 def test_nothing_is_learnt_from_shuffled_labels(fit, images):
     order = torch.randperm(300, generator=torch.Generator().manual_seed(1))
-    shuffled = batching.Samples(images["train"].images, images["train"].labels[order])
+    shuffled = batches.Samples(images["train"].images, images["train"].labels[order])
     model, rows = fit(train=shuffled, epochs=4, patience=4)
     list(rows)
     labels = images["test"].labels.numpy()
@@ -367,7 +367,7 @@ def test_nothing_is_learnt_from_shuffled_labels(fit, images):
 def test_a_last_batch_of_one_image_joins_the_one_before(fit, images):
     """One step an epoch, which batch norm counts, and a schedule that ends with the last one."""
     few = np.arange(33)
-    train = batching.Samples(images["train"].images[few], images["train"].labels[few])
+    train = batches.Samples(images["train"].images[few], images["train"].labels[few])
     model, rows = fit(train=train, epochs=3, patience=3, batch_size=32)
     steps = 0
     for steps, row in enumerate(rows, start=1):
@@ -378,8 +378,8 @@ def test_a_last_batch_of_one_image_joins_the_one_before(fit, images):
 
 @pytest.mark.parametrize(("n", "passes"), [(300, 4), (1000, 1), (1001, 1), (999, 2), (50, 20)])
 def test_an_epoch_goes_through_few_images_several_times(n, passes, monkeypatch):
-    monkeypatch.setattr(batching, "EPOCH", 1000)
-    index = torch.cat(list(batching.epoch_batches(n, 64, torch.Generator().manual_seed(0))))
+    monkeypatch.setattr(batches, "EPOCH", 1000)
+    index = torch.cat(list(batches.epoch_batches(n, 64, torch.Generator().manual_seed(0))))
     assert torch.bincount(index).tolist() == [passes] * n
     one, two = index[:n].tolist(), index[-n:].tolist()
     assert one != two or passes == 1, "the passes are in one order"
@@ -388,7 +388,7 @@ def test_an_epoch_goes_through_few_images_several_times(n, passes, monkeypatch):
 def test_the_loss_of_an_epoch_is_the_mean_over_all_images_seen(fit, images, monkeypatch):
     losses = {}
     for epoch in (1, 1000):
-        monkeypatch.setattr(batching, "EPOCH", epoch)
+        monkeypatch.setattr(batches, "EPOCH", epoch)
         tiny = [{"head": 1e-9}]  # the network stays what it was, and so does its loss
         _, rows = fit(plan=tiny, epochs=1, augment=[], schedule="constant")
         losses[epoch] = next(iter(rows))["train_loss"]
@@ -419,14 +419,14 @@ def test_validation_scores_a_perfect_and_an_inverted_network(images):
     val = images["val"]
     loss = nn.CrossEntropyLoss()
     for sign, expected in ((1.0, 1.0), (-1.0, 0.0)):
-        scores = objectives.validate(Oracle(sign), val, loss)
+        scores = losses.validate(Oracle(sign), val, loss)
         assert scores["val_auroc"] == scores["val_balanced_accuracy"] == expected
 
 
 def test_training_never_writes_to_the_mapped_files(splits, tmp_path):
     """Nor does it warn of read-only memory."""
     arrays.write(tmp_path, "phantom", splits)
-    mapped = batching.Samples.to(CPU, arrays.read(tmp_path, "val"))
+    mapped = batches.Samples.to(CPU, arrays.read(tmp_path, "val"))
     mapped.images.zero_()
     assert np.array_equal(arrays.read(tmp_path, "val").images, splits["val"].images)
     assert mapped.labels.dtype == torch.int64
@@ -442,14 +442,14 @@ def test_validation_scores_equal_those_of_the_measures_and_of_sklearn(ties):
         scores = rng.normal(labels * rng.normal(), 1.0)
         scores = np.round(scores, 1 if n > 20 else 0) if ties else scores
         assert not ties or len(np.unique(scores)) < n
-        found = objectives.auroc(labels, scores)
+        found = losses.auroc(labels, scores)
         assert isinstance(found, float)
-        assert found == pytest.approx(readers.auroc(labels, scores[None]).values[0], abs=1e-12)
+        assert found == pytest.approx(intervals.auroc(labels, scores[None]).values[0], abs=1e-12)
         assert found == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
         predicted = scores > 0
-        found = objectives.balanced_accuracy(labels, predicted)
+        found = losses.balanced_accuracy(labels, predicted)
         assert isinstance(found, float)
-        ours = readers.decisions(labels, predicted[None])["balanced_accuracy"]
+        ours = intervals.decisions(labels, predicted[None])["balanced_accuracy"]
         assert found == pytest.approx(ours.values[0], abs=1e-12)
         expected = metrics.balanced_accuracy_score(labels, predicted)
         assert found == pytest.approx(expected, abs=1e-12)
@@ -471,7 +471,7 @@ def test_validation_scores_equal_those_of_the_measures_and_of_sklearn(ties):
     ],
 )
 def test_batches_hold_every_image_once(n, size, lengths):
-    found = list(batching.batches(n, size, torch.Generator().manual_seed(0)))
+    found = list(batches.batches(n, size, torch.Generator().manual_seed(0)))
     assert [len(batch) for batch in found] == lengths
     assert sorted(torch.cat(found).tolist()) == list(range(n))
 
@@ -479,7 +479,7 @@ def test_batches_hold_every_image_once(n, size, lengths):
 def test_batches_are_reshuffled_each_epoch_and_reproducible():
     def epochs(seed):
         generator = torch.Generator().manual_seed(seed)
-        return [torch.cat(list(batching.batches(50, 8, generator))).tolist() for _ in range(2)]
+        return [torch.cat(list(batches.batches(50, 8, generator))).tolist() for _ in range(2)]
 
     first, second = epochs(0)
     assert first != second != list(range(50)) and first != list(range(50))

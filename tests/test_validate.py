@@ -13,19 +13,17 @@ import browser
 import numpy as np
 import pytest
 import small_run
+from benchmarks.torture import pictures
 from PIL import Image
 from scipy import special, stats
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.torture import pictures
-from chestflow.commands import validate
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.images import arrays
-from chestflow.measures import readers, validation
-from chestflow.own import radiograph
-from chestflow.packing import page
+from chestflow import files
+from chestflow.data import arrays
+from chestflow.errors import UserError
+from chestflow.metrics import intervals
+from chestflow.own_images import radiograph, validate, validation_page, validation_scores
 
 CHROMIUM = pytest.mark.skipif(not browser.PROGRAM, reason="no Chromium on this machine")
 KERMANY = Path(__file__).parents[2] / "shared/kermany224"
@@ -68,7 +66,7 @@ def ask(workspace, monkeypatch, capsys, tmp_path):
 
 
 def html(folder: str) -> str:
-    return (Path(folder) / page.PAGE).read_text()
+    return (Path(folder) / validation_page.PAGE).read_text()
 
 
 def of(report: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,7 +96,7 @@ def test_the_numbers_are_those_of_scikit_learn(ask, splits, tmp_path):
             expected = metrics.recall_score(labels, said, pos_label=label)
             assert found[key][name]["value"] == pytest.approx(expected, abs=1e-6)
         assert report["confusion"][key] == metrics.confusion_matrix(labels, said).tolist()
-    assert json.loads((Path(folder) / page.DATA).read_text()) == report
+    assert json.loads((Path(folder) / validation_page.DATA).read_text()) == report
     shown = " ".join(re.sub(r"<[^>]+>", "", html(folder)).split())
     for value in (found["auroc"], found["brier"], found["at_threshold"]["recall"]):
         low, high = value["ci95"]
@@ -108,7 +106,7 @@ def test_the_numbers_are_those_of_scikit_learn(ask, splits, tmp_path):
 def test_on_the_runs_own_test_set_the_scores_are_its_own(ask, workspace, splits, tmp_path):
     """The network asked is one training of three; so are the numbers beside it."""
     _, report, _ = ask(laid_out(tmp_path / "in", splits["test"]))
-    known = tables.read_json(workspace / "metrics/runs/pneumonia.json")
+    known = files.read_json(workspace / "metrics/runs/pneumonia.json")
     shown = known["shown"]
     assert report["scores"]["auroc"]["value"] == pytest.approx(known["each"]["auroc"][shown])
     accuracy = report["scores"]["at_half"]["accuracy"]["value"]
@@ -123,20 +121,23 @@ def test_the_table_is_the_one_of_the_json(workspace, splits, tmp_path):
     folder = laid_out(tmp_path / "in", splits["test"], 60)
     ended = small_run.call(workspace, "validate", folder, "--run", "pneumonia", "--out", tmp_path)
     assert ended.returncode == 0 and ended.stderr == ""
-    report = tables.read_json(tmp_path / "pneumonia/validation.json")
+    report = files.read_json(tmp_path / "pneumonia/validation.json")
     value, (low, high) = (report["scores"]["auroc"][key] for key in ("value", "ci95"))
     assert re.search(rf"(?m)^AUROC +{value:.3f} \[{low:.3f}, {high:.3f}\] +0\.500 ", ended.stdout)
     assert "PHANTOM" in ended.stdout and "not for diagnosis" in ended.stdout
     assert "Patients unknown (see --groups)" in ended.stdout
     assert ended.stdout.splitlines()[-1] == f"page: {tmp_path}/pneumonia/index.html"
-    assert {path.name for path in (tmp_path / "pneumonia").iterdir()} == {page.PAGE, page.DATA}
+    assert {path.name for path in (tmp_path / "pneumonia").iterdir()} == {
+        validation_page.PAGE,
+        validation_page.DATA,
+    }
 
 
 def test_calibration_is_that_of_a_logistic_regression():
     rng = np.random.default_rng(0)
     odds = rng.normal(0, 2, 400)
     labels = (rng.random(400) < special.expit(0.6 * odds - 1)).astype(int)
-    large, slope = validation.recalibration(labels, special.expit(odds))
+    large, slope = validation_scores.recalibration(labels, special.expit(odds))
     peer = LogisticRegression(C=1e9, tol=1e-10).fit(odds[:, None], labels)
     assert slope.values[0] == pytest.approx(peer.coef_[0, 0], abs=1e-4)
     assert special.expit(odds + large.values[0]).mean() == pytest.approx(labels.mean())
@@ -146,7 +147,7 @@ def test_calibration_is_that_of_a_logistic_regression():
 
 def test_classes_that_separate_have_no_slope():
     labels, odds = np.repeat([0, 1], 5), np.arange(10.0) - 4.5
-    large, slope = validation.recalibration(labels, special.expit(odds))
+    large, slope = validation_scores.recalibration(labels, special.expit(odds))
     assert abs(large.values[0]) < 1e-6 and np.isnan(slope.values[0])
 
 
@@ -182,18 +183,20 @@ def test_intervals_cover_where_images_of_a_patient_are_alike(mixed):
     labels, p, _ = drawn(rng, 100_000, mixed)
     truth = {
         key: each["value"]
-        for key, each in flat(validation.report(labels, p, p, 0.3, np.arange(len(p)))).items()
+        for key, each in flat(
+            validation_scores.report(labels, p, p, 0.3, np.arange(len(p)))
+        ).items()
     }
     truth |= {"calibration_in_the_large": 0.0, "calibration_slope": 1.0}
     covered: dict[str, list[bool]] = {}
     alone = []
     for _ in range(400):
         labels, p, patients = drawn(rng, 60, mixed)
-        for key, each in flat(validation.report(labels, p, p, 0.3, patients)).items():
+        for key, each in flat(validation_scores.report(labels, p, p, 0.3, patients)).items():
             if each["ci95"] is not None:
                 low, high = each["ci95"]
                 covered.setdefault(key, []).append(low <= truth[key] <= high)
-        low, high = readers.estimate(readers.auroc(labels, p[None]))["ci95"]
+        low, high = intervals.estimate(intervals.auroc(labels, p[None]))["ci95"]
         alone.append(low <= truth["auroc"] <= high)
     assert len(covered) == 10 and all(len(found) > 390 for found in covered.values())
     assert {key: np.mean(found) for key, found in covered.items() if np.mean(found) < 0.917} == {}
@@ -204,22 +207,24 @@ def test_with_few_patients_intervals_widen_by_what_carries_their_variance():
     """Equal parts: Student's t with G - 1 degrees of freedom; one part alone: about 2."""
     normal = stats.norm.ppf(0.975)
     alike, alone = np.ones((1, 12)), np.eye(12)[:1]
-    assert validation.stretch(alike) == pytest.approx(stats.t.ppf(0.975, 11) / normal)
-    assert validation.stretch(alone) == pytest.approx(stats.t.ppf(0.975, 2 * 12 / 11) / normal)
-    assert validation.stretch(np.ones((1, 5000))) == pytest.approx(1, abs=1e-3)
+    assert validation_scores.stretch(alike) == pytest.approx(stats.t.ppf(0.975, 11) / normal)
+    assert validation_scores.stretch(alone) == pytest.approx(
+        stats.t.ppf(0.975, 2 * 12 / 11) / normal
+    )
+    assert validation_scores.stretch(np.ones((1, 5000))) == pytest.approx(1, abs=1e-3)
 
 
 def test_intervals_of_few_patients_hold_the_truth():
     rng = np.random.default_rng(3)
     labels, p, _ = drawn(rng, 100_000, False)
-    truth = readers.auroc(labels, p[None]).values[0]
+    truth = intervals.auroc(labels, p[None]).values[0]
     held, narrower = [], []
     for _ in range(400):
         labels, p, patients = drawn(rng, 24, False)
-        if (ci := validation.report(labels, p, p, 0.3, patients)["auroc"]["ci95"]) is None:
+        if (ci := validation_scores.report(labels, p, p, 0.3, patients)["auroc"]["ci95"]) is None:
             continue
         held.append(ci[0] <= truth <= ci[1])
-        low, high = readers.estimate(readers.auroc(labels, p[None]).clustered(patients))["ci95"]
+        low, high = intervals.estimate(intervals.auroc(labels, p[None]).clustered(patients))["ci95"]
         narrower.append(low <= truth <= high)
     assert np.mean(narrower) < 0.93 <= np.mean(held), (np.mean(narrower), np.mean(held))
 
@@ -227,7 +232,7 @@ def test_intervals_of_few_patients_hold_the_truth():
 def test_of_one_image_each_clusters_change_nothing_but_a_factor():
     rng = np.random.default_rng(0)
     labels, p, _ = drawn(rng, 40, True)
-    found = readers.auroc(labels, p[None])
+    found = intervals.auroc(labels, p[None])
     n = len(labels)
     assert found.clustered(np.arange(n)).influence == pytest.approx(
         found.influence * np.sqrt(n / (n - 1))
@@ -247,7 +252,7 @@ def test_the_variance_of_the_area_is_obuchowskis():
     s10, s01 = (i10 / ((i10 - 1) * m)) * (v10**2).sum(), (i01 / ((i01 - 1) * n)) * (v01**2).sum()
     s11 = groups / (groups - 1) * (v10 * v01).sum()
     expected = s10 / m + s01 / n + 2 * s11 / (m * n)
-    found = (readers.auroc(labels, p[None]).clustered(patients).influence ** 2).sum()
+    found = (intervals.auroc(labels, p[None]).clustered(patients).influence ** 2).sum()
     assert found == pytest.approx(expected, rel=0.01)
 
 
@@ -271,7 +276,7 @@ def test_copies_of_an_image_add_nothing_once_the_patient_is_known(ask, splits, t
 def test_a_rate_at_its_bound_has_the_interval_of_its_patients(rate, expected):
     """Ten patients with two images each, all right or all wrong."""
     labels, patients = np.ones(20, int), np.repeat(np.arange(10), 2)
-    found = validation.rates(labels, np.full(20, rate == 1), patients)
+    found = validation_scores.rates(labels, np.full(20, rate == 1), patients)
     assert found["recall"]["ci95"] == found["accuracy"]["ci95"] == pytest.approx(expected)
     assert np.isnan(found["specificity"]["value"]) and found["specificity"]["ci95"] is None
 
@@ -293,7 +298,9 @@ def test_images_that_training_saw_are_found_and_left_out(ask, splits, tmp_path):
     assert report["scores"] == clean["scores"] != report["scores_with_overlap"]
     warning = "3 of 43 images are among the training images"
     assert warning in html(folder) and "with the training images among them" in html(folder)
-    assert page.overlap(report).startswith(warning) and not page.overlap(clean)
+    assert validation_page.overlap(report).startswith(warning) and not validation_page.overlap(
+        clean
+    )
 
 
 def test_where_all_images_were_seen_scores_are_given_with_a_warning_first(
@@ -303,7 +310,7 @@ def test_where_all_images_were_seen_scores_are_given_with_a_warning_first(
     ended = small_run.call(workspace, "validate", folder, "--run", "pneumonia", "--out", tmp_path)
     first = ended.stdout.splitlines()[0]
     assert first == ("30 OF 30 IMAGES ARE AMONG THE TRAINING IMAGES: SCORES ON THEM SAY NOTHING.")
-    report = tables.read_json(tmp_path / "pneumonia/validation.json")
+    report = files.read_json(tmp_path / "pneumonia/validation.json")
     assert report["n"] == 30 and report["scores_with_overlap"] is None
 
 
@@ -382,7 +389,7 @@ def test_unreadable_files_get_a_line_each_and_the_rest_is_done(workspace, splits
         (place / f"made{i:02}.dcm").write_bytes(made)
     ended = small_run.call(workspace, "validate", folder, "--run", "pneumonia", "--out", tmp_path)
     lines = ended.stderr.splitlines()
-    report = tables.read_json(tmp_path / "pneumonia/validation.json")
+    report = files.read_json(tmp_path / "pneumonia/validation.json")
     assert ended.returncode == 1 and all(line.startswith("validate: ") for line in lines)
     for name in ("letter\\n.png", "empty.png", "fifo.png", "loop.png", "huge.png"):
         assert sum(name in line for line in lines) == 1, name
@@ -415,7 +422,7 @@ def test_names_can_neither_steer_a_terminal_nor_get_into_the_page(workspace, spl
     text = html(tmp_path / "pneumonia")
     assert "<img src=x" not in text and "<b>" not in text and "\x1b" not in text
     assert "&lt;img src=x onerror=alert(1)&gt;|[a](b)`" in text and '<a href="b">' not in text
-    report = tables.read_json(tmp_path / "pneumonia/validation.json")
+    report = files.read_json(tmp_path / "pneumonia/validation.json")
     names = [path.name for path in (tmp_path / "in/normal").iterdir() if "broken" not in path.name]
     assert {f"normal/{name}" for name in names} < {row["file"] for row in report["images"]}
 
@@ -446,9 +453,9 @@ def test_without_the_table_of_predictions_the_own_curve_is_missing(ask, splits, 
 
 def test_predictions_of_other_trainings_are_refused(ask, workspace, splits, tmp_path):
     folder = laid_out(tmp_path / "in", splits["test"], 20)
-    known = tables.read_csv(workspace / "data/results/pneumonia/predictions.csv")
+    known = files.read_csv(workspace / "data/results/pneumonia/predictions.csv")
     known["probability"] = known["probability"][::-1]
-    tables.write_csv(tmp_path / "other.csv", tables.rows_of(known))
+    files.write_csv(tmp_path / "other.csv", files.rows_of(known))
     with pytest.raises(UserError, match=r"other.csv has an AUROC of .* expected: both of the same"):
         ask(folder, "--predictions", tmp_path / "other.csv")
     for content in ("", "a,b\n1,2\n", "training,image,actual,probability\n0,0,x,y\n"):
@@ -466,7 +473,7 @@ def test_the_page_fits_a_phone_and_a_desk(ask, splits, tmp_path):
     _, _, folder = ask(laid_out(tmp_path / f"in{'long' * 40}", splits["test"]))
     with browser.chromium(tmp_path / "profile") as opened:
         opened.size(390)
-        opened.open(Path(folder) / page.PAGE)
+        opened.open(Path(folder) / validation_page.PAGE)
         for width in (390, 1280):
             opened.size(width)
             assert opened.run("document.documentElement.scrollWidth") <= width
@@ -474,7 +481,7 @@ def test_the_page_fits_a_phone_and_a_desk(ask, splits, tmp_path):
         assert opened.run("[...document.images].every(image => image.alt.length > 20)")
         asked = {event["request"]["url"] for event in opened.sent("Network.requestWillBeSent")}
         assert {url for url in asked if not url.startswith("data:")} == {
-            (Path(folder) / page.PAGE).as_uri()
+            (Path(folder) / validation_page.PAGE).as_uri()
         }
         assert not opened.sent("Log.entryAdded", "Runtime.exceptionThrown")
 

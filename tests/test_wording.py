@@ -9,9 +9,8 @@ import pytest
 import samples
 from markdown_it import MarkdownIt
 
-from chestflow import wording
+from chestflow import files, formatting
 from chestflow.commands import summary, sweep
-from chestflow.core import tables
 
 TITLES = (
     "a|b",
@@ -41,12 +40,12 @@ TITLES = (
     ],
 )
 def test_numbers_have_a_real_minus_sign_and_a_rounded_zero_has_none(value, text, with_sign):
-    assert wording.number(value) == text
-    assert wording.signed(value) == with_sign
+    assert formatting.number(value) == text
+    assert formatting.signed(value) == with_sign
 
 
 def test_runs_are_listed_with_commas_and_a_final_and():
-    assert [wording.runs(names) for names in ("a", "ab", "abc")] == [
+    assert [formatting.runs(names) for names in ("a", "ab", "abc")] == [
         "`a`",
         "`a` and `b`",
         "`a`, `b` and `c`",
@@ -54,8 +53,8 @@ def test_runs_are_listed_with_commas_and_a_final_and():
 
 
 def test_a_range_is_no_interval_and_stands_in_parentheses():
-    assert wording.ranged([0.126, -0.01, 0.413]) == "0.126 (\N{MINUS SIGN}0.010 to 0.413)"
-    assert wording.ranged([None, None, None]) == "not defined"
+    assert formatting.ranged([0.126, -0.01, 0.413]) == "0.126 (\N{MINUS SIGN}0.010 to 0.413)"
+    assert formatting.ranged([None, None, None]) == "not defined"
 
 
 def shown(markdown: str) -> list[list[str]]:
@@ -67,18 +66,18 @@ def shown(markdown: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("title", TITLES)
 def test_a_title_stands_in_a_table_as_it_was_written(title):
-    assert shown(f"| {wording.literal(title)} | b |\n|---|---|\n") == [[title, "b"]]
+    assert shown(f"| {formatting.literal(title)} | b |\n|---|---|\n") == [[title, "b"]]
 
 
 @pytest.mark.parametrize(
     "title", ["ChestMNIST (64 pixels) PHANTOM", "lowdata_autoencoder", "lr-0.1"]
 )
 def test_an_ordinary_title_is_left_alone(title):
-    assert wording.literal(title) == title
+    assert formatting.literal(title) == title
 
 
 def test_line_breaks_and_control_characters_become_spaces():
-    assert wording.one_line("a\n\n# b\r\n| c\t\x1b[31m\u2028d\u202e ") == "a # b | c [31m d"
+    assert formatting.one_line("a\n\n# b\r\n| c\t\x1b[31m\u2028d\u202e ") == "a # b | c [31m d"
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +87,10 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("title", TITLES)
 def test_commands_print_a_title_as_it_was_written(title, folder, tmp_path, capsys):
-    report = tables.read_json(folder / "metrics/runs/pneumonia.json")
-    found = tables.read_json(folder / "sweep/sweep.json") | {"data": title}
-    assert f"images of {wording.literal(title)}; best" in sweep.markdown(found)
-    tables.write_json(tmp_path / "pneumonia.json", report | {"data": f"{title}\n\x1b"})
+    report = files.read_json(folder / "metrics/runs/pneumonia.json")
+    found = files.read_json(folder / "sweep/sweep.json") | {"data": title}
+    assert f"images of {formatting.literal(title)}; best" in sweep.markdown(found)
+    files.write_json(tmp_path / "pneumonia.json", report | {"data": f"{title}\n\x1b"})
     summary.main(argparse.Namespace(metrics=tmp_path))
     assert capsys.readouterr().out.splitlines()[2].endswith(f"80 × 3, {title}")
 
@@ -107,26 +106,26 @@ def test_commands_print_a_title_as_it_was_written(title, folder, tmp_path, capsy
     ],
 )
 def test_a_p_value_is_never_shown_as_zero(p, text):
-    assert wording.p_value(p) == text
+    assert formatting.p_value(p) == text
 
 
 def test_a_score_has_its_interval_or_else_its_spread_over_trainings():
     report = {"auroc": 0.9126, "auprc": 0.8, "sd": {"auroc": 0.02, "auprc": 0.0123}}
     report |= {"ci95": {"auroc": [0.891, 0.934]}}
-    assert wording.scored(report, "auroc") == "0.913 [0.891, 0.934]"
-    assert wording.scored(report, "auprc") == "0.800 ± 0.012"
+    assert formatting.scored(report, "auroc") == "0.913 [0.891, 0.934]"
+    assert formatting.scored(report, "auprc") == "0.800 ± 0.012"
     report["sd"]["auprc"] = None
-    assert wording.scored(report, "auprc") == "0.800", "one training has no spread"
+    assert formatting.scored(report, "auprc") == "0.800", "one training has no spread"
     report |= {"auroc": None, "auprc": None}
-    assert wording.scored(report, "auroc") == wording.scored(report, "auprc") == "not defined"
+    assert formatting.scored(report, "auroc") == formatting.scored(report, "auprc") == "not defined"
 
 
 def test_differences_show_their_sign_on_all_three_figures():
-    shown = f"+0.031 [{wording.MINUS}0.006, +0.061]"
-    assert wording.change({"difference": 0.031, "ci95": [-0.006, 0.061]}) == shown
-    assert wording.value_of([0.031, -0.006, 0.061]) == shown
-    assert wording.value_of(None) == "not defined"
+    shown = f"+0.031 [{formatting.MINUS}0.006, +0.061]"
+    assert formatting.change({"difference": 0.031, "ci95": [-0.006, 0.061]}) == shown
+    assert formatting.value_of([0.031, -0.006, 0.061]) == shown
+    assert formatting.value_of(None) == "not defined"
 
 
 def test_one_training_is_no_plural():
-    assert (wording.counted(1), wording.counted(3)) == ("1 training", "3 trainings")
+    assert (formatting.counted(1), formatting.counted(3)) == ("1 training", "3 trainings")

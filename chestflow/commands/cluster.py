@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
-from chestflow.core.errors import UserError
+from chestflow.errors import UserError
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -20,8 +20,8 @@ from graphlib import TopologicalSorter
 from multiprocessing import connection
 from typing import NamedTuple
 
-from chestflow.commands import clone
-from chestflow.core.errors import UserError
+from chestflow.commands import git
+from chestflow.errors import UserError
 
 Graph = dict[str, set[str]]  # stage -> the stages that it depends on
 
@@ -43,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
     """Returns the exit code."""
     if options.jobs < 1:
         raise UserError(f"jobs = {options.jobs}; accepted: a whole number from 1")
-    with clone.claimed("repro"):
+    with git.claimed("repro"):
         return side_by_side(options.jobs) if options.jobs > 1 else one_by_one()
 
 

@@ -10,17 +10,16 @@ import medmnist
 import numpy as np
 import torch
 
-from chestflow.commands import export
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.images import arrays, captions
-from chestflow.measures import readers, scores
-from chestflow.own import asked, novelty, released, trained
-from chestflow.parameters import reading as parameters
-from chestflow.parameters.schema import Params
-from chestflow.report import published, reading, rendering
+from chestflow import files
+from chestflow.config import reading as parameters
+from chestflow.config.schema import Params
+from chestflow.data import arrays, captions
+from chestflow.errors import UserError
+from chestflow.formatting import number, scored
+from chestflow.metrics import intervals, scores
+from chestflow.own_images import chosen_model, export, out_of_distribution, released, trained
+from chestflow.report import context, published, rendering
 from chestflow.sources import parts
-from chestflow.wording import number, scored
 
 BEGIN, END = "<!-- written by chestflow results: begin -->\n", "<!-- end -->"
 OF_IMAGES = ("gradcam.png", "reconstructions.png")  # patients' images stay out of Git
@@ -37,8 +36,8 @@ def main(options: argparse.Namespace) -> None:
     export.require(*export.PACKAGES)
     if not settings.is_file() or not Path("report/index.md").is_file():
         raise UserError("no results here; run the graph first: make repro SOURCE=medmnist")
-    declared = tables.read_json(settings)
-    figures = reading.read(declared, *map(Path, ("metrics", "models", "data/results")))
+    declared = files.read_json(settings)
+    figures = context.read(declared, *map(Path, ("metrics", "models", "data/results")))
     if drawn := [r["data"] for r in figures["scores"].values() if captions.of_report(r).is_phantom]:
         raise UserError(
             f"the results here are of {drawn[0]}; accepted: of real images alone"
@@ -46,7 +45,7 @@ def main(options: argparse.Namespace) -> None:
         )
     params = parameters.params("params.yaml")
     figures |= {
-        "sweep": tables.read_json(Path("sweep/sweep.json")),
+        "sweep": files.read_json(Path("sweep/sweep.json")),
         "spaces": params.comparison.spaces,
         "layer": params.gradcam.layer,
         "plots": "results",
@@ -67,7 +66,7 @@ def larger_images(measured: Path, params: Params) -> str:
     """What larger images bring, where that was measured."""
     if not measured.is_file():
         return ""
-    given: dict = {"sizes": tables.read_json(measured), "spaces": {}}
+    given: dict = {"sizes": files.read_json(measured), "spaces": {}}
     given |= params.model_dump(include={"min_delta", "epochs", "blocks"})
     return "\n" + rendering.rendered(given, rendering.SIZES)
 
@@ -116,14 +115,17 @@ def release(out: Path, figures: dict, params: Params) -> None:
     """The subject's shown network in a folder of its own, with its card."""
     subject = figures["subject"]
     dataset, report = figures["runs"][subject]["dataset"], figures["scores"][subject]
-    where = asked.options(subject)
-    model, val = asked.load(where, params), arrays.read(trained.images_of(where, params), "val")
+    where = chosen_model.options(subject)
+    model, val = (
+        chosen_model.load(where, params),
+        arrays.read(trained.images_of(where, params), "val"),
+    )
     predictions = Path("data/results", subject, "predictions.csv")
-    labels, probability = scores.predictions(tables.read_csv(predictions))
+    labels, probability = scores.predictions(files.read_csv(predictions))
     given = {
         "side": model.run.side,
         "version": version("chestflow"),
-        "limit": novelty.LIMIT,
+        "limit": out_of_distribution.LIMIT,
         "alone": interval_of(labels, probability[[report["shown"]]], model.run.threshold),
         "flagged": flagged(model.unlikeness, figures["runs"], figures["counts"], dataset),
     }
@@ -142,16 +144,18 @@ def release(out: Path, figures: dict, params: Params) -> None:
 def interval_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict:
     """One training's scores, with intervals for other images: at a threshold of .5, and at the one
     chosen on validation. labels: (N,); probability: (1, N)."""
-    half = readers.decisions(labels, probability >= 0.5)
-    half |= {"auroc": readers.auroc(labels, probability)}
-    chosen = readers.decisions(labels, probability >= threshold)
+    half = intervals.decisions(labels, probability >= 0.5)
+    half |= {"auroc": intervals.auroc(labels, probability)}
+    chosen = intervals.decisions(labels, probability >= threshold)
     return {
-        name: {key: readers.estimate(one, scores.bounds(key)) for key, one in found.items()}
+        name: {key: intervals.estimate(one, scores.bounds(key)) for key, one in found.items()}
         for name, found in {"half": half, "chosen": chosen}.items()
     }
 
 
-def flagged(unlikeness: novelty.Unlikeness, runs: dict, counts: dict, own: str) -> dict[str, list]:
+def flagged(
+    unlikeness: out_of_distribution.Unlikeness, runs: dict, counts: dict, own: str
+) -> dict[str, list]:
     """How many images `predict` would call unlike the training images, and of how many: of the
     run's own data set as they are and spoilt, of noise, and of the graph's other data sets."""
     val, test = (arrays.read(Path("data/binary", own), split).images for split in ("val", "test"))
@@ -167,7 +171,7 @@ def flagged(unlikeness: novelty.Unlikeness, runs: dict, counts: dict, own: str) 
         name: unlikeness.rank(torch.from_numpy(np.array(images)))
         for name, images in asked_about.items()
     }
-    return {name: [int((r > novelty.LIMIT).sum()), len(r)] for name, r in ranks.items()}
+    return {name: [int((r > out_of_distribution.LIMIT).sum()), len(r)] for name, r in ranks.items()}
 
 
 def as_medmnist(out: Path, dataset: str, probability: np.ndarray) -> None:

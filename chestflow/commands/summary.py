@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.wording import number, one_line, scored
+from chestflow import files
+from chestflow.errors import UserError
+from chestflow.formatting import number, one_line, scored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def main(options: argparse.Namespace) -> None:
             f"{options.metrics} holds no results; run the graph first, in the repository's folder:"
             " make repro, or dvc repro"
         )
-    reports = {path.stem: tables.read_json(path) for path in sorted(options.metrics.glob("*.json"))}
+    reports = {path.stem: files.read_json(path) for path in sorted(options.metrics.glob("*.json"))}
     head = f"{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}"
     print(f"\n{head}test images × trainings")
     for run, report in reports.items():

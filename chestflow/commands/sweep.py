@@ -11,15 +11,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from chestflow import wording
-from chestflow.commands import clone, cluster, records
-from chestflow.core import tables
-from chestflow.core.errors import UserError
-from chestflow.figures.style import save
-from chestflow.figures.sweep import sweep
-from chestflow.measures import comparison, readers, scores, selection
-from chestflow.parameters import reading
-from chestflow.parameters.schema import Params, Settings
+from chestflow import files, formatting
+from chestflow.commands import cluster, experiments, git
+from chestflow.config import reading
+from chestflow.config.schema import Params, Settings
+from chestflow.errors import UserError
+from chestflow.metrics import comparison, intervals, scores, selection
+from chestflow.plots.style import save
+from chestflow.plots.sweep import sweep
 
 TARGET, RECORD = "evaluate@pneumonia", "metrics/runs/pneumonia.json"
 PREDICTIONS = "data/results/pneumonia/predictions.csv"
@@ -45,7 +44,7 @@ def main(options: argparse.Namespace) -> None:
     workers, params = options.queue, reading.params(options.params)
     if workers < 1:
         raise UserError(f"queue = {workers}; accepted: a whole number from 1")
-    clone.require_git()
+    git.require_git()
     declared = reading.grid(options.grid, params)
     names = list(declared.configurations)
     once = plan(params, declared.configurations, names, 1)
@@ -66,7 +65,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def write(out: Path, report: dict) -> None:
-    tables.write_json(out / "sweep.json", report)
+    files.write_json(out / "sweep.json", report)
     (out / "sweep.md").write_text(markdown(report), encoding="utf-8")
     save(sweep(report), out / "sweep.png")
 
@@ -112,7 +111,7 @@ def on_cluster(wanted: Plan, todo: list[tuple[str, int]], address: str) -> None:
         commit = cluster.shared_commit()
         cluster.pull_finished(commit, [name(*key) for key in todo])
         arguments = {name(*key): experiment(*key, wanted[key]) for key in missing(wanted)}
-        if taken := sorted({found.name for found in records.recorded()} & set(arguments)):
+        if taken := sorted({found.name for found in experiments.recorded()} & set(arguments)):
             remove = f"dvc exp remove {taken[0]}; dvc exp remove --git-remote {cluster.REMOTE}"
             raise UserError(
                 f"on record with other parameters: {', '.join(taken)}; rename the configuration or"
@@ -127,9 +126,9 @@ def missing(wanted: Plan) -> list[tuple[str, int]]:
     return [key for key in wanted if key not in done]
 
 
-def finished(wanted: Plan) -> dict[tuple[str, int], records.Experiment]:
+def finished(wanted: Plan) -> dict[tuple[str, int], experiments.Experiment]:
     """The experiments that DVC has on record; found by their parameters, whatever their names."""
-    done = [e for e in records.recorded() if "train_seconds" in e.metrics.get(RECORD, {})]
+    done = [e for e in experiments.recorded() if "train_seconds" in e.metrics.get(RECORD, {})]
     return {
         key: found
         for key, params in wanted.items()
@@ -156,7 +155,7 @@ def dvc(*arguments: str) -> None:
 
 
 def ranked(
-    done: dict[tuple[str, int], records.Experiment], configurations: dict, min_delta: float
+    done: dict[tuple[str, int], experiments.Experiment], configurations: dict, min_delta: float
 ) -> list[dict]:
     """One row per configuration, from what `evaluate` reported; best first by validation."""
     kept = ("data", "n", "trainings", "parameters", "train_seconds", "val_auroc", "val_loss")
@@ -170,7 +169,9 @@ def ranked(
     return selection.best_first(rows, min_delta)
 
 
-def differences(rows: list[dict], done: dict[tuple[str, int], records.Experiment]) -> list[dict]:
+def differences(
+    rows: list[dict], done: dict[tuple[str, int], experiments.Experiment]
+) -> list[dict]:
     """The best row's distance from each of the others, on the same test images and seeds."""
     if len(rows) < 2:
         return []
@@ -178,7 +179,7 @@ def differences(rows: list[dict], done: dict[tuple[str, int], records.Experiment
     best, *others = (row["name"] for row in rows)
     found = [
         {"run": best, "against": other}
-        | {s: readers.difference(measured[best][s], measured[other][s]) for s in COMPARED}
+        | {s: comparison.paired_difference(measured[best][s], measured[other][s]) for s in COMPARED}
         for other in others
     ]
     together = [entry[score] for entry in found for score in COMPARED]
@@ -187,10 +188,10 @@ def differences(rows: list[dict], done: dict[tuple[str, int], records.Experiment
     return found
 
 
-def tested(predictions: str) -> dict[str, readers.Measured]:
-    labels, probability = scores.predictions(tables.columns(predictions))
-    found = readers.decisions(labels, probability >= 0.5)
-    return found | {"auroc": readers.auroc(labels, probability)}
+def tested(predictions: str) -> dict[str, intervals.Measured]:
+    labels, probability = scores.predictions(files.columns(predictions))
+    found = intervals.decisions(labels, probability >= 0.5)
+    return found | {"auroc": intervals.auroc(labels, probability)}
 
 
 def summarise(
@@ -213,7 +214,7 @@ def summarise(
 def markdown(report: dict) -> str:
     """The two tables: all configurations, trained once, and the best, trained several times."""
     lines = [
-        f"Test: {report['n']:,} images of {wording.literal(report['data'])}; best first by"
+        f"Test: {report['n']:,} images of {formatting.literal(report['data'])}; best first by"
         f" validation: AUROCs within {report['min_delta']} of the highest count as equal and go by"
         " the loss.",
         "",
@@ -223,13 +224,13 @@ def markdown(report: dict) -> str:
     ]
     for row in report["configurations"]:
         changes = ", ".join(f"{key} {value}" for key, value in row["changes"].items()) or "none"
-        cells = [wording.scored(row, score) for score in COMPARED]
+        cells = [formatting.scored(row, score) for score in COMPARED]
         lines.append(
-            f"| {wording.literal(row['name'])} | {changes} | {row['parameters']:,}"
+            f"| {formatting.literal(row['name'])} | {changes} | {row['parameters']:,}"
             f" | {row['train_seconds']:.0f} s"
             f" | {row['val_auroc']:.4f} | {row['val_loss']:.4f} | {' | '.join(cells)} |"
         )
-    best = wording.literal(report["chosen"])
+    best = formatting.literal(report["chosen"])
     lines += [
         "",
         f"Chosen on validation: **{best}**. 95 % intervals for images and trainings; p after Holm.",
@@ -240,11 +241,15 @@ def markdown(report: dict) -> str:
     ]
     distances = {entry["against"]: entry for entry in report["differences"]}
     for row in report["finalists"]:
-        cells = [wording.number(row[score], 4) for score in ("val_auroc", "val_loss")]
-        cells += [wording.scored(row, score) for score in COMPARED]
+        cells = [formatting.number(row[score], 4) for score in ("val_auroc", "val_loss")]
+        cells += [formatting.scored(row, score) for score in COMPARED]
         for score in COMPARED:
             found = distances.get(row["name"], {}).get(score)
-            cells += [wording.change(found), wording.number(found["p_holm"])] if found else ["", ""]
-        cells = [wording.literal(row["name"]), str(row["trainings"]), *cells]
+            cells += (
+                [formatting.change(found), formatting.number(found["p_holm"])]
+                if found
+                else ["", ""]
+            )
+        cells = [formatting.literal(row["name"]), str(row["trainings"]), *cells]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import jinja2
 
-from chestflow import wording
-from chestflow.report import estimates, page, published
+from chestflow import formatting
+from chestflow.report import page, published, verdicts
 
 TEMPLATE, CARD, SIZES = (
     Path(__file__).with_name(f"{name}.md.jinja") for name in ("template", "card", "sizes")
@@ -23,10 +23,14 @@ def rendered(given: dict, template: Path = TEMPLATE) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"grouped": "{:,}".format, "slug": page.slug, "number": wording.number}
+    environment.filters |= {
+        "grouped": "{:,}".format,
+        "slug": page.slug,
+        "number": formatting.number,
+    }
     environment.tests["genuine"] = _is_genuine
     words = environment.from_string(template.read_text(encoding="utf-8"))
-    names = {"word": wording, "estimate": estimates, "published": published}
+    names = {"word": formatting, "estimate": verdicts, "published": published}
     # The names of spaces alone might be those of the fields that are looked for.
     text = words.render(literal(given) | {"spaces": given["spaces"]} | names)
     return re.sub(r"\n{3,}", "\n\n", text)
@@ -44,4 +48,4 @@ def literal(found, chosen: bool = False):
         return {key: literal(value, key in USERS_WORDS) for key, value in found.items()}
     if isinstance(found, list):
         return [literal(value, chosen) for value in found]
-    return wording.literal(found) if chosen and isinstance(found, str) else found
+    return formatting.literal(found) if chosen and isinstance(found, str) else found

@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from chestflow.core import history
+from chestflow import history
 
 HERE = Path(__file__).parent
 STEPS = 1000  # of the slider, from 0 to 1

@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from chestflow.core.errors import UserError
+from chestflow.errors import UserError
 
 SPLITS = ("train", "val", "test")
 ZIP64_FROM = 2**30  # bytes of an array; a member of a ZIP file ends at 2^31 without it

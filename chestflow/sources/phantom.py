@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from chestflow.core.errors import UserError
+from chestflow.errors import UserError
 from chestflow.sources.anatomy import (
     Acquisition,
     Dice,

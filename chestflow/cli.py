@@ -1,0 +1,53 @@
+"""The command `chestflow`: what people call by hand, around the graph that DVC runs."""
+
+import argparse
+import importlib
+import sys
+
+from chestflow.stage import one_line
+
+COMMANDS = {  # name -> its module, and the line in the list of commands
+    "repro": ("commands.repro", "run what has changed in the graph, several stages at once"),
+    "summary": ("commands.summary", "print the headline figures of the last run"),
+    "sweep": ("commands.sweep", "train configurations as experiments, rank them by validation"),
+    "results": ("commands.results", "write docs/results.md from results on real images"),
+    "check": ("commands.check", "check params.yaml and datasets.yaml"),
+    "pack": ("own_images.pack", "make a data set of your own images"),
+    "validate": ("own_images.validate", "score a model on your own labelled images"),
+    "predict": ("own_images.predict", "ask a model about your own images"),
+    "export": ("own_images.export", "write a trained run as ONNX"),
+}
+
+
+def main() -> None:
+    # Names of files need not be text, and must not end a batch.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    options = parse(sys.argv[1:])
+    with one_line(options.command):
+        sys.exit(options.function(options))
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """What the command line asks for; `function` is the command's `main`."""
+    called = next((word for word in words if word in COMMANDS), None)
+    parser = argparse.ArgumentParser(
+        prog="chestflow",
+        description="Experiments on chest radiographs. The graph itself is run by `dvc repro`.",
+        epilog="chestflow COMMAND --help tells more of each.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command, (module_name, line) in COMMANDS.items():
+        sub = commands.add_parser(
+            command, help=line, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if command == called:  # only this one is loaded: some need seconds for their packages
+            module = importlib.import_module(f"chestflow.{module_name}")
+            sub.description = module.__doc__
+            module.add_arguments(sub)
+            sub.set_defaults(function=module.main, command=command)
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""What `params.yaml` and a sweep's grid may hold: one typed model of each block."""
+
+import math
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from chestflow.config.values import (
+    DISTINCT,
+    RESERVED,
+    Count,
+    Epochs,
+    Label,
+    Labels,
+    Name,
+    RunName,
+    Seed,
+    Share,
+    Trainings,
+    shown,
+)
+from chestflow.errors import UserError
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+# ---------------------------------------------------------------------------- params.yaml: training
+
+
+class Settings(Block):
+    """Hyper-parameters of one training; the remarks in `params.yaml` say what each one does."""
+
+    lr: Share
+    schedule: Literal["onecycle", "constant", "plateau"]
+    epochs: Epochs
+    patience: Count
+    min_delta: float = Field(ge=0, lt=1)
+    batch_size: int = Field(ge=2, le=65536)
+    weight_decay: float = Field(ge=0, le=1)
+    class_weights: bool
+    augment: list[Literal["move", "reframe", "sharpen", "expose"]]
+    label_smoothing: float = Field(ge=0, lt=1)
+    keep: Literal["best", "last", "average"]
+    width: int = Field(ge=2, le=256)
+    blocks: int = Field(ge=1, le=7)
+    dropout: float = Field(ge=0, lt=1)
+    contrast: Literal["global", "local"]
+    strategy: Literal["unfrozen", "frozen", "headfirst"]
+    labels: Labels
+    val_labels: Labels
+    lr_factor: Share
+    layer_decay: Share
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The arguments of `network.model.Classifier`."""
+        return self.model_dump(include={"width", "blocks", "dropout", "contrast"})
+
+
+class Training(Settings):
+    """A run with all its settings, as stage `configure` writes it: null where it uses none."""
+
+    patience: Count | None  # type: ignore[assignment]
+    min_delta: float | None  # type: ignore[assignment]
+    lr_factor: Share | None  # type: ignore[assignment]
+    layer_decay: Share | None  # type: ignore[assignment]
+
+    name: str
+    dataset: str
+    init: str
+    seed: Seed
+    trainings: Trainings
+    threads: Count
+    timing: bool
+
+
+_own: dict[str, Any] = {
+    name: (Annotated[field.annotation, field] | None, None)  # type: ignore[name-defined]
+    for name, field in Settings.model_fields.items()
+}
+Run: Any = create_model("Run", __base__=Block, dataset=(str, ...), init=(str, ...), **_own)
+Run.__doc__ = "A run as declared: its data, its start, and how it differs from the settings above."
+
+
+class Autoencoder(Block):
+    dataset: str
+    code: int = Field(ge=1, le=224 * 224)
+    dropout: float = Field(ge=0, lt=1)
+    lr: Share
+    epochs: Epochs
+    patience: Count
+    batch_size: int = Field(ge=2, le=65536)
+    weight_decay: float = Field(ge=0, le=1)
+
+
+class Pretraining(Autoencoder):
+    """The autoencoder with the encoder's size, as stage `configure` writes it."""
+
+    width: int
+    blocks: int
+    seed: Seed
+    trainings: Trainings
+    threads: Count
+
+
+# --------------------------------------------------------------------------- params.yaml: the rest
+
+
+class Question(Block):
+    run: str
+    against: str
+
+
+class Comparison(Block):
+    questions: list[Question]
+    spaces: Annotated[dict[Name, Annotated[list[str], Field(min_length=1)]], DISTINCT]
+
+
+class LabelEfficiency(Block):
+    """Numbers of labels to train with in addition, and the runs that are trained with them."""
+
+    labels: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
+    val_share: Share
+    runs: list[str]
+
+
+class Points(Block):
+    """What of it one run is trained with, as stage `configure` writes it."""
+
+    labels: list[int]
+    val_share: Share
+
+
+class GradCAM(Block):
+    layer: str
+    images: int = Field(ge=2, le=40)
+
+
+class Latent(Block):
+    images: int = Field(ge=10)
+    perplexity: float = Field(gt=1)
+    neighbours: Count
+
+
+class Params(Settings):
+    """The whole of `params.yaml`; its top-level settings are those of every run."""
+
+    source: Literal["phantom", "medmnist"]
+    pixels: Literal[28, 64, 128, 224]  # not `size`, which DVC's run cache overlooks
+    seed: Seed
+    trainings: Trainings
+    threads: int = Field(ge=1, le=256)
+    timing: bool
+    runs: Annotated[dict[RunName, Run], Field(min_length=1, max_length=1000), DISTINCT]
+    autoencoder: Autoencoder
+    comparison: Comparison
+    label_efficiency: LabelEfficiency
+    gradcam: GradCAM
+    latent: Latent
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> "Params":
+        starts = [*RESERVED, *self.runs]
+        self._fits("blocks", self.blocks)
+        for name, run in self.runs.items():
+            others = [start for start in starts if start != name]
+            one_of(f"runs.{name}.init", run.init, others)
+            self._fits(f"runs.{name}.blocks", run.blocks or self.blocks)
+        fewest = min(run.blocks or self.blocks for run in self.runs.values())
+        layers = [f"encoder.{i}.conv{k}" for i in range(fewest) for k in (1, 2)]
+        one_of("gradcam.layer", self.gradcam.layer, ["last", *layers])
+        for run in self.label_efficiency.runs:
+            one_of("label_efficiency.runs", run, list(self.runs))
+        self._starts_end()
+        for i, question in enumerate(self.comparison.questions):
+            for field, run in question:
+                one_of(f"comparison.questions.{i}.{field}", run, list(self.runs))
+            self._same_dataset(f"comparison.questions.{i}", [question.run, question.against])
+        for space, runs in self.comparison.spaces.items():
+            for run in runs:
+                one_of(f"comparison.spaces.{space}", run, list(self.runs))
+            self._same_dataset(f"comparison.spaces.{space}", runs)
+        return self
+
+    def _fits(self, key: str, blocks: int) -> None:
+        """Each block halves the side of the images."""
+        if 2**blocks > self.pixels:
+            raise UserError(
+                f"{key} = {blocks}: halves images of {self.pixels} pixels to nothing; accepted: up"
+                f" to {int(math.log2(self.pixels))}, or more pixels"
+            )
+
+    def _starts_end(self) -> None:
+        """Raise UserError for runs that start from each other in a circle."""
+        try:
+            TopologicalSorter({name: [run.init] for name, run in self.runs.items()}).prepare()
+        except CycleError as error:
+            first, *others = reversed(error.args[1])
+            circle = f"{first} starts from {', which starts from '.join(others)}: a circle"
+            accepted = f"starts that lead to {' or '.join(RESERVED)}"
+            raise UserError(f"runs: {circle}; accepted: {accepted}") from None
+
+    def _same_dataset(self, key: str, runs: list[str]) -> None:
+        """Images of two data sets cannot be paired."""
+        datasets = sorted({self.runs[run].dataset for run in runs})
+        if len(datasets) > 1:
+            raise UserError(
+                f"{key}: {' and '.join(runs)} are tested on {' and '.join(map(shown, datasets))};"
+                " accepted: runs of one data set"
+            )
+
+    @property
+    def datasets_used(self) -> dict[str, str]:
+        """Key of `params.yaml` -> the data set it names."""
+        runs = {f"runs.{name}.dataset": run.dataset for name, run in self.runs.items()}
+        return runs | {"autoencoder.dataset": self.autoencoder.dataset}
+
+
+class Grid(Block):
+    """A sweep over configurations of run `pneumonia`; the first is the reference."""
+
+    best: Count
+    trainings: Trainings
+    configurations: Annotated[dict[Label, dict[str, Any]], Field(min_length=2), DISTINCT]
+
+
+def one_of(key: str, value: str, accepted: list[str]) -> None:
+    """Raise UserError, which lists what is accepted, if the value is not."""
+    if value not in accepted:
+        raise UserError(f"{key}: {value!r} is unknown; accepted: {', '.join(accepted)}")

@@ -1,0 +1,112 @@
+"""One split of a data set as memory-mapped arrays: writing, reading, going through it in blocks."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chestflow.data.labels import binary_labels
+
+if TYPE_CHECKING:  # a stage that works on arrays alone need not wait for torch
+    from torch import Tensor
+
+SPLITS = ("train", "val", "test")
+BLOCK_PIXELS = 1 << 22  # 5,349 images of 28 x 28 pixels, 83 of 224 x 224
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An array to be written that comes in consecutive parts, because it may not fit into
+    memory."""
+
+    shape: tuple[int, ...]
+    dtype: type
+    parts: Iterable[np.ndarray]
+
+
+@dataclass(frozen=True)
+class SplitInParts:
+    """A split to be written; its fields are those of `Split`."""
+
+    images: Parts
+    labels: np.ndarray
+    masks: Parts | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: images (N, H, W) uint8, labels (N,) uint8 of 0 and 1, and, of phantoms only,
+    masks (N, H, W) bool of the true findings. Arrays are mapped, not read."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: np.ndarray) -> "Split":
+        """The images with these indices, copied; all of them, in their order, stay mapped."""
+        if np.array_equal(index, np.arange(len(self))):
+            return self
+        masks = None if self.masks is None else self.masks[index]
+        return Split(self.images[index], self.labels[index], masks)
+
+
+def split_of(arrays: Mapping[str, np.ndarray], name: str) -> Split:
+    """One split of arrays in MedMNIST's layout, with binary labels; of a phantom with its masks."""
+    images, labels = (arrays[f"{name}_{field}"] for field in ("images", "labels"))
+    masks = arrays.get(f"{name}_masks")
+    return Split(images, binary_labels(labels), None if masks is None else masks > 0)
+
+
+def write(folder: Path, origin: str, splits: Mapping[str, Split | SplitInParts]) -> None:
+    """One .npy file per array: unlike an .npz it can be mapped into memory without unpacking.
+
+    origin: "phantom" (synthetic, no patients) | "images".
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in splits.items():
+        for field in ("images", "labels", "masks"):
+            if (array := getattr(split, field)) is not None:
+                _save(folder / f"{name}_{field}.npy", array)
+    (folder / "origin.txt").write_text(origin + "\n", encoding="utf-8")
+
+
+def origin(folder: Path) -> str:
+    """The origin that `write` was given."""
+    return (Path(folder) / "origin.txt").read_text(encoding="utf-8").strip()
+
+
+def _save(path: Path, array: np.ndarray | Parts) -> None:
+    """Write a .npy file, part by part."""
+    parts = array.parts if isinstance(array, Parts) else [np.asarray(array)]
+    dtype, written = np.dtype(array.dtype), 0
+    layout = {"descr": dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, layout)
+        for part in parts:
+            written += file.write(np.ascontiguousarray(part, dtype).data)
+    assert written == math.prod(array.shape) * dtype.itemsize, path
+
+
+def read(folder: Path, split: str) -> Split:
+    """Map one split of a folder that `write` wrote. Copy on write: changes in memory never reach
+    the file, and torch, which warns of read-only arrays, takes these."""
+    fields = {
+        field: np.load(path, mmap_mode="c")
+        for field in ("images", "labels", "masks")
+        if (path := Path(folder) / f"{split}_{field}.npy").exists()
+    }
+    return Split(**fields)
+
+
+def blocks(images: "np.ndarray | Tensor") -> Iterator[slice]:
+    """Slices that cover (N, H, W) images in order, of about BLOCK_PIXELS each, so that the memory
+    needed grows neither with the number of images nor with their size."""
+    step = max(1, BLOCK_PIXELS // math.prod(images.shape[1:]))
+    for start in range(0, len(images), step):
+        yield slice(start, start + step)

@@ -1,0 +1,1 @@
+"""GradCAM, and how it is judged: by true findings, random networks, deletion and insertion."""

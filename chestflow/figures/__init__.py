@@ -1,3 +1,0 @@
-"""One file per figure: numbers in, matplotlib figures out. No torch and no scikit-learn, so that a
-new colour retrains and rescores nothing.
-"""

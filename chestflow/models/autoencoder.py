@@ -1,0 +1,92 @@
+"""An autoencoder around the classifier's own encoder."""
+
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from chestflow.data.arrays import blocks
+from chestflow.errors import UserError
+from chestflow.models.checkpoint import architecture, fill, read
+from chestflow.models.cnn import Encoder
+from chestflow.models.inference import in_batches
+
+
+class UpBlock(nn.Sequential):
+    """A ConvBlock mirrored: up-sampling to a given side, dropout, then two 3 x 3 convolutions, of
+    which the second lowers the number of channels. Batch norm and leaky ReLU follow each, except
+    the one that outputs the image."""
+
+    def __init__(self, channels_in: int, channels_out: int, side: int, dropout: float) -> None:
+        super().__init__(nn.Upsample(size=side, mode="bilinear"), nn.Dropout(dropout))
+        self.extend(_convolution(channels_in, channels_in))
+        is_image = channels_out == 1
+        last = (
+            [nn.Conv2d(channels_in, 1, 3, padding=1)]
+            if is_image
+            else _convolution(channels_in, channels_out)
+        )
+        self.extend(last)
+
+
+def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
+    conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(channels_out), nn.LeakyReLU(inplace=True)]
+
+
+class Autoencoder(nn.Module):
+    """Image -> encoder -> code of `code` numbers -> mirrored decoder -> image.
+
+    The encoder is the classifier's: same class, same keys, so that weights carry over by name.
+    (N, 1, side, side) images in [-1, 1] -> the same.
+    """
+
+    def __init__(self, width: int, blocks: int, side: int, code: int, dropout: float) -> None:
+        super().__init__()
+        self.code = code
+        self.encoder = Encoder(width, blocks)
+        sides = [side // 2**i for i in reversed(range(blocks + 1))]
+        channels = [*(width * 2**i for i in reversed(range(blocks))), 1]
+        shape = (channels[0], sides[0], sides[0])
+        self.squeeze = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), code))
+        self.expand = nn.Sequential(
+            nn.Linear(code, int(np.prod(shape))), nn.LeakyReLU(), nn.Unflatten(1, shape)
+        )
+        self.decoder = nn.Sequential(
+            *(UpBlock(*step, dropout) for step in zip(channels[:-1], channels[1:], sides[1:]))
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.decoder(self.expand(self.squeeze(self.encoder(images))))
+
+
+def load(folder: Path, side: int) -> Autoencoder:
+    """The trained autoencoder that `pretrain` saved, in evaluation mode; side: of its images, in
+    pixels. Raises UserError if the folder holds none, or one that was trained on images that its
+    code does not fit."""
+    weights, about = read(folder)
+    shape = architecture(folder, "an autoencoder", weights, about)
+    code, *flat = weights["squeeze.1.weight"].shape
+    model = Autoencoder(**shape, side=side, code=code, dropout=0.0)
+    if [model.squeeze[1].in_features] != flat:
+        raise UserError(f"{folder} was trained on images of another side than {side} pixels")
+    return fill(model, weights, folder)
+
+
+def unit(images: Tensor) -> np.ndarray:
+    """(N, H, W) uint8 -> floats from 0 to 1."""
+    return images.cpu().numpy() / np.float32(255)
+
+
+def reconstruct(model: Autoencoder, images: Tensor) -> np.ndarray:
+    """(N, H, W) uint8 images -> their reconstructions, from 0 to 1."""
+    model.eval()
+    rebuilt = in_batches(model, images)[:, 0]
+    return rebuilt.add(1).div(2).clamp(0, 1).cpu().numpy()
+
+
+def mean_squared_error(model: Autoencoder, images: Tensor) -> float:
+    """Of the reconstructions of (N, H, W) uint8 images, on a scale of 0 to 1."""
+    parts = [images[part] for part in blocks(images)]
+    errors = [np.mean((reconstruct(model, part) - unit(part)) ** 2) for part in parts]
+    return float(np.average(errors, weights=[len(part) for part in parts]))

@@ -1,0 +1,166 @@
+"""Scores of one network on labelled images from elsewhere, with intervals for other patients."""
+
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+from sklearn import metrics
+
+from chestflow.metrics import intervals, scores
+from chestflow.metrics.intervals import Measured
+
+RATES = ("accuracy", "recall", "specificity")
+STEPS = 100  # of Newton's method, which needs about seven
+
+
+def report(
+    labels: np.ndarray,
+    raw: np.ndarray,
+    calibrated: np.ndarray,
+    threshold: float,
+    groups: np.ndarray,
+) -> dict[str, Any]:
+    """Every score as value and ci95; either is NaN or None where it is not defined.
+
+    labels: (N,) of 0 and 1, a class may be missing; raw, calibrated: (N,) probabilities of disease;
+    threshold: of the raw ones, chosen on validation; groups: (N,) clusters, from 0 to G - 1. The
+    intervals hold for other clusters, judged by this one network.
+    """
+    large, slope = recalibration(labels, calibrated)
+    return {
+        "auroc": _told(intervals.auroc(labels, raw[None]), groups),
+        "auprc": average_precision(labels, raw),
+        "at_half": rates(labels, raw >= 0.5, groups),
+        "at_threshold": rates(labels, raw >= threshold, groups),
+        "brier": _told(intervals.mean((calibrated - labels)[None] ** 2), groups),
+        "calibration_error": {  # see scores.calibration_error
+            "value": scores.calibration_error(labels, calibrated),
+            "ci95": None,
+        },
+        "calibration_in_the_large": _told(large, groups, (None, None)),
+        "calibration_slope": _told(slope, groups, (None, None)),
+    }
+
+
+def baselines(labels: np.ndarray) -> dict[str, Any]:
+    """What chance, the more frequent class, or the same probability for all would reach."""
+    share = float(labels.mean())
+    majority = {"accuracy": max(share, 1 - share)}
+    return {
+        "auroc": 0.5,
+        "auprc": share,
+        "at_half": majority,
+        "at_threshold": majority,
+        "brier": share * (1 - share),
+    }
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray) -> list[list[int]]:
+    """Counts by actual (row) and predicted class (column), healthy first."""
+    return metrics.confusion_matrix(labels, predicted, labels=(0, 1)).tolist()
+
+
+def clusters(patients: list[str]) -> np.ndarray:
+    """(N,) numbers of the patients, from 0; an image whose patient is not known is its own."""
+    names = [(name, -1) if name else ("", i) for i, name in enumerate(patients)]
+    places = {name: k for k, name in enumerate(dict.fromkeys(names))}
+    return np.array([places[name] for name in names], int)
+
+
+# -------------------------------------------------------------------------------------- intervals
+
+
+def _told(
+    measured: Measured, groups: np.ndarray, bounds: tuple = (0, 1), student: bool = True
+) -> dict[str, Any]:
+    """Value and interval; None where the variance is not defined, or 0 because every image is at
+    the bound. student: whether few clusters make it wider. Intervals of rates cover well without,
+    and would cover too much with it (benchmarks/clusters.py)."""
+    measured = measured.clustered(groups)
+    if student:
+        measured = Measured(measured.values, measured.influence * stretch(measured.influence))
+    found = intervals.estimate(measured, bounds)
+    low, high = found["ci95"]
+    return {"value": found["value"], "ci95": [low, high] if low < high else None}
+
+
+def stretch(influence: np.ndarray) -> float:
+    """Student's quantile over the normal one, for a variance that is the sum of squared influences.
+
+    Its degrees of freedom (Satterthwaite 1946) are twice its square over the variance of that sum,
+    which is estimated from the squares' spread: few where few clusters carry most of it.
+    influence: (1, G).
+    """
+    squares = influence[0] ** 2
+    spread = ((squares - squares.mean()) ** 2).sum()
+    df = len(squares) - 1.0
+    if spread > 0:
+        df = min(df, 2 * squares.sum() ** 2 / spread)
+    return float(
+        special.stdtrit(df, 1 - intervals.LEVEL / 2) / special.ndtri(1 - intervals.LEVEL / 2)
+    )
+
+
+def rates(labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+    """Accuracy, recall and specificity of yes-or-no predictions, (N,)."""
+    measured = intervals.decisions(labels, predicted[None])
+    counted = {"accuracy": labels >= 0, "recall": labels == 1, "specificity": labels == 0}
+    found = {name: _told(measured[name], groups, student=False) for name in RATES}
+    for name, rate in found.items():
+        if rate["value"] in (0, 1):
+            rate["ci95"] = at_bound(rate["value"], len(set(groups[counted[name]])))
+    return found
+
+
+def at_bound(rate: float, n: int) -> list[float]:
+    """The interval of Clopper & Pearson (1934) where all of n patients are on one side: images of
+    the same patient add nothing to it."""
+    beyond = 1 - (intervals.LEVEL / 2) ** (1 / n)
+    return [1 - beyond, 1.0] if rate else [0.0, beyond]
+
+
+def average_precision(labels: np.ndarray, raw: np.ndarray) -> dict[str, Any]:
+    """No interval: none has been shown to cover."""
+    if not 0 < labels.sum() < len(labels):
+        return {"value": np.nan, "ci95": None}
+    return {"value": float(metrics.average_precision_score(labels, raw)), "ci95": None}
+
+
+# ------------------------------------------------------------------------------------ calibration
+
+
+def recalibration(labels: np.ndarray, probability: np.ndarray) -> tuple[Measured, Measured]:
+    """Calibration-in-the-large and calibration slope, ideally 0 and 1 (Cox 1958; Van Calster et al.
+    2019): the intercept of a logistic regression with the probability's log odds as offset, and
+    their coefficient. NaN where a class is missing, the slope also where the classes separate."""
+    odds = scores.logit(probability)
+    lost = Measured(np.full(1, np.nan), np.full((1, len(labels)), np.nan))
+    if not 0 < labels.sum() < len(labels):
+        return lost, lost
+
+    def excess(intercept: float) -> float:
+        return float((special.expit(odds + intercept) - labels).sum())
+
+    intercept = optimize.brentq(excess, -60.0, 60.0)
+    fitted = special.expit(odds + intercept)
+    influence = (labels - fitted) / (fitted * (1 - fitted)).sum()
+    large = Measured(np.array([intercept]), influence[None])
+    healthy, diseased = odds[labels == 0], odds[labels == 1]
+    if healthy.max() <= diseased.min() or diseased.max() <= healthy.min():
+        return large, lost
+    return large, _slope(labels, odds) or lost
+
+
+def _slope(labels: np.ndarray, odds: np.ndarray) -> Measured | None:
+    """The slope by Newton's method, and each image's influence on it: the sandwich's score."""
+    design, weights = np.stack([np.ones_like(odds), odds], axis=1), np.zeros(2)
+    for _ in range(STEPS):
+        fitted = special.expit(design @ weights)
+        information = (design * (fitted * (1 - fitted))[:, None]).T @ design
+        if np.linalg.cond(information) > 1e12:
+            return None
+        influence = (design * (labels - fitted)[:, None]) @ np.linalg.inv(information)
+        weights = weights + (step := influence.sum(axis=0))
+        if np.abs(step).max() < 1e-9:
+            return Measured(weights[1:], influence.T[1:])
+    return None

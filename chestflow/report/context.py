@@ -1,0 +1,54 @@
+"""What the report is made of: all that the graph has measured, by the names the template uses."""
+
+from pathlib import Path
+
+from chestflow import files, history
+
+
+def read(declared: dict, metrics: Path, models: Path, results: Path) -> dict:
+    """declared: data/settings/all.json; the folders are those of the same names."""
+    runs, subject = declared["runs"], declared["subject"]
+    datasets = dict.fromkeys(run["dataset"] for run in runs.values())
+
+    def of_runs(kind: str) -> dict:
+        return {run: files.read_json(metrics / kind / f"{run}.json") for run in runs}
+
+    layers = files.read_json(models / subject / "architecture.json")["layers"]
+    predictions = files.read_csv(results / subject / "predictions.csv")
+    scores = of_runs("runs")
+    epochs = {run: files.read_csv(models / run / "history.csv") for run in runs}
+    return {
+        "subject": subject,
+        "runs": runs,
+        "counts": {key: files.read_json(metrics / "data" / f"{key}.json") for key in datasets},
+        "scores": scores,
+        "separation": of_runs("latent"),
+        "maps": of_runs("gradcam"),
+        "kept": {run: [int(e) for e in history.kept(epochs[run], "epoch")] for run in runs},
+        "ran": {run: [len(h["epoch"]) for h in history.by_training(epochs[run])] for run in runs},
+        "parts": parts(layers),
+        "grid": [layer for layer in layers if layer["kind"] == "Conv2d"][-1]["shape"][1:],
+        "confusion": confusion(predictions, scores[subject]["shown"]),
+        "autoencoder": files.read_json(metrics / "autoencoder.json"),
+        "points": files.read_json(metrics / "label_efficiency.json")["points"],
+        "compared": files.read_json(metrics / "comparison.json"),
+    }
+
+
+def parts(layers: list[dict]) -> list[dict]:
+    """The network's parts, each with the parameters of its layers: the encoder's blocks, and what
+    follows them. layers: as in architecture.json."""
+    found: list[dict] = []
+    for layer in layers:
+        if layer["depth"] < 3 and layer["kind"] != "Encoder":
+            found.append(dict(layer))
+        elif layer["depth"] == 3:
+            found[-1]["parameters"] += layer["parameters"]
+    return found
+
+
+def confusion(predictions: dict[str, list], shown: int) -> list[list[int]]:
+    """One training's test images by actual (rows) and predicted class: [[tn, fp], [fn, tp]]."""
+    one = history.by_training(predictions)[shown]
+    pairs = list(zip(one["actual"], one["predicted"]))
+    return [[pairs.count((actual, said)) for said in (0, 1)] for actual in (0, 1)]

@@ -1,0 +1,39 @@
+"""Frozen, unfrozen and head first: which parts of the network are trained, and at which rate."""
+
+from torch import nn
+
+from chestflow.models.cnn import Classifier
+
+LearningRates = dict[str, float]  # of the parts of the network that a phase trains
+
+
+def phases(strategy: str, blocks: int, lr: float, factor: float, decay: float):
+    """The phases of a strategy, each as LearningRates.
+
+    unfrozen: full fine-tuning, everything at once.
+    frozen: linear probe, the head alone on the encoder as it came.
+    headfirst: LP-FT (Kumar et al. 2022), the head alone, then everything at `factor` times the
+    rate, times `decay` for each part further from the head (Howard & Ruder 2018, sec. 3.2).
+    """
+    parts = ["head", *(f"encoder.{i}" for i in reversed(range(blocks)))]
+    head = {"head": lr}
+    if strategy == "frozen":
+        return [head]
+    if strategy == "headfirst":
+        return [head, {part: lr * factor * decay**depth for depth, part in enumerate(parts)}]
+    return [dict.fromkeys(parts, lr)]
+
+
+def unfreeze(model: Classifier, parts: LearningRates) -> dict[str, nn.Module]:
+    """Freeze everything but the named parts, and return these."""
+    model.requires_grad_(False)
+    return {name: model.get_submodule(name).requires_grad_(True) for name in parts}
+
+
+def set_mode(model: Classifier, trained: dict[str, nn.Module]) -> None:
+    """Training mode for the trained parts alone: in a frozen part, batch norm would otherwise keep
+    averaging over the new images."""
+    model.eval()
+    model.dropout.train()
+    for part in trained.values():
+        part.train()

@@ -1,0 +1,58 @@
+"""What training minimises, and what validation measures."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chestflow.models.cnn import Classifier
+from chestflow.models.inference import in_batches
+from chestflow.training.batches import Samples
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """(2,) weights by inverse class frequency, n / (2 n_c): both classes weigh the same in sum."""
+    return len(labels) / (2 * torch.bincount(labels, minlength=2).float())
+
+
+def smoothed_loss(logits: Tensor, labels: Tensor, weight: Tensor, smoothing: float) -> Tensor:
+    """Mean cross-entropy of (N, 2) logits, with the share `smoothing` of each label spread over
+    both classes (Szegedy et al. 2016, sec. 7); weight: (2,), of each class."""
+    # Torch's own `label_smoothing` weighs the spread part by the class it goes to: the rarer class
+    # would receive more, and decisions at .5 would lean towards it.
+    logs, weights = logits.log_softmax(dim=1), weight[labels]
+    spread = -(weights * logs.mean(dim=1)).sum() / weights.sum()
+    return (1 - smoothing) * F.nll_loss(logs, labels, weight) + smoothing * spread
+
+
+def validate(model: Classifier, val: Samples, loss: nn.Module) -> dict[str, float]:
+    """Loss, AUROC and balanced accuracy on the validation images. The AUROC of diverged weights is
+    NaN: ranks of NaN scores would give a number."""
+    model.eval()
+    logits = in_batches(model, val.images)
+    labels = val.labels.cpu().numpy()
+    positive = (logits[:, 1] - logits[:, 0]).cpu().numpy()
+    return {
+        "val_loss": loss(logits, val.labels).item(),
+        "val_auroc": auroc(labels, positive) if np.isfinite(positive).all() else math.nan,
+        "val_balanced_accuracy": balanced_accuracy(labels, positive > 0),
+    }
+
+
+# What epochs are chosen by stands here, apart from the room `measures`: a new measure there must
+# not count as a change of every training. A test holds both to the same values.
+
+
+def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """P(score of a positive > of a negative), ties counting half (Hanley & McNeil 1982)."""
+    positive, negative = scores[labels == 1], np.sort(scores[labels == 0])
+    below = np.searchsorted(negative, positive, side="left")
+    not_above = np.searchsorted(negative, positive, side="right")
+    return float((below + not_above).sum() / (2 * len(positive) * len(negative)))
+
+
+def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean of recall and specificity."""
+    return float(np.mean([(predicted[labels == c] == c).mean() for c in (1, 0)]))

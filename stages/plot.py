@@ -1,0 +1,47 @@
+"""Stage: plot one run's scores, training, GradCAM maps and latent space."""
+
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+from chestflow import files, stage
+from chestflow.config.schema import GradCAM
+from chestflow.data import captions
+from chestflow.data.arrays import Split
+from chestflow.plots import evaluation, history, latent
+from chestflow.plots import gradcam as cam
+from chestflow.plots.style import save
+
+CURVES = ("predictions", "roc", "precision_recall", "reliability")
+
+
+def plot(
+    run: str,
+    metrics: Path,
+    trained: Path,
+    results: Path,
+    examples: Path,
+    separation: Path,
+    projections: Path,
+    out: Path,
+    *,
+    gradcam: GradCAM,
+) -> None:
+    report = files.read_json(metrics)
+    about = captions.of_report(report)
+    curves = {name: files.read_csv(results / f"{name}.csv") for name in CURVES}
+    save(evaluation.evaluation(report, curves, about, run), out / "evaluation.png")
+    save(history.history(files.read_csv(trained / "history.csv"), about, run), out / "history.png")
+    points = files.read_csv(projections)
+    save(latent.latent(points, files.read_json(separation), about, run), out / "latent.png")
+    shown = load_file(examples)
+    split = Split(shown["images"], shown["labels"], shown.get("masks"))
+    training = f"training {report['shown'] + 1} of {report['trainings']}"
+    maps = shown["probability"], shown["maps"]
+    figure = cam.gradcam(split, *maps, about, run, training, gradcam.layer)
+    save(figure, out / "gradcam.png")
+    print(f"plot: {run}, {about.caption}")
+
+
+if __name__ == "__main__":
+    stage.run(plot)
