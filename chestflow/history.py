@@ -1,5 +1,5 @@
 """The history of a run: one row per epoch of each training, as stage `train` writes them. Columns
-by name, as `tables.read_csv` returns them."""
+by name, as `files.read_csv` returns them."""
 
 Columns = dict[str, list]
 

@@ -8,7 +8,7 @@ import torch
 
 from chestflow import files, history, stage
 from chestflow.data import arrays, captions
-from chestflow.metrics import scores
+from chestflow.metrics import calibration, scores
 from chestflow.models import checkpoint, cnn, device, inference
 
 
@@ -33,13 +33,17 @@ def evaluate(
         labelled = val[checkpoint.labelled(folder)["val"]]
         probability.append(probabilities(model, test, here))
         share = trained_share(folder, arrays.read(images, "train"))
-        choices.append(scores.choose(labelled.labels, probabilities(model, labelled, here), share))
+        choices.append(
+            calibration.choose(labelled.labels, probabilities(model, labelled, here), share)
+        )
     write_curves(out, test.labels, probability)
     report = scores.report(
         test.labels, np.stack(probability), choices, history.representative(losses)
     )
     report |= {"weights": checkpoint.digest(trained)} | training_record(epochs)
     report["parameters"] = cnn.n_parameters(model)
+    architecture = files.read_json(trained / "architecture.json")
+    report["trainable_parameters"] = architecture["trainable_parameters"]
     files.write_json(metrics, data.record() | report)
     means = f"mean AUROC {report['auroc']:.3f}, accuracy {report['accuracy']:.3f}"
     print(f"evaluate: {run}: {len(losses)} trainings, {means}, {data.caption}")

@@ -51,11 +51,11 @@ def train(settings: Path, images: Path, init: Path, out: Path) -> None:
     epochs = files.read_csv(out / "history.csv")
     shown = history.representative(history.kept(epochs, "val_loss"))
     shutil.copy(checkpoint.training(out, shown) / checkpoint.FILE, out / checkpoint.FILE)
-    describe(checkpoint.load_classifier(out), side, out)
+    trainable = freezing.trainable_parameters(model, phases)
+    describe(checkpoint.load_classifier(out), side, trainable, out)
     scores = ", ".join(f"{score:.3f}" for score in history.kept(epochs, "val_auroc"))
     data = captions.marked(run.dataset, origin)
-    size = f"{cnn.n_parameters(model):,} parameters"
-    print(f"train: {run.name}: {size}, {here}, validation AUROC {scores}, {data}")
+    print(f"train: {run.name}: {trainable:,} parameters, {here}, validation AUROC {scores}, {data}")
 
 
 def draw_labels(splits: dict[str, arrays.Split], run: Training, seed: int) -> dict[str, np.ndarray]:
@@ -79,10 +79,10 @@ def build(run: Training, init: Path, k: int) -> cnn.Classifier:
     return model
 
 
-def describe(model: cnn.Classifier, side: int, folder: Path) -> None:
+def describe(model: cnn.Classifier, side: int, trainable: int, folder: Path) -> None:
     """The layers as torchinfo's table, for people, and as data, for the report."""
-    found = summary(model, (1, 1, side, side), verbose=0)
-    (folder / "architecture.txt").write_text(f"{model}\n\n{found}\n", encoding="utf-8")
+    table = summary(model, (1, 1, side, side), verbose=0)
+    (folder / "architecture.txt").write_text(f"{model}\n\n{table}\n", encoding="utf-8")
     layers = [
         {
             "kind": layer.class_name,
@@ -90,10 +90,11 @@ def describe(model: cnn.Classifier, side: int, folder: Path) -> None:
             "shape": layer.output_size[1:],
             "parameters": layer.num_params if layer.is_leaf_layer else 0,
         }
-        for layer in found.summary_list
+        for layer in table.summary_list
         if layer.depth
     ]
-    files.write_exact_json(folder / "architecture.json", {"layers": layers})
+    architecture = {"trainable_parameters": trainable, "layers": layers}
+    files.write_exact_json(folder / "architecture.json", architecture)
 
 
 if __name__ == "__main__":

@@ -48,13 +48,13 @@ LOCALISATION = {"pointing_hits": pointing_hits, "mass_inside": mass_inside}
 def score(maps: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> dict[str, np.ndarray]:
     """Each image's scores. maps: blocks of a network's maps (N, H, W) and, of phantoms, the true
     masks. In blocks, because the maps of all images would need more memory than the images."""
-    found = defaultdict(list)
+    values = defaultdict(list)
     for block, masks in maps:
         scores = {"empty_maps": block.max(axis=(1, 2)) == 0}
         scores |= {} if masks is None else localisation(block, masks)
-        for name, values in scores.items():
-            found[name].append(values)
-    return {name: np.concatenate(values) for name, values in found.items()}
+        for name, each in scores.items():
+            values[name].append(each)
+    return {name: np.concatenate(blocks) for name, blocks in values.items()}
 
 
 def localisation(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
@@ -97,21 +97,24 @@ def _defined_mean(values: np.ndarray, axis: int) -> np.ndarray:
     return np.ma.masked_invalid(values).mean(axis=axis).filled(np.nan)
 
 
-def report(found: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> dict:
+def report(scores: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> dict:
     """The means of what `score` gave, under `ci95` the 95 % intervals over the images, for this
     training alone. Of random networks, `random_weights` holds mean, lowest and highest,
     `random_networks` each one's score: no interval over images, because they differ by weights."""
-    told: dict = {"n": len(found["empty_maps"]), "empty_maps": float(found["empty_maps"].mean())}
-    told |= {
+    summary: dict = {
+        "n": len(scores["empty_maps"]),
+        "empty_maps": float(scores["empty_maps"].mean()),
+    }
+    summary |= {
         "random_weights": {name: mean_and_range(values) for name, values in random.items()},
         "random_networks": {name: values.tolist() for name, values in random.items()},
     }
-    if "chance" in found:
-        told |= {"n_masks": len(found["chance"]), "chance": float(found["chance"].mean())}
-        estimates = {n: intervals.estimate(intervals.mean(found[n][None])) for n in LOCALISATION}
-        told |= {name: estimate["value"] for name, estimate in estimates.items()}
-        told["ci95"] = {name: estimate["ci95"] for name, estimate in estimates.items()}
-    return told
+    if "chance" in scores:
+        summary |= {"n_masks": len(scores["chance"]), "chance": float(scores["chance"].mean())}
+        estimates = {n: intervals.estimate(intervals.mean(scores[n][None])) for n in LOCALISATION}
+        summary |= {name: estimate["value"] for name, estimate in estimates.items()}
+        summary["ci95"] = {name: estimate["ci95"] for name, estimate in estimates.items()}
+    return summary
 
 
 def mean_and_range(values: np.ndarray) -> list[float]:

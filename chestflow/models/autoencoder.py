@@ -6,8 +6,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from chestflow.data.arrays import blocks
-from chestflow.errors import UserError
-from chestflow.models.checkpoint import architecture, fill, read
+from chestflow.models import checkpoint
 from chestflow.models.cnn import Encoder
 from chestflow.models.inference import in_batches
 
@@ -62,15 +61,13 @@ class Autoencoder(nn.Module):
 
 def load(folder: Path, side: int) -> Autoencoder:
     """The trained autoencoder that `pretrain` saved, in evaluation mode; side: of its images, in
-    pixels. Raises UserError if the folder holds none, or one that was trained on images that its
-    code does not fit."""
-    weights, about = read(folder)
-    shape = architecture(folder, "an autoencoder", weights, about)
-    code, *flat = weights["squeeze.1.weight"].shape
-    model = Autoencoder(**shape, side=side, code=code, dropout=0.0)
-    if [model.squeeze[1].in_features] != flat:
-        raise UserError(f"{folder} was trained on images of another side than {side} pixels")
-    return fill(model, weights, folder)
+    pixels. Raises UserError if the folder holds none, or one of images of another side."""
+
+    def build(about: dict, weights: dict[str, Tensor]) -> Autoencoder:
+        code = len(weights["squeeze.1.weight"])
+        return Autoencoder(**about["architecture"], side=side, code=code, dropout=0.0)
+
+    return checkpoint.load(folder, build)
 
 
 def unit(images: Tensor) -> np.ndarray:

@@ -12,7 +12,9 @@ FLOOR = 0.1  # added to the local deviation, in units of [-1, 1], so that noise 
 
 
 class ConvBlock(nn.Sequential):
-    """(3 x 3 convolution, batch norm, leaky ReLU) twice, and 2 x 2 max-pooling.
+    """(3 x 3 convolution, batch norm, leaky ReLU) twice, and 2 x 2 max pooling, which is computed
+    before the second ReLU: both keep the order of values, so that the result is the same, and the
+    ReLU has a quarter of the work.
 
     The first convolution raises the number of channels, the second keeps it. They have no bias,
     because batch norm would subtract it again. (N, C, H, W) -> (N, C', H // 2, W // 2).
@@ -24,10 +26,11 @@ class ConvBlock(nn.Sequential):
             self.add_module(f"conv{i}", nn.Conv2d(channels, channels_out, 3, padding=1, bias=False))
             self.add_module(f"norm{i}", nn.BatchNorm2d(channels_out))
             if i == 2:
-                # Pooling before the ReLU gives the same result, for both keep the order of values,
-                # and leaves the ReLU a quarter of the work.
                 self.pool = nn.MaxPool2d(2)
             self.add_module(f"relu{i}", nn.LeakyReLU(inplace=True))
+
+    def extra_repr(self) -> str:  # what `print(model)` says of the unusual order
+        return "max pooling before the second ReLU: the same result as after it, but faster"
 
 
 class Encoder(nn.Sequential):

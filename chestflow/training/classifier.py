@@ -45,7 +45,8 @@ def fit(
     # could not be compared.
     balanced = nn.CrossEntropyLoss(class_weights(train.labels))
     weight = balanced.weight if settings.class_weights else torch.ones_like(balanced.weight)
-    stopping = EarlyStopping(model, settings.patience, settings.min_delta)
+    best = settings.keep == "best"
+    stopping = EarlyStopping(model, settings.patience, settings.min_delta) if best else None
     epochs, epoch = max(1, settings.epochs // len(phases)), 0
     for number, rates in enumerate(phases, start=1):
         trained = unfreeze(model, rates)
@@ -57,7 +58,8 @@ def fit(
         steps = epochs * steps_per_epoch(len(train.labels), settings.batch_size)
         scheduler = make_scheduler(optimiser, settings.schedule, steps)
         average = WeightAverage(model, trained, steps) if settings.keep == "average" else None
-        stopping.waited = 0
+        if stopping:
+            stopping.waited = 0
         for i in range(epochs):
             epoch += 1
             row = {"phase": number, "epoch": epoch, "lr": scheduler.get_last_lr()[0]}
@@ -78,11 +80,11 @@ def fit(
                 average.copy_to(model, statistics_inputs(train.images, settings.augment, generator))
             row["train_loss"] = total.item() / (len(train.labels) * passes(len(train.labels)))
             row |= validate(model, val, balanced)
-            improved = settings.keep != "best" or stopping.update(row["val_auroc"], row["val_loss"])
+            improved = stopping is None or stopping.update(row["val_auroc"], row["val_loss"])
             yield row | {"improved": int(improved)}
-            if stopping.stop:
+            if stopping and stopping.stop:
                 break
-        if settings.keep == "best":
+        if stopping:
             stopping.restore()
         elif not math.isfinite(row["val_loss"]):
             raise UserError(DIVERGED)

@@ -7,7 +7,9 @@ from chestflow.models.cnn import Classifier
 LearningRates = dict[str, float]  # of the parts of the network that a phase trains
 
 
-def phases(strategy: str, blocks: int, lr: float, factor: float, decay: float):
+def phases(
+    strategy: str, blocks: int, lr: float, factor: float, decay: float
+) -> list[LearningRates]:
     """The phases of a strategy, each as LearningRates.
 
     unfrozen: full fine-tuning, everything at once.
@@ -28,6 +30,12 @@ def unfreeze(model: Classifier, parts: LearningRates) -> dict[str, nn.Module]:
     """Freeze everything but the named parts, and return these."""
     model.requires_grad_(False)
     return {name: model.get_submodule(name).requires_grad_(True) for name in parts}
+
+
+def trainable_parameters(model: Classifier, phases: list[LearningRates]) -> int:
+    """How many parameters the phases train together."""
+    parts = {name for rates in phases for name in rates}
+    return sum(p.numel() for name in parts for p in model.get_submodule(name).parameters())
 
 
 def set_mode(model: Classifier, trained: dict[str, nn.Module]) -> None:
