@@ -53,16 +53,13 @@ def read_json(path: Path) -> dict:
 
 
 def write_csv(path: Path, rows: Iterable[dict]) -> None:
-    """Rows of equal keys; the file is flushed after each, so that a plot can follow a training."""
+    """Rows of equal keys, at least one."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    first, *others = rows
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = None
-        for row in rows:
-            if writer is None:
-                writer = csv.DictWriter(file, list(row), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(rounded(row))
-            file.flush()
+        writer = csv.DictWriter(file, list(first), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(rounded, [first, *others]))
 
 
 def read_csv(path: Path) -> dict[str, list]:

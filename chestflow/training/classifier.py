@@ -50,11 +50,8 @@ def fit(
     epochs, epoch = max(1, settings.epochs // len(phases)), 0
     for number, rates in enumerate(phases, start=1):
         trained = unfreeze(model, rates)
-        optimiser = torch.optim.AdamW(
-            [{"params": part.parameters(), "lr": rates[name]} for name, part in trained.items()],
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        groups = [{"params": p.parameters(), "lr": rates[name]} for name, p in trained.items()]
+        optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
         steps = epochs * steps_per_epoch(len(train.labels), settings.batch_size)
         scheduler = make_scheduler(optimiser, settings.schedule, steps)
         average = WeightAverage(model, trained, steps) if settings.keep == "average" else None
