@@ -39,8 +39,8 @@ def gradcam(
 ) -> None:
     here, data = device.prepare(threads), captions.of_report(files.read_json(about))
     losses = history.kept(files.read_csv(trained / "history.csv"), "val_loss")
-    shown = history.representative(losses)
-    folder = checkpoint.training(trained, shown)
+    k = history.representative(losses)
+    folder = checkpoint.training(trained, k)
     model = checkpoint.load_classifier(folder).to(here)
     test = arrays.read(images, "test")
     train = arrays.read(images, "train")[checkpoint.labelled(folder)["train"]]
@@ -51,8 +51,8 @@ def gradcam(
     own = localisation.score(maps_by_block(model, test, gradcam.layer, here))
     report = localisation.report(own, random) | {"n_random": min(RANDOM_IMAGES, len(test))}
     report["perturbation"] = perturb(model, test, train, probability, gradcam.layer, seed, here)
-    files.write_json(metrics, data.record() | {"training": shown} | report)
-    print(f"gradcam: {run}: training {shown + 1} of {len(losses)}, {data.caption}")
+    files.write_json(metrics, data.record() | {"training": k} | report)
+    print(f"gradcam: {run}: training {k + 1} of {len(losses)}, {data.caption}")
 
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray | None]]  # maps and, of phantoms, true masks

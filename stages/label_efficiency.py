@@ -28,7 +28,7 @@ def label_efficiency(settings: Path, wanted: Path, images: Path, init: Path, out
     run, points = reading.training(settings), reading.points(wanted)
     splits = {name: arrays.read(images, name) for name in arrays.SPLITS}
     cells = [(n, k) for n in points.labels for k in range(run.trainings)]
-    found = [
+    tested = [
         probabilities(run, splits, init, n, points.val_share, k)
         for n, k in tqdm(cells, desc=f"label_efficiency {run.name}", unit="training", delay=1)
     ]
@@ -36,7 +36,7 @@ def label_efficiency(settings: Path, wanted: Path, images: Path, init: Path, out
     kept = {
         "labels": np.array(points.labels, np.int64),
         "actual": splits["test"].labels,
-        "probability": np.array(found, np.float64).reshape(shape),
+        "probability": np.array(tested, np.float64).reshape(shape),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(save(kept))

@@ -28,7 +28,7 @@ def latent(
 ) -> None:
     here, data = device.prepare(threads), captions.of_report(files.read_json(about))
     losses = history.kept(files.read_csv(trained / "history.csv"), "val_loss")
-    shown = history.representative(losses)
+    representative = history.representative(losses)
     train, test = (arrays.read(images, split) for split in ("train", "test"))
     vectors: dict[str, list] = {"run": [], "start": []}  # by the run's encoders, and its starts'
     separations = []
@@ -48,14 +48,14 @@ def latent(
     report = {
         "n": len(test),
         "trainings": len(losses),
-        "training": shown,
+        "training": representative,
         **{name: one["value"] for name, one in summary.items()},
         "sd": {name: one["sd"] for name, one in summary.items()},
         "each": each,
     }
     index = np.sort(np.random.default_rng(seed).permutation(len(test))[: latent.images])
     projected, report["variance_explained"] = spaces.project(
-        vectors["run"][shown][index], latent.perplexity, seed
+        vectors["run"][representative][index], latent.perplexity, seed
     )
     classes = [data.classes[label] for label in test.labels[index]]
     columns = {"image": index.tolist(), "class": classes, **projected}

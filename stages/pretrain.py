@@ -40,8 +40,8 @@ def pretrain(dataset: str, settings: Path, images: Path, out: Path) -> None:
         checkpoint.save(checkpoint.training(out, k), model, about)
     bar.close()
     errors = history.kept(files.read_csv(out / "history.csv"), "val_mse")
-    shown = checkpoint.training(out, history.representative(errors))
-    shutil.copy(shown / checkpoint.FILE, out / checkpoint.FILE)
+    representative = checkpoint.training(out, history.representative(errors))
+    shutil.copy(representative / checkpoint.FILE, out / checkpoint.FILE)
     data = captions.marked(dataset, arrays.origin(images))
     print(f"pretrain: validation error {', '.join(f'{e:.5f}' for e in errors)}, {data}")
 

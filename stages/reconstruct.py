@@ -33,22 +33,22 @@ def reconstruct(
         name: torch.from_numpy(arrays.read(images, name).images).to(here) for name in arrays.SPLITS
     }
     errors = history.kept(files.read_csv(trained / "history.csv"), "val_mse")
-    shown, side = history.representative(errors), splits["train"].shape[-1]
+    representative, side = history.representative(errors), splits["train"].shape[-1]
     folders = [checkpoint.training(trained, k) for k in range(len(errors))]
     networks = [autoencoder.load(folder, side).to(here) for folder in folders]
     code = networks[0].code
     known = autoencoder.unit(some(splits["train"], seed))
     rebuild = Rebuilder(networks, reconstruction.baselines(known, code))
-    found = {name: fidelities(rebuild, splits[name]) for name in ("val", "test")}
-    record = {"code": code, "trainings": len(networks), "training": shown}
-    files.write_json(metrics, {**data.record(), **record, **found})
+    scores = {name: fidelities(rebuild, splits[name]) for name in ("val", "test")}
+    record = {"code": code, "trainings": len(networks), "training": representative}
+    files.write_json(metrics, {**data.record(), **record, **scores})
     drawn = np.random.default_rng(seed).permutation(len(splits["test"]))[:EXAMPLES]
     original, rebuilt = rebuild(splits["test"][drawn])
-    kept = {"image": original} | {name: each[shown] for name, each in rebuilt.items()}
+    kept = {"image": original} | {name: each[representative] for name, each in rebuilt.items()}
     examples.parent.mkdir(parents=True, exist_ok=True)
     # In 8 bits: the last digits of a PCA depend on the processor.
     examples.write_bytes(save({k: np.rint(255 * v).astype(np.uint8) for k, v in kept.items()}))
-    psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in found["test"]["psnr"].items())
+    psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in scores["test"]["psnr"].items())
     print(f"reconstruct: mean PSNR on test: {psnr}, {data.caption}")
 
 
@@ -83,17 +83,19 @@ def fidelities(rebuild: Rebuilder, images: torch.Tensor) -> dict:
         wanted, rebuilt = rebuild(images[block])
         for method, each in rebuilt.items():
             fixed = method != "autoencoder"
-            found = [reconstruction.fidelity(wanted, one) for one in (each[:1] if fixed else each)]
-            for measure in found[0]:
-                rows = np.stack([one[measure] for one in found])
+            by_training = [
+                reconstruction.fidelity(wanted, one) for one in (each[:1] if fixed else each)
+            ]
+            for measure in by_training[0]:
+                rows = np.stack([one[measure] for one in by_training])
                 values[measure, method].append(np.broadcast_to(rows, (len(each), len(wanted))))
     scores: dict = {"n": len(images), "ci95": {}, "sd": {}, "difference": {}}
     measured = {key: intervals.mean(np.hstack(parts)) for key, parts in values.items()}
     for (measure, method), score in measured.items():
-        told = intervals.estimate(score, bounds=(None, None))
-        scores.setdefault(measure, {})[method] = told["value"]
+        estimate = intervals.estimate(score, bounds=(None, None))
+        scores.setdefault(measure, {})[method] = estimate["value"]
         for field in ("ci95", "sd"):
-            scores[field].setdefault(measure, {})[method] = told[field]
+            scores[field].setdefault(measure, {})[method] = estimate[field]
         if method != "autoencoder":
             ahead = comparison.paired_difference(measured[measure, "autoencoder"], score)
             scores["difference"].setdefault(measure, {})[method] = ahead

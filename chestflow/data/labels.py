@@ -11,12 +11,12 @@ def binary_labels(labels: np.ndarray, diseased: list[int] | None = None) -> np.n
     diseased: of one column, the labels that count; of several, the columns; None: any but 0.
     """
     if diseased is None:
-        found = labels > 0
+        positive = labels > 0
     elif labels.shape[1] == 1:
-        found = np.isin(labels, diseased)
+        positive = np.isin(labels, diseased)
     else:
-        found = labels[:, diseased] > 0
-    return np.asarray(found.any(axis=1), np.uint8)
+        positive = labels[:, diseased] > 0
+    return np.asarray(positive.any(axis=1), np.uint8)
 
 
 def sample(labels: np.ndarray, n: int | str, seed: int, key: str) -> np.ndarray:

@@ -65,8 +65,8 @@ def curve_areas(
     ends of the curves are the same for all maps, and computed once."""
     fast = copy.deepcopy(model).to(memory_format=torch.channels_last)  # half the time on a CPU
 
-    def probability(shown: Tensor) -> np.ndarray:
-        return in_batches(fast, shown).softmax(dim=1)[:, target].cpu().double().numpy()
+    def probability(batch: Tensor) -> np.ndarray:
+        return in_batches(fast, batch).softmax(dim=1)[:, target].cpu().double().numpy()
 
     pixels = images.shape[1] * images.shape[2]
     taken = [round(step * pixels / STEPS) for step in range(STEPS + 1)]

@@ -18,11 +18,11 @@ def project(
     network's are: scikit-learn's t-SNE would crash."""
     if np.ptp(vectors, axis=0).max() == 0:
         nothing = np.full((len(vectors), 2), np.nan)
-        components, spread, explained = nothing, nothing, np.full(2, np.nan)
+        components, embedded, explained = nothing, nothing, np.full(2, np.nan)
     else:
         components, explained = pca(vectors)
-        spread = tsne(vectors, perplexity, seed)
-    points = np.hstack([components, spread]).astype(float)
+        embedded = tsne(vectors, perplexity, seed)
+    points = np.hstack([components, embedded]).astype(float)
     names = ("pca_1", "pca_2", "tsne_1", "tsne_2")
     return dict(zip(names, points.T.tolist())), explained.tolist()
 

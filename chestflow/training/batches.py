@@ -27,7 +27,7 @@ class Samples:
 
 def passes(n: int) -> int:
     """How often an epoch goes through n images: often enough for EPOCH images, so that few labels
-    do not mean a validation after every other step, with batch-norm averages far from settled."""
+    do not mean a validation after every other step, before batch-norm averages have converged."""
     return -(-EPOCH // n)
 
 

@@ -43,8 +43,8 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     # The validation loss is balanced either way: else trainings with and without class weights
     # could not be compared.
-    balanced = nn.CrossEntropyLoss(class_weights(train.labels))
-    weight = balanced.weight if settings.class_weights else torch.ones_like(balanced.weight)
+    balance = class_weights(train.labels)
+    weight = balance if settings.class_weights else torch.ones_like(balance)
     best = settings.keep == "best"
     stopping = EarlyStopping(model, settings.patience, settings.min_delta) if best else None
     epochs, epoch = max(1, settings.epochs // len(phases)), 0
@@ -76,7 +76,7 @@ def fit(
             if average and i == epochs - 1:
                 average.copy_to(model, statistics_inputs(train.images, settings.augment, generator))
             row["train_loss"] = total.item() / (len(train.labels) * passes(len(train.labels)))
-            row |= validate(model, val, balanced)
+            row |= validate(model, val, nn.CrossEntropyLoss(balance))
             improved = stopping is None or stopping.update(row["val_auroc"], row["val_loss"])
             yield row | {"improved": int(improved)}
             if stopping and stopping.stop:

@@ -8,20 +8,22 @@ LearningRates = dict[str, float]  # of the parts of the network that a phase tra
 
 
 def phases(
-    strategy: str, blocks: int, lr: float, factor: float, decay: float
+    strategy: str, blocks: int, lr: float, factor: float | None, decay: float | None
 ) -> list[LearningRates]:
     """The phases of a strategy, each as LearningRates.
 
     unfrozen: full fine-tuning, everything at once.
     frozen: linear probe, the head alone on the encoder as it came.
     headfirst: LP-FT (Kumar et al. 2022), the head alone, then everything at `factor` times the
-    rate, times `decay` for each part further from the head (Howard & Ruder 2018, sec. 3.2).
+    rate, times `decay` for each part further from the head (Howard & Ruder 2018, sec. 3.2). The
+    others use neither.
     """
     parts = ["head", *(f"encoder.{i}" for i in reversed(range(blocks)))]
     head = {"head": lr}
     if strategy == "frozen":
         return [head]
     if strategy == "headfirst":
+        assert factor and decay, "null for other strategies alone"
         return [head, {part: lr * factor * decay**depth for depth, part in enumerate(parts)}]
     return [dict.fromkeys(parts, lr)]
 

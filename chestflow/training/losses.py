@@ -23,8 +23,8 @@ def smoothed_loss(logits: Tensor, labels: Tensor, weight: Tensor, smoothing: flo
     # Torch's own `label_smoothing` weighs the spread part by the class it goes to: the rarer class
     # would receive more, and decisions at .5 would lean towards it.
     logs, weights = logits.log_softmax(dim=1), weight[labels]
-    spread = -(weights * logs.mean(dim=1)).sum() / weights.sum()
-    return (1 - smoothing) * F.nll_loss(logs, labels, weight) + smoothing * spread
+    uniform = -(weights * logs.mean(dim=1)).sum() / weights.sum()
+    return (1 - smoothing) * F.nll_loss(logs, labels, weight) + smoothing * uniform
 
 
 def validate(model: Classifier, val: Samples, loss: nn.Module) -> dict[str, float]:
