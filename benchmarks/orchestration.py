@@ -36,7 +36,7 @@ SMALL = {  # highest value of each key that costs time
 RAN = r"(?m)^Running stage '(.+)'"
 RESULTS = ("dvc.lock", "metrics/", "plots/", "report/")  # in Git
 SCRIPT = r"python -m (stages\.\w+)"
-REPRO = f"python -m chestflow repro --jobs {JOBS}"
+REPRO = f"python -m chestflow.cli repro --jobs {JOBS}"
 SECONDS = r"(?m)^\[\d+/\d+\] \S+: (\d+) s"  # what it prints of each stage
 RATES = (0.003, 0.004, 0.005)  # learning rates to change to
 
