@@ -28,7 +28,6 @@ source: install
 
 bench: install
 	python -m benchmarks.throughput $(QUICK)
-	python -m benchmarks.time_to_quality $(QUICK)
 	python -m benchmarks.orchestration $(QUICK) $(GRAPH)
 	python -m benchmarks.growth $(QUICK)
 	python -m benchmarks.report

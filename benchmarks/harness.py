@@ -1,4 +1,4 @@
-"""What the parts of the benchmark share: alternating rounds, medians, the machine, the record."""
+"""What all benchmarks share: taking turns, medians, the images, the machine, the record."""
 
 import argparse
 import inspect
@@ -17,82 +17,105 @@ import numpy as np
 import torch
 
 from chestflow import files
-from chestflow.config import reading, schema
-from chestflow.config.datasets import Phantom
-from chestflow.data import arrays, captions
-from chestflow.errors import UserError
-from chestflow.sources import download
-from chestflow.training import batches
-from stages.configure import settings_of
-from stages.download import invent, sources
+from chestflow.config import reading
+from chestflow.config.schema import Params
+from chestflow.sources import phantom
+from chestflow.training.batches import Samples
 
-CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "torchvision", "medmnist", "numpy", "dvc")
-TINY = Phantom(seed=0, train=256, val=64, test=64)  # images of --quick
+ARCHIVE = "pneumoniamnist.npz"
+FULL = {"train": 4708, "val": 524, "test": 624}  # images of PneumoniaMNIST
+TINY = {"train": 256, "val": 64, "test": 64}  # of a phantom for --quick
 
 
 def command(measure: Callable[..., dict], markdown: Callable[[dict], list[str]]) -> None:
-    """Run one part: measure, print its tables, and put the figures on record as JSON.
+    """Run one benchmark: measure, print its tables, and record the figures as JSON.
 
     Every argument of `measure` is a switch. --quick goes through everything at the smallest scale;
     its figures mean nothing and are kept only where --out says so.
     """
-    part = Path(measure.__code__.co_filename).stem
+    name = Path(measure.__code__.co_filename).stem
     about = sys.modules[measure.__module__].__doc__
-    parser = argparse.ArgumentParser(prog=f"benchmarks.{part}", description=about)
+    parser = argparse.ArgumentParser(prog=f"benchmarks.{name}", description=about)
     switches = list(inspect.signature(measure).parameters)
     for switch in switches:
         parser.add_argument(f"--{switch}", action="store_true")
-    parser.add_argument("--out", type=Path, help=f"folder of {part}.json, by default the record's")
-    given = parser.parse_args()
+    parser.add_argument("--out", type=Path, help=f"folder of {name}.json, by default the record's")
+    options = parser.parse_args()
     here = machine()
-    print(f"{part}: {described(here)}", flush=True)
-    measured = measure(**{switch: getattr(given, switch) for switch in switches})
-    result = {"machine": here, "quick": given.quick, **measured}
+    print(f"{name}: {described(here)}", flush=True)
+    measured = measure(**{switch: getattr(options, switch) for switch in switches})
+    result = {"machine": here, "quick": options.quick, **measured}
     print("\n".join(["", *markdown(result)]))
-    if out := given.out or (None if given.quick else RESULTS):
-        files.write_json(out / f"{part}.json", result)
+    if out := options.out or (None if options.quick else RESULTS):
+        files.write_json(out / f"{name}.json", result)
 
 
 # --------------------------------------------------------------------------------------- measuring
 
 
-def alternate(variants: dict[str, Callable], rounds: int, *, warm: bool = True) -> dict[str, list]:
-    """Measure every variant once per round, so that what else the machine does meets all alike;
-    each round begins with another one. With `warm`, a round 0 before them does not count."""
-    names, measured = list(variants), {name: [] for name in variants}
-    for number in range(0 if warm else 1, rounds + 1):
+def take_turns(variants: dict[str, Callable], rounds: int) -> dict[str, list]:
+    """Measure every variant once per round, so that whatever else the machine does affects all of
+    them; each round begins with another variant."""
+    names = list(variants)
+    measured: dict[str, list] = {name: [] for name in names}
+    for number in range(1, rounds + 1):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             print(f"  round {number}/{rounds}: {name} ...", flush=True)
-            value = variants[name]()
-            if number:
-                measured[name].append(value)
+            measured[name].append(variants[name]())
     return measured
 
 
 def summary(values: list[float]) -> dict:
-    """Median and spread; the values themselves stay on record."""
-    return {
-        "median": median(values),
-        "min": min(values),
-        "max": max(values),
-        "values": list(values),
-    }
+    """Median, lowest and highest; the values themselves stay on record."""
+    extremes = {"median": median(values), "min": min(values), "max": max(values)}
+    return extremes | {"values": list(values)}
 
 
 def ratio(above: list[float], below: list[float]) -> dict:
-    """Of each round's two figures, for both met the same machine."""
-    return summary([a / b for a, b in zip(above, below)])
+    """Ratios round by round: both figures of a round met the same machine."""
+    return summary([a / b for a, b in zip(above, below, strict=True)])
 
 
-def goal(text: str, measured: float | None, wanted: float, *, at_least: bool) -> dict:
-    """A goal beside its figure; without a figure it is neither reached nor missed."""
-    reached = None if measured is None else measured >= wanted if at_least else measured <= wanted
-    sign = "≥" if at_least else "≤"
-    return {"goal": text, "wanted": f"{sign} {wanted:g}", "measured": measured, "reached": reached}
+# ------------------------------------------------------------------------------------- the images
+
+
+@contextmanager
+def pneumoniamnist(quick: bool) -> Iterator[tuple[Path, str]]:
+    """A folder that holds pneumoniamnist.npz, and what the tables call these images.
+
+    The real file if it is in the folder MEDMNIST_MIRROR or in medmnist's cache; otherwise, and with
+    --quick, its phantom.
+    """
+    places = [Path(os.environ.get("MEDMNIST_MIRROR", "")), Path.home() / ".medmnist"]
+    real = [folder for folder in places if not quick and (folder / ARCHIVE).exists()]
+    if real:
+        yield real[0], "PneumoniaMNIST"
+        return
+    with tempfile.TemporaryDirectory() as name:
+        images = phantom.archive("pneumoniamnist", TINY if quick else FULL, seed=0)
+        np.savez(Path(name) / ARCHIVE, **images)
+        yield Path(name), "PneumoniaMNIST PHANTOM"
+
+
+def read(folder: Path) -> dict[str, Samples]:
+    """The splits of pneumoniamnist.npz, on the CPU."""
+    with np.load(folder / ARCHIVE, allow_pickle=False) as file:
+        return {
+            split: samples(file[f"{split}_images"], file[f"{split}_labels"][:, 0]) for split in FULL
+        }
+
+
+def samples(images: np.ndarray, labels: np.ndarray) -> Samples:
+    return Samples(torch.from_numpy(images), torch.from_numpy(labels).long())
+
+
+def settings() -> Params:
+    """Those at the top of params.yaml, which run `pneumonia` uses as they are."""
+    return reading.params(ROOT / "params.yaml")
 
 
 # ----------------------------------------------------------------------------------- the machine
@@ -113,12 +136,12 @@ def machine() -> dict:
     }
 
 
-def described(about: dict) -> str:
-    packages = ", ".join(f"{name} {about[name]}" for name in PACKAGES)
+def described(machine: dict) -> str:
+    packages = ", ".join(f"{name} {machine[name]}" for name in PACKAGES)
     return (
-        f"{about['processor']} ({about['instructions']}), {about['cores']} cores,"
-        f" {about['memory_gb']} GB, load {about['load_before']} before it began;"
-        f" {about['system']}, Python {about['python']}, {packages}; {about['date']}"
+        f"{machine['processor']} ({machine['instructions']}), {machine['cores']} cores,"
+        f" {machine['memory_gb']} GB, load {machine['load_before']} before it began;"
+        f" {machine['system']}, Python {machine['python']}, {packages}; {machine['date']}"
     )
 
 
@@ -129,45 +152,8 @@ def cores() -> int:
 def processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return found[0] if found else platform.processor() or platform.machine()
-
-
-# ------------------------------------------------------------------------------------- the images
-
-
-@contextmanager
-def archive(quick: bool) -> Iterator[tuple[Path, captions.About]]:
-    """A folder that holds pneumoniamnist.npz as medmnist reads it, while it is needed.
-
-    Genuine where MEDMNIST_MIRROR or medmnist's cache has it; elsewhere, and for a trial, a phantom.
-    """
-    declared = reading.dataset(ROOT / "datasets.yaml", "pneumoniamnist")
-    with tempfile.TemporaryDirectory() as name:
-        path, origin = Path(name) / "pneumoniamnist.npz", "phantom"
-        try:
-            if quick:
-                raise UserError("a trial takes no genuine images")
-            file = declared.file(28)
-            download.fetch(path, sources(file.url)[:-1], file.md5, file.bytes)
-            origin = "images"
-        except UserError:
-            invent("pneumoniamnist", TINY if quick else declared.phantom, path)
-        caption = captions.marked(declared.title, origin)
-        yield path.parent, captions.About(caption, ("healthy", declared.positive))
-
-
-def read(folder: Path) -> dict[str, batches.Samples]:
-    """The splits of the archive in `folder`, on the processor."""
-    with np.load(folder / "pneumoniamnist.npz", allow_pickle=False) as file:
-        splits = {name: arrays.split_of(file, name) for name in arrays.SPLITS}
-    return {name: batches.Samples.to(CPU, images) for name, images in splits.items()}
-
-
-def settings(run: str = "pneumonia") -> schema.Training:
-    """The settings that a run has in params.yaml."""
-    values = settings_of(reading.params(ROOT / "params.yaml"), run)
-    return schema.Training.model_validate(values)
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 # ------------------------------------------------------------------------------------- the tables
@@ -177,7 +163,7 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)] + [""]
 
 
-def spread(values: dict, digits: int = 0) -> str:
+def median_range(values: dict, digits: int = 0) -> str:
     """Median [lowest, highest] of what `summary` gave."""
-    shown = (f"{values[key]:,.{digits}f}" for key in ("median", "min", "max"))
-    return "{} [{}, {}]".format(*shown)
+    numbers = (f"{values[key]:,.{digits}f}" for key in ("median", "min", "max"))
+    return "{} [{}, {}]".format(*numbers)

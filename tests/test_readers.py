@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import coverage, harness
-from chestflow import files
+from benchmarks import coverage
 from chestflow.metrics import comparison, intervals
 
 VANDYKE = Path(__file__).parents[2] / "shared/mrmc/vandyke.csv"
@@ -366,32 +365,9 @@ def test_truth_of_the_simulated_model():
     assert areas.mean() == pytest.approx(0.95, abs=2e-4)
     assert areas.std() == pytest.approx(0.015, abs=2e-4)
     scores = np.concatenate(
-        [coverage.draw(rng, [apart] * 3, sd, True, 0.1).reshape(-1, 624) for _ in range(4)]
+        [coverage.sample(rng, [apart] * 3, sd, True, 0.1).reshape(-1, 624) for _ in range(4)]
     )
     measured = coverage.measures(scores)
     assert measured["auroc"].values.mean() == pytest.approx(0.95, abs=2e-3)
     accuracy = stats.norm.cdf(apart / 2 / np.sqrt(1 + sd**2 / 4 + coverage.SHIFT**2))
     assert measured["accuracy"].values.mean() == pytest.approx(accuracy, abs=3e-3)
-
-
-def test_coverage_at_its_smallest(tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["benchmark", "--quick", "--out", str(tmp_path)])
-    monkeypatch.setattr(coverage, "AT_ONCE", 10)
-    harness.command(coverage.measure, coverage.markdown)
-    result = files.read_json(tmp_path / "coverage.json")
-    assert len(result["cells"]) == 2 * len(coverage.READERS) * len(coverage.INTERACTIONS)
-    assert min(cell["interval"] for cell in result["cells"]) > 0.5
-    assert max(cell["false_alarms"] for cell in result["cells"]) < 0.5
-
-
-def test_a_missed_goal_is_named_and_recorded(tmp_path):
-    cell = {"interval": 0.95, "difference": 0.95, "false_alarms": 0.05}
-    others = dict.fromkeys(coverage.ALTERNATIVES, 0.5)
-    key = ("auroc", 0.95, 3, "none")
-    assert "yes" in coverage.row(key, [cell | others], 2000)
-    missed = cell | others | {"false_alarms": 0.07}
-    assert "**no**: false alarms (1 of 2)" in coverage.row(key, [cell | others, missed], 2000)
-    below = coverage.goals([cell | {"k": 3}, missed | {"k": 3, "interval": 0.9}], 2000)
-    files.write_json(tmp_path / "goals.json", {"goals": below})
-    recorded = files.read_json(tmp_path / "goals.json")["goals"]
-    assert [entry["reached"] for entry in recorded] == [False, True, False]
