@@ -12,7 +12,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 LEVEL = 0.05  # one minus the level of every interval
-SMALLEST = -200.0  # log of the smallest p that is told from 0
+SMALLEST = -200.0  # log of the smallest p that is not reported as 0
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,8 @@ class Variance:
     def critical(self, p: float) -> float:
         """How many standard errors from 0 have this two-sided p: the quantile of t with K - 1
         degrees of freedom and the normal one, weighted with the parts of the variance (Cochran &
-        Cox 1957). With Hillis' degrees of freedom a difference that was none was found in 4.3 to
-        8.6 % of simulations at K = 3, with this in 2.6 to 5.3 % (benchmarks/coverage.py, 2,000
-        repetitions of each of 27 cells, AUROC and accuracy)."""
+        Cox 1957). In simulations at K = 3, two equal runs differed "significantly" in 2.6 to 5.3 %
+        (benchmarks/coverage.py), with the degrees of freedom of Hillis (2007) in 4.3 to 8.6 %."""
         normal = -float(special.ndtri(p / 2))
         if not self.df or not self.trainings > 0:
             return normal

@@ -1,4 +1,3 @@
-"""How a network is trained: batches, strategies, the loop, which weights are kept, and several
-processes. Only what changes the weights belongs here: a new score would retrain everything.
-Augmentation is a room of its own, because the autoencoder is trained without it.
+"""The training loops, and what they are made of. Only what changes the weights belongs here: a new
+score in this package would retrain everything (`metrics` is the place for it).
 """

@@ -2,8 +2,7 @@
 
 The ranges follow what differs between two radiographs of one chest; none was tuned on a test score.
 To add an augmentation, write its function, name it in `STEPS`, and accept the name in
-parameters/schema.py. Belongs here: what happens to training images. Does not: preparing images for
-every network (`network.inference`) or a user's own files (`own`).
+config/schema.py.
 """
 
 import math
