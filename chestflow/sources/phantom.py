@@ -6,6 +6,7 @@ Prevalences follow ChestX-ray14 (Wang et al. 2017, arXiv:1705.02315) as cut by M
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtri
@@ -22,7 +23,9 @@ from chestflow.sources.anatomy import (
     ramp,
     texture,
 )
+from chestflow.sources.archive import write as write_archive
 from chestflow.sources.findings import ATLAS, FINDINGS, add_findings
+from chestflow.sources.parts import folder_for
 
 CHUNK_PIXELS = 2**16  # pixels drawn at once: the fields of a chunk stay in the processor's cache
 VISIBLE = 0.3  # a mask covers where a finding has this share of its greatest opacity
@@ -131,7 +134,7 @@ def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Itera
         yield _expose(density, Dice(uniform[some, 1]), how, speckle), masks
 
 
-def draw(
+def generate(
     dataset: str, split: str, n: int, seed: int, size: int = 28
 ) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.ndarray]]]:
     """n images of one split of "chestmnist" or "pneumoniamnist", with sides of `size` pixels.
@@ -148,7 +151,7 @@ def draw(
         raise UserError(f"no phantom of dataset {dataset!r}: choose one of {known}")
     kind = COLLECTIONS[dataset]
     rng = np.random.default_rng([seed, *dataset.encode(), *split.encode()])
-    # a stream for each thing drawn, so that no image depends on how many are drawn at once
+    # a stream for each purpose, so that no image depends on how many are generated at once
     patients, errors, layout, *streams = rng.spawn(6)
     truth = kind.truth(patients, n, split)
     uniform = layout.random((n, 2 + len(kind.names), DRAWS), np.float32)
@@ -160,11 +163,30 @@ def draw(
 def archive(
     dataset: str, sizes: dict[str, int], seed: int, size: int = 28
 ) -> dict[str, np.ndarray]:
-    """What `draw` gives, in memory and in the layout of MedMNIST's npz files: for each split, of
-    which `sizes` gives the number of drawn, {split}_images, {split}_labels and {split}_masks."""
+    """Phantoms in memory, in the layout of MedMNIST's npz files: {split}_images, {split}_labels and
+    {split}_masks of each split in `sizes`, which gives its number of images."""
     arrays: dict[str, np.ndarray] = {}
     for split, n in sizes.items():
-        labels, drawn = draw(dataset, split, n, seed, size)
-        images, masks = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+        labels, generated = generate(dataset, split, n, seed, size)
+        images, masks = (np.concatenate(blocks) for blocks in zip(*generated, strict=True))
         arrays |= {f"{split}_images": images, f"{split}_labels": labels, f"{split}_masks": masks}
     return arrays
+
+
+def write(path: Path, dataset: str, sizes: dict[str, int], seed: int, size: int = 28) -> None:
+    """Write the same as an npz file, marked as a phantom inside, where every later stage can read
+    it. Images and masks go through files: at 224 pixels they are gigabytes."""
+    with folder_for(path) as folder:
+        arrays: dict[str, np.ndarray] = {}
+        for split, n in sizes.items():
+            labels, generated = generate(dataset, split, n, seed, size)
+            places = folder / f"{split}_images", folder / f"{split}_masks"
+            with places[0].open("wb") as image_file, places[1].open("wb") as mask_file:
+                for images, masks in generated:
+                    image_file.write(images.tobytes())
+                    mask_file.write(masks.tobytes())
+            shape = (n, size, size)
+            arrays[f"{split}_images"] = np.memmap(places[0], np.uint8, "r", shape=shape)
+            arrays[f"{split}_labels"] = labels
+            arrays[f"{split}_masks"] = np.memmap(places[1], np.uint16, "r", shape=shape)
+        write_archive(path, arrays | {"origin": np.array("phantom")})
