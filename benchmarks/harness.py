@@ -21,10 +21,9 @@ from chestflow.config import reading, schema
 from chestflow.config.datasets import Phantom
 from chestflow.data import arrays, captions
 from chestflow.errors import UserError
-from chestflow.sources import download
+from chestflow.sources import download, phantom
 from chestflow.training import batches
 from stages.configure import settings_of
-from stages.download import invent, sources
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
@@ -148,11 +147,12 @@ def archive(quick: bool) -> Iterator[tuple[Path, captions.About]]:
         try:
             if quick:
                 raise UserError("a trial takes no genuine images")
-            file = declared.file(28)
-            download.fetch(path, sources(file.url)[:-1], file.md5, file.bytes)
+            url, md5 = download.medmnist_file("pneumoniamnist", 28)
+            download.fetch(path, download.places(url)[:-1], md5)
             origin = "images"
         except UserError:
-            invent("pneumoniamnist", TINY if quick else declared.phantom, path)
+            sizes = TINY if quick else declared.phantom
+            phantom.write(path, "pneumoniamnist", sizes.sizes(), sizes.seed)
         caption = captions.marked(declared.title, origin)
         yield path.parent, captions.About(caption, ("healthy", declared.positive))
 

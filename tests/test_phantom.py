@@ -147,7 +147,7 @@ def test_findings_have_the_same_position_and_extent_at_every_size(size):
 def test_large_images_are_drawn_one_at_a_time():
     """However many are drawn, only a few are in memory."""
     for size in (28, 64, 128, 224):
-        labels, inputs = phantom.draw("chestmnist", "train", 50_000, seed=0, size=size)
+        labels, inputs = phantom.generate("chestmnist", "train", 50_000, seed=0, size=size)
         images, masks = next(inputs)
         assert images.shape == masks.shape and images.size <= phantom.CHUNK_PIXELS
         assert len(labels) == 50_000

@@ -63,7 +63,7 @@ def _check_split(
     images, labels = (_array(arrays, f"{split}_{field}") for field in ("images", "labels"))
     if images.dtype != np.uint8 or images.shape[1:] != (size, size) or not images.size:
         raise _mistake(f"{split}_images", images, f"uint8 (n, {size}, {size}) at pixels = {size}")
-    columns = findings or arrays["train_labels"].shape[-1]
+    columns = findings or next(iter(arrays["train_labels"].shape[1:]), 1)
     if labels.dtype.kind not in "iu" or labels.shape != (len(images), columns):
         raise _mistake(f"{split}_labels", labels, f"integer ({len(images)}, {columns})")
     masks = arrays.get(f"{split}_masks", images)
