@@ -27,9 +27,11 @@ from chestflow.sources.archive import write as write_archive
 from chestflow.sources.findings import ATLAS, FINDINGS, add_findings
 from chestflow.sources.parts import folder_for
 
-CHUNK_PIXELS = 2**16  # pixels drawn at once: the fields of a chunk stay in the processor's cache
+CHUNK_PIXELS = (
+    2**16
+)  # pixels generated at once: the fields of a chunk stay in the processor's cache
 VISIBLE = 0.3  # a mask covers where a finding has this share of its greatest opacity
-DRAWS = 40  # uniform numbers dealt to each image and to each finding of an image
+DRAWS = 40  # random numbers for each image and to each finding of an image
 ADULT = Habitus()
 CHILD = Habitus(
     lung_width=(0.29, 0.34),
@@ -112,8 +114,8 @@ def _draw(kind: Collection, how: Acquisition, truth, uniform, textures, size: in
     dice = Dice(uniform[:, 0])
     image = anatomy(dice, kind.build, *frame(dice, how, textures[0].shape[-1]), *textures)
     masks = np.zeros((len(truth), size, size), np.uint16)
-    drawn = add_findings(image, truth, kind.names, kind.conspicuity, uniform[:, 2:])
-    for bit, rows, opacity in drawn:
+    findings = add_findings(image, truth, kind.names, kind.conspicuity, uniform[:, 2:])
+    for bit, rows, opacity in findings:
         small = _shrink(opacity, size)
         core = small > VISIBLE * small.max((1, 2), keepdims=True)
         masks[rows] |= core.astype(np.uint16) << bit
