@@ -11,7 +11,6 @@ import pooch
 from chestflow.errors import UserError
 
 RETRIES = 2  # of an address; pooch waits 1 s, then 2 s
-SUFFIXES = {28: "", 64: "_64", 128: "_128", 224: "_224"}  # side in pixels -> key in medmnist.INFO
 
 
 def medmnist_file(dataset: str, pixels: int) -> tuple[str, str]:
@@ -21,13 +20,13 @@ def medmnist_file(dataset: str, pixels: int) -> tuple[str, str]:
     """
     from medmnist import INFO  # takes seconds: it imports torch
 
-    if dataset not in INFO:
+    suffix = "" if pixels == 28 else f"_{pixels}"
+    if f"url{suffix}" not in INFO.get(dataset, {}):
         raise UserError(
-            f"MedMNIST has no data set {dataset}; give a file of your own with"
+            f"MedMNIST has no data set {dataset} of {pixels} pixels; give a file of your own with"
             f" datasets.{dataset}.url and datasets.{dataset}.md5"
         )
-    info, suffix = INFO[dataset], SUFFIXES[pixels]
-    return info[f"url{suffix}"], info[f"MD5{suffix}"]
+    return INFO[dataset][f"url{suffix}"], INFO[dataset][f"MD5{suffix}"]
 
 
 def places(url: str) -> list[str]:
@@ -62,8 +61,8 @@ def _fetch(target: Path, place: str, md5: str, retries: int) -> None:
     """pooch writes to a temporary file, checks its MD5 and only then moves it to the target."""
     pooch.get_logger().setLevel("WARNING")
     is_address = "://" in place
-    show = sys.stderr.isatty()
-    download = pooch.HTTPDownloader(progressbar=show, chunk_size=1 << 20) if is_address else _copy
+    watched = sys.stderr.isatty()
+    http = pooch.HTTPDownloader(progressbar=watched, chunk_size=1 << 20)
     store = pooch.Pooch(
         path=target.parent,
         base_url="",
@@ -71,7 +70,7 @@ def _fetch(target: Path, place: str, md5: str, retries: int) -> None:
         urls={target.name: place},
         retry_if_failed=retries if is_address else 0,
     )
-    store.fetch(target.name, downloader=download)
+    store.fetch(target.name, downloader=http if is_address else _copy)
 
 
 def _copy(path: str, target: str, _: pooch.Pooch) -> None:

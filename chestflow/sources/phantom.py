@@ -14,8 +14,8 @@ from scipy.special import ndtri
 from chestflow.errors import UserError
 from chestflow.sources.anatomy import (
     Acquisition,
-    Dice,
     Habitus,
+    RandomStream,
     Span,
     anatomy,
     bones,
@@ -27,11 +27,9 @@ from chestflow.sources.archive import write as write_archive
 from chestflow.sources.findings import ATLAS, FINDINGS, add_findings
 from chestflow.sources.parts import folder_for
 
-CHUNK_PIXELS = (
-    2**16
-)  # pixels generated at once: the fields of a chunk stay in the processor's cache
+CHUNK_PIXELS = 2**16  # generated at once, so that a chunk stays in the processor's cache
 VISIBLE = 0.3  # a mask covers where a finding has this share of its greatest opacity
-DRAWS = 40  # random numbers for each image and to each finding of an image
+DRAWS = 40  # random numbers for each image and each finding of an image
 ADULT = Habitus()
 CHILD = Habitus(
     lung_width=(0.29, 0.34),
@@ -46,21 +44,25 @@ ELSEWHERE = Acquisition(
 )
 
 
-def _expose(density: np.ndarray, dice: Dice, how: Acquisition, noise: np.ndarray) -> np.ndarray:
+def _expose(
+    density: np.ndarray, random: RandomStream, how: Acquisition, noise: np.ndarray
+) -> np.ndarray:
     """Images (n, size, size) uint8 of densities: blur, exposure, vignette, collimation, noise."""
     padded = np.pad(density, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     soft = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
-    image = density + dice.between(*how.blur) * (soft - density)
-    image = dice.between(*how.veil) + dice.between(*how.gain) * image
+    image = density + random.between(*how.blur) * (soft - density)
+    image = random.between(*how.veil) + random.between(*how.gain) * image
     axis = np.linspace(-1, 1, density.shape[-1], dtype=np.float32)
     column, row = axis[None, None, :], axis[None, :, None]
-    image = image * (1 - dice.between(0, 0.15) * (column**2 + row**2))
-    image = image.clip(0, 1) ** dice.between(*how.gamma)
-    image = image + dice.between(*how.noise) * noise
-    mark = np.maximum(np.abs(column + 0.8 * dice.side()), np.abs(row + dice.between(0.75, 0.85)))
-    image = np.maximum(image, 0.9 * dice.happens(0.3) * (mark < 0.07))
-    image = image * ramp(dice.between(0.9, 1.4) - np.abs(column), 0.04)
+    image = image * (1 - random.between(0, 0.15) * (column**2 + row**2))
+    image = image.clip(0, 1) ** random.between(*how.gamma)
+    image = image + random.between(*how.noise) * noise
+    mark = np.maximum(
+        np.abs(column + 0.8 * random.side()), np.abs(row + random.between(0.75, 0.85))
+    )
+    image = np.maximum(image, 0.9 * random.happens(0.3) * (mark < 0.07))
+    image = image * ramp(random.between(0.9, 1.4) - np.abs(column), 0.04)
     return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -86,10 +88,10 @@ def _pneumonia_truth(rng: np.random.Generator, n: int, split: str) -> np.ndarray
 
 @dataclass(frozen=True)
 class Collection:
-    names: tuple[str, ...]  # the findings drawn: bit k of a mask is names[k]
+    names: tuple[str, ...]  # its findings: bit k of a mask is names[k]
     truth: Callable[[np.random.Generator, int, str], np.ndarray]
     mixed_up: float  # share of the labels that belong to another image
-    conspicuity: Span  # opacity of findings: 0 invisible, 1 as the atlas draws them
+    conspicuity: Span  # opacity of findings: 0 invisible, 1 as in the atlas
     build: Habitus
     test: Acquisition  # of the test split; train and val are taken as ROUTINE
 
@@ -109,17 +111,17 @@ def _labels(rng: np.random.Generator, truth: np.ndarray, mixed_up: float) -> np.
     return np.where(rng.random(truth.shape) < mixed_up, before, truth).astype(np.uint8)
 
 
-def _draw(kind: Collection, how: Acquisition, truth, uniform, textures, size: int):
+def _render(kind: Collection, how: Acquisition, truth, uniform, textures, size: int):
     """Densities (n, size, size) and masks (n, size, size) uint16 of images with these findings."""
-    dice = Dice(uniform[:, 0])
-    image = anatomy(dice, kind.build, *frame(dice, how, textures[0].shape[-1]), *textures)
+    random = RandomStream(uniform[:, 0])
+    image = anatomy(random, kind.build, *frame(random, how, textures[0].shape[-1]), *textures)
     masks = np.zeros((len(truth), size, size), np.uint16)
     findings = add_findings(image, truth, kind.names, kind.conspicuity, uniform[:, 2:])
     for bit, rows, opacity in findings:
         small = _shrink(opacity, size)
         core = small > VISIBLE * small.max((1, 2), keepdims=True)
         masks[rows] |= core.astype(np.uint16) << bit
-    return _shrink(image.density + bones(dice, image), size), masks
+    return _shrink(image.density + bones(random, image), size), masks
 
 
 def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Iterator[tuple]:
@@ -131,9 +133,9 @@ def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Itera
         some = slice(start, start + step)
         count = len(truth[some])
         textures = texture(clouds, count, 7, grid), texture(grains, count, 29, grid)
-        density, masks = _draw(kind, how, truth[some], uniform[some], textures, size)
+        density, masks = _render(kind, how, truth[some], uniform[some], textures, size)
         speckle = speckles.standard_normal((count, size, size), np.float32)
-        yield _expose(density, Dice(uniform[some, 1]), how, speckle), masks
+        yield _expose(density, RandomStream(uniform[some, 1]), how, speckle), masks
 
 
 def generate(
