@@ -19,7 +19,7 @@ class Phantom(Block):
     test: int = Field(ge=10)
 
     def sizes(self) -> dict[str, int]:
-        return self.model_dump(exclude={"seed"})
+        return self.model_dump(include={"train", "val", "test"})
 
 
 class Dataset(Block):

@@ -83,4 +83,4 @@ def _reason(error: Exception) -> str:
         return f"HTTP {response.status_code} {response.reason}"
     inner = getattr(error.args[0], "reason", None) if error.args else None  # of urllib3
     reason = getattr(error, "strerror", None) or str(inner or error)
-    return " ".join(reason.partition(". ")[0].split())
+    return " ".join(reason.partition(". ")[0].rpartition("): ")[2].split())
