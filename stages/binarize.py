@@ -1,6 +1,7 @@
 """Stage: decide from its labels which image is diseased; write arrays to map into memory."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,51 +12,69 @@ from chestflow.data import arrays, captions
 from chestflow.data.labels import binary_labels
 from chestflow.errors import UserError
 from chestflow.sources import archive as npz
+from chestflow.sources.parts import folder_for
 
 
-def binarize(dataset: str, datasets: Path, archive: Path, out: Path, metrics: Path) -> None:
-    declared, held = reading.dataset(datasets, dataset), npz.keys(archive)
-    origin = "phantom" if npz.is_phantom(archive) else "images"
-    splits = {
-        name: binary_split(archive, name, declared.diseased, f"{name}_masks" in held)
-        for name in arrays.SPLITS
-    }
-    for name, split in splits.items():
-        if len(np.unique(split.labels)) < 2:
-            side = declared.positive if split.labels.any() else "healthy"
-            raise UserError(
-                f"all {len(split.labels)} {name} images of {dataset} are {side}; accepted: both"
-                f" classes in every split (datasets.{dataset}.diseased says which labels count)"
-            )
-    arrays.write(out, origin, splits)
+def binarize(
+    dataset: str, datasets: Path, archive: Path, out: Path, metrics: Path, *, pixels: int
+) -> None:
+    declared = reading.dataset(datasets, dataset)
+    with folder_for(out) as folder:
+        unpacked = npz.unpack(archive, folder, pixels, declared.findings, declared.classes)
+        check_diseased(f"datasets.{dataset}.diseased", declared.diseased, unpacked)
+        splits = {
+            name: binary_split(unpacked, name, declared.diseased, folder) for name in arrays.SPLITS
+        }
+        check_classes(dataset, declared.positive, splits)
+        arrays.write(out, "phantom" if npz.is_phantom(archive) else "images", splits)
     about = captions.of_folder(out, declared.title, declared.positive)
     counts = {name: class_counts(split.labels) for name, split in splits.items()}
     # Of the three splits, listed, DVC's table shows test alone: its scores stand beside the runs'.
-    shown = {key: counts["test"][key] for key in ("n", "prevalence", "majority_accuracy")}
+    test = {key: counts["test"][key] for key in ("n", "prevalence", "majority_accuracy")}
     listed = [{"split": name, **count} for name, count in counts.items()]
-    side = arrays.read(out, "test").images.shape[-1]
     with archive.open("rb") as file:
-        origin_of = {"md5": hashlib.file_digest(file, "md5").hexdigest(), "pixels": side}
-    files.write_json(metrics, {**about.record(), **origin_of, **shown, "splits": listed})
+        source = {"md5": hashlib.file_digest(file, "md5").hexdigest(), "pixels": pixels}
+    files.write_json(metrics, {**about.record(), **source, **test, "splits": listed})
     print(f"binarize: {about.caption}: " + ", ".join(f"{k} {v['n']}" for k, v in counts.items()))
 
 
+def check_diseased(
+    key: str, diseased: list[int] | None, unpacked: Mapping[str, np.ndarray]
+) -> None:
+    """Raise UserError for diseased labels that no image has, or columns that there are not."""
+    labels = np.concatenate([unpacked[f"{name}_labels"] for name in arrays.SPLITS])
+    columns = labels.shape[1]
+    what, known = ("columns", range(columns)) if columns > 1 else ("labels", np.unique(labels))
+    if not set(diseased or []) <= set(known):
+        accepted = f"{what} {', '.join(map(str, known))}, or null for any but 0"
+        raise UserError(f"{key} = {diseased}; accepted: {accepted}")
+
+
+def check_classes(dataset: str, positive: str, splits: Mapping[str, arrays.Split]) -> None:
+    """Raise UserError for a split whose images are of one class."""
+    for name, split in splits.items():
+        if len(np.unique(split.labels)) < 2:
+            only = positive if split.labels.any() else "healthy"
+            raise UserError(
+                f"all {len(split)} {name} images of {dataset} are {only}; accepted: both classes in"
+                f" every split (datasets.{dataset}.diseased says which labels count)"
+            )
+
+
 def binary_split(
-    archive: Path, name: str, diseased: list[int] | None, has_masks: bool
-) -> arrays.SplitInParts:
-    """One split of a MedMNIST archive with binary labels, its images in parts that fit into memory;
-    of a phantom also with its masks."""
-    images, masks = (f"{name}_{field}" for field in ("images", "masks"))
-    shape = npz.shape_of(archive, images)
-    labels = npz.read(archive, f"{name}_labels")
+    unpacked: Mapping[str, np.ndarray], name: str, diseased: list[int] | None, folder: Path
+) -> arrays.Split:
+    """One split of a MedMNIST archive with binary labels; of a phantom also with its masks, which
+    are written to a file in the folder, because they may not fit into memory."""
+    images, labels = unpacked[f"{name}_images"], unpacked[f"{name}_labels"]
+    if (findings := unpacked.get(f"{name}_masks")) is None:
+        return arrays.Split(images, binary_labels(labels, diseased))
     of_column = diseased is not None and labels.shape[1] > 1  # a mask's bit k is of column k
     bits = sum(1 << column for column in diseased or []) if of_column else -1
-    found = (part.astype(np.int64) & bits != 0 for part in npz.blocks(archive, masks))
-    return arrays.SplitInParts(
-        arrays.Parts(shape, np.uint8, npz.blocks(archive, images)),
-        binary_labels(labels, diseased),
-        arrays.Parts(shape, bool, found) if has_masks else None,
-    )
+    masks = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", bool, images.shape)
+    for block in arrays.blocks(findings):
+        masks[block] = findings[block].astype(np.int64) & bits != 0
+    return arrays.Split(images, binary_labels(labels, diseased), masks)
 
 
 def class_counts(labels: np.ndarray) -> dict[str, float]:

@@ -31,6 +31,7 @@ def folder(tmp_path_factory) -> Path:
         archive=GENUINE,
         out=folder / "images",
         metrics=folder / "metrics.json",
+        pixels=28,
     )
     return folder
 

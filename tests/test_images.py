@@ -56,20 +56,6 @@ def test_written_arrays_are_mapped_when_read(splits, masked, tmp_path):
         assert len(found) == len(split)
 
 
-def test_writing_in_parts_gives_the_same_files(splits, tmp_path):
-    def parts(array, dtype):
-        return arrays.Parts(array.shape, dtype, (array[i : i + 7] for i in range(0, len(array), 7)))
-
-    for name, split in splits.items():
-        images, masks = parts(split.images, np.uint8), parts(split.masks, bool)
-        arrays.write(
-            tmp_path / "parts", "phantom", {name: arrays.Split(images, split.labels, masks)}
-        )
-        arrays.write(tmp_path / "whole", "phantom", {name: split})
-    for file in (tmp_path / "whole").iterdir():
-        assert (tmp_path / "parts" / file.name).read_bytes() == file.read_bytes()
-
-
 def test_training_reads_images_from_the_file_without_a_copy(splits, tmp_path):
     """A whole split, which may exceed the memory, is never copied, and the file never changed."""
     arrays.write(tmp_path, "phantom", splits)

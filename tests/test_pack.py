@@ -95,7 +95,7 @@ def packed(folder: Path, name: str = "mine") -> dict[str, np.ndarray]:
 def test_splits_given_stay_as_they_are(pack, presplit, tmp_path, images):
     code, said, _ = pack(presplit)
     assert code == 0
-    archive.check(tmp_path / "own/mine.npz", findings=1, size=28)
+    archive.unpack(tmp_path / "own/mine.npz", tmp_path / "unpacked", 28, findings=1)
     arrays = packed(tmp_path)
     for split, members in zip(SPLITS, np.split(np.arange(60), [40, 50])):
         assert len(arrays[f"{split}_images"]) == len(members)
@@ -397,7 +397,7 @@ def test_unreadable_files_are_listed_and_the_rest_is_packed(pack, presplit, tmp_
     for name in ("truncated.png", "letter\\n.png", "huge.png", "fifo.png", "loop.png"):
         assert sum(name in line for line in lines) == 1, name
     assert lines[-1] == f"pack: {len(lines) - 1} of 125 files could not be read, see above"
-    archive.check(tmp_path / "own/mine.npz", findings=1, size=28)
+    archive.unpack(tmp_path / "own/mine.npz", tmp_path / "unpacked", 28, findings=1)
     assert len(packed(tmp_path)["train_images"]) <= 105 - (len(lines) - 1)
     assert "pack: wrote" in said
 
@@ -422,7 +422,7 @@ def test_the_entry_leaves_the_rest_of_the_file_as_it_is(pack, folder, tmp_path):
     assert first.startswith(before)
     declared = reading.dataset(path, "mine")
     held = (tmp_path / "own/mine.npz").read_bytes()
-    assert declared.file(28).md5 == hashlib.md5(held).hexdigest()
+    assert declared.md5 == hashlib.md5(held).hexdigest()
     assert (declared.title, declared.positive, declared.diseased) == ("mine", "PNEUMONIA", [1])
     assert "diseased: [1]  # 0 NORMAL, 1 PNEUMONIA" in first
     pack(folder)
@@ -451,7 +451,7 @@ def test_stages_take_the_archive_whatever_the_source(pack, folder, tmp_path, sou
     datasets = tmp_path / "datasets.yaml"
     download("mine", datasets, raw, source=source, pixels=28)
     assert raw.read_bytes() == (tmp_path / "own/mine.npz").read_bytes()
-    binarize("mine", datasets, raw, out, metrics)
+    binarize("mine", datasets, raw, out, metrics, pixels=28)
     found, arrays = json.loads(metrics.read_text()), packed(tmp_path)
     assert found["data"] == "mine" and found["classes"] == ["healthy", "NORMAL"]
     assert np.array_equal(np.load(out / "test_labels.npy"), 1 - arrays["test_labels"][:, 0])
@@ -463,7 +463,8 @@ def test_a_split_of_one_class_is_refused_by_the_stage(pack, folder, tmp_path):
     arrays = packed(tmp_path)
     archive.write(tmp_path / "raw.npz", arrays | {"val_labels": 0 * arrays["val_labels"]})
     with pytest.raises(UserError, match="val images of mine are healthy; accepted: both classes"):
-        binarize("mine", datasets, tmp_path / "raw.npz", tmp_path / "b", tmp_path / "m.json")
+        paths = tmp_path / "raw.npz", tmp_path / "b", tmp_path / "m.json"
+        binarize("mine", datasets, *paths, pixels=28)
 
 
 def test_a_third_data_set_goes_through_the_graph(tmp_path, environment, images):

@@ -6,20 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from chestflow.config.values import (
-    DISTINCT,
-    RESERVED,
-    Count,
-    Epochs,
-    Label,
-    Labels,
-    Name,
-    RunName,
-    Seed,
-    Share,
-    Trainings,
-    shown,
-)
+from chestflow.config.values import RESERVED, Count, Labels, Name, RunName, Seed, Share
 from chestflow.errors import UserError
 
 
@@ -35,7 +22,7 @@ class Settings(Block):
 
     lr: Share
     schedule: Literal["onecycle", "constant", "plateau"]
-    epochs: Epochs
+    epochs: Count
     patience: Count
     min_delta: float = Field(ge=0, lt=1)
     batch_size: int = Field(ge=2, le=65536)
@@ -56,7 +43,7 @@ class Settings(Block):
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """The arguments of `network.model.Classifier`."""
+        """The arguments of `models.cnn.Classifier`."""
         return self.model_dump(include={"width", "blocks", "dropout", "contrast"})
 
 
@@ -72,7 +59,7 @@ class Training(Settings):
     dataset: str
     init: str
     seed: Seed
-    trainings: Trainings
+    trainings: Count
     threads: Count
     timing: bool
 
@@ -90,7 +77,7 @@ class Autoencoder(Block):
     code: int = Field(ge=1, le=224 * 224)
     dropout: float = Field(ge=0, lt=1)
     lr: Share
-    epochs: Epochs
+    epochs: Count
     patience: Count
     batch_size: int = Field(ge=2, le=65536)
     weight_decay: float = Field(ge=0, le=1)
@@ -102,7 +89,7 @@ class Pretraining(Autoencoder):
     width: int
     blocks: int
     seed: Seed
-    trainings: Trainings
+    trainings: Count
     threads: Count
 
 
@@ -116,7 +103,7 @@ class Question(Block):
 
 class Comparison(Block):
     questions: list[Question]
-    spaces: Annotated[dict[Name, Annotated[list[str], Field(min_length=1)]], DISTINCT]
+    spaces: dict[Name, Annotated[list[str], Field(min_length=1)]]
 
 
 class LabelEfficiency(Block):
@@ -151,10 +138,10 @@ class Params(Settings):
     source: Literal["phantom", "medmnist"]
     pixels: Literal[28, 64, 128, 224]  # not `size`, which DVC's run cache overlooks
     seed: Seed
-    trainings: Trainings
-    threads: int = Field(ge=1, le=256)
+    trainings: Count
+    threads: Count
     timing: bool
-    runs: Annotated[dict[RunName, Run], Field(min_length=1, max_length=1000), DISTINCT]
+    runs: dict[RunName, Run] = Field(min_length=1)
     autoencoder: Autoencoder
     comparison: Comparison
     label_efficiency: LabelEfficiency
@@ -163,37 +150,16 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _references_exist(self) -> "Params":
-        starts = [*RESERVED, *self.runs]
-        self._fits("blocks", self.blocks)
         for name, run in self.runs.items():
-            others = [start for start in starts if start != name]
-            one_of(f"runs.{name}.init", run.init, others)
-            self._fits(f"runs.{name}.blocks", run.blocks or self.blocks)
-        fewest = min(run.blocks or self.blocks for run in self.runs.values())
-        layers = [f"encoder.{i}.conv{k}" for i in range(fewest) for k in (1, 2)]
-        one_of("gradcam.layer", self.gradcam.layer, ["last", *layers])
+            one_of(f"runs.{name}.init", run.init, [*RESERVED, *self.runs])
         for run in self.label_efficiency.runs:
             one_of("label_efficiency.runs", run, list(self.runs))
-        self._starts_end()
-        for i, question in enumerate(self.comparison.questions):
-            for field, run in question:
-                one_of(f"comparison.questions.{i}.{field}", run, list(self.runs))
-            self._same_dataset(f"comparison.questions.{i}", [question.run, question.against])
-        for space, runs in self.comparison.spaces.items():
-            for run in runs:
-                one_of(f"comparison.spaces.{space}", run, list(self.runs))
-            self._same_dataset(f"comparison.spaces.{space}", runs)
+        self._check_circles()
+        self._check_depth()
+        self._check_comparison()
         return self
 
-    def _fits(self, key: str, blocks: int) -> None:
-        """Each block halves the side of the images."""
-        if 2**blocks > self.pixels:
-            raise UserError(
-                f"{key} = {blocks}: halves images of {self.pixels} pixels to nothing; accepted: up"
-                f" to {int(math.log2(self.pixels))}, or more pixels"
-            )
-
-    def _starts_end(self) -> None:
+    def _check_circles(self) -> None:
         """Raise UserError for runs that start from each other in a circle."""
         try:
             TopologicalSorter({name: [run.init] for name, run in self.runs.items()}).prepare()
@@ -203,14 +169,32 @@ class Params(Settings):
             accepted = f"starts that lead to {' or '.join(RESERVED)}"
             raise UserError(f"runs: {circle}; accepted: {accepted}") from None
 
-    def _same_dataset(self, key: str, runs: list[str]) -> None:
-        """Images of two data sets cannot be paired."""
-        datasets = sorted({self.runs[run].dataset for run in runs})
-        if len(datasets) > 1:
-            raise UserError(
-                f"{key}: {' and '.join(runs)} are tested on {' and '.join(map(shown, datasets))};"
-                " accepted: runs of one data set"
-            )
+    def _check_depth(self) -> None:
+        """Each block halves the images; GradCAM is drawn at a layer that all runs have."""
+        own = {f"runs.{name}.blocks": run.blocks for name, run in self.runs.items() if run.blocks}
+        depths = {"blocks": self.blocks} | own
+        for key, blocks in depths.items():
+            if 2**blocks > self.pixels:
+                raise UserError(
+                    f"{key} = {blocks}: halves images of {self.pixels} pixels to nothing; accepted:"
+                    f" up to {int(math.log2(self.pixels))}, or more pixels"
+                )
+        layers = [f"encoder.{i}.conv{k}" for i in range(min(depths.values())) for k in (1, 2)]
+        one_of("gradcam.layer", self.gradcam.layer, ["last", *layers])
+
+    def _check_comparison(self) -> None:
+        """Runs can be compared that exist and are tested on the same images."""
+        questions = enumerate(self.comparison.questions)
+        compared = {f"questions.{i}": [one.run, one.against] for i, one in questions}
+        compared |= {f"spaces.{name}": runs for name, runs in self.comparison.spaces.items()}
+        for key, runs in compared.items():
+            for run in runs:
+                one_of(f"comparison.{key}", run, list(self.runs))
+            if len(datasets := sorted({self.runs[run].dataset for run in runs})) > 1:
+                raise UserError(
+                    f"comparison.{key}: {' and '.join(runs)} are tested on"
+                    f" {' and '.join(datasets)}; accepted: runs of one data set"
+                )
 
     @property
     def datasets_used(self) -> dict[str, str]:
@@ -223,8 +207,8 @@ class Grid(Block):
     """A sweep over configurations of run `pneumonia`; the first is the reference."""
 
     best: Count
-    trainings: Trainings
-    configurations: Annotated[dict[Label, dict[str, Any]], Field(min_length=2), DISTINCT]
+    trainings: Count
+    configurations: dict[str, dict[str, Any]] = Field(min_length=2)
 
 
 def one_of(key: str, value: str, accepted: list[str]) -> None:

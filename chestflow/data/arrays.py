@@ -1,7 +1,7 @@
 """One split of a data set as memory-mapped arrays: writing, reading, going through it in blocks."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,25 +15,6 @@ if TYPE_CHECKING:  # a stage that works on arrays alone need not wait for torch
 
 SPLITS = ("train", "val", "test")
 BLOCK_PIXELS = 1 << 22  # 5,349 images of 28 x 28 pixels, 83 of 224 x 224
-
-
-@dataclass(frozen=True)
-class Parts:
-    """An array to be written that comes in consecutive parts, because it may not fit into
-    memory."""
-
-    shape: tuple[int, ...]
-    dtype: type
-    parts: Iterable[np.ndarray]
-
-
-@dataclass(frozen=True)
-class SplitInParts:
-    """A split to be written; its fields are those of `Split`."""
-
-    images: Parts
-    labels: np.ndarray
-    masks: Parts | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +44,7 @@ def split_of(arrays: Mapping[str, np.ndarray], name: str) -> Split:
     return Split(images, binary_labels(labels), None if masks is None else masks > 0)
 
 
-def write(folder: Path, origin: str, splits: Mapping[str, Split | SplitInParts]) -> None:
+def write(folder: Path, origin: str, splits: Mapping[str, Split]) -> None:
     """One .npy file per array: unlike an .npz it can be mapped into memory without unpacking.
 
     origin: "phantom" (synthetic, no patients) | "images".
@@ -72,25 +53,13 @@ def write(folder: Path, origin: str, splits: Mapping[str, Split | SplitInParts])
     for name, split in splits.items():
         for field in ("images", "labels", "masks"):
             if (array := getattr(split, field)) is not None:
-                _save(folder / f"{name}_{field}.npy", array)
+                np.save(folder / f"{name}_{field}.npy", array)
     (folder / "origin.txt").write_text(origin + "\n", encoding="utf-8")
 
 
 def origin(folder: Path) -> str:
     """The origin that `write` was given."""
     return (Path(folder) / "origin.txt").read_text(encoding="utf-8").strip()
-
-
-def _save(path: Path, array: np.ndarray | Parts) -> None:
-    """Write a .npy file, part by part."""
-    parts = array.parts if isinstance(array, Parts) else [np.asarray(array)]
-    dtype, written = np.dtype(array.dtype), 0
-    layout = {"descr": dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, layout)
-        for part in parts:
-            written += file.write(np.ascontiguousarray(part, dtype).data)
-    assert written == math.prod(array.shape) * dtype.itemsize, path
 
 
 def read(folder: Path, split: str) -> Split:

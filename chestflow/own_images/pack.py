@@ -188,7 +188,6 @@ def write_entry(options: argparse.Namespace, target: Path, classes: Classes) -> 
         "diseased": list(classes.diseased),
         "url": str(target),
         "md5": md5,
-        "files": None,
         "phantom": None,
     }
     numbered = (f"{k} {shown(name)}" for k, name in enumerate(classes.names))

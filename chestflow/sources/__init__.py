@@ -1,3 +1,1 @@
-"""Where images come from: archives in MedMNIST's layout, downloads, and synthetic phantoms. What is
-done with the arrays afterwards belongs in `images`.
-"""
+"""Where images come from: downloads, archives in MedMNIST's layout, and synthetic phantoms."""

@@ -14,9 +14,9 @@ Span = tuple[float, float]
 LUNG, SOFT, HEART, ABDOMEN = 0.2, 0.52, 0.74, 0.8  # density; air is 0
 
 
-class Dice:
-    """Uniform numbers (n images, DRAWS), dealt out column by column. One row per image makes an
-    image independent of how many follow it and of the order in which they are drawn."""
+class RandomStream:
+    """Uniform numbers (n images, DRAWS), used up column by column. One row per image makes an
+    image independent of how many follow it and of the order in which they are generated."""
 
     def __init__(self, uniform: np.ndarray):
         self._columns = iter(uniform.T.astype(np.float32)[:, :, None, None])
@@ -102,60 +102,60 @@ def texture(rng: np.random.Generator, n: int, knots: int, grid: int) -> np.ndarr
     return weight @ (rng.standard_normal((n, knots, knots), np.float32) @ weight.T)
 
 
-def frame(dice: Dice, how: Acquisition, grid: int) -> tuple[np.ndarray, np.ndarray]:
+def frame(random: RandomStream, how: Acquisition, grid: int) -> tuple[np.ndarray, np.ndarray]:
     """Body coordinates x, y (n, grid, grid) of the pixels of rotated, shifted, magnified images."""
     axis = (np.arange(grid, dtype=np.float32) + 0.5) * (2 / grid) - 1
     column, row = axis[None, None, :], axis[None, :, None]
-    angle = np.deg2rad(dice.between(*how.tilt))
-    zoom = dice.between(*how.zoom)
+    angle = np.deg2rad(random.between(*how.tilt))
+    zoom = random.between(*how.zoom)
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-    x = (cos * column + sin * row) * dice.between(0.95, 1.06) + dice.between(*how.shift)
-    return x, cos * row - sin * column + dice.between(*how.shift)
+    x = (cos * column + sin * row) * random.between(0.95, 1.06) + random.between(*how.shift)
+    return x, cos * row - sin * column + random.between(*how.shift)
 
 
-def anatomy(dice: Dice, build: Habitus, x, y, cloud, grain) -> Chest:
+def anatomy(random: RandomStream, build: Habitus, x, y, cloud, grain) -> Chest:
     """Images without ribs and without findings."""
-    across = np.abs(x - dice.between(-0.03, 0.03) * y)
-    width, height = dice.between(*build.lung_width), dice.between(*build.lung_height)
+    across = np.abs(x - random.between(-0.03, 0.03) * y)
+    width, height = random.between(*build.lung_width), random.between(*build.lung_height)
     wall = disc(across - 0.41 - 0.07 * y, y - 0.12, width, height)
-    arch = dice.between(0.5, 1.3) * (across - 0.36) ** 2 - 0.06 * ramp(-x, 0.3)
-    dome = dice.between(*build.dome) + arch - y
-    size, lean = dice.between(*build.heart), dice.between(0.45, 0.8)
-    along, aside = x - dice.between(0.08, 0.17), y - dice.between(0.18, 0.28)
+    arch = random.between(0.5, 1.3) * (across - 0.36) ** 2 - 0.06 * ramp(-x, 0.3)
+    dome = random.between(*build.dome) + arch - y
+    size, lean = random.between(*build.heart), random.between(0.45, 0.8)
+    along, aside = x - random.between(0.08, 0.17), y - random.between(0.18, 0.28)
     heart = disc(along + lean * aside, aside - lean * along, size * 1.45, size)
     lung = ramp(np.minimum(wall, dome)) * (1 - ramp(heart))
-    density = _tissue(dice, x, y, across, dome) * (1 - lung) + LUNG * lung
+    density = _tissue(random, x, y, across, dome) * (1 - lung) + LUNG * lung
     density += ramp(heart) * (HEART - density)
-    hila = glow(across - 0.17, y + 0.03, 0.13, 0.2) * dice.between(0.08, 0.28)
+    hila = glow(across - 0.17, y + 0.03, 0.13, 0.2) * random.between(0.08, 0.28)
     vessels = 0.035 * grain * ramp(0.42 - across, 0.6)
-    breast = glow(across - 0.42, y - 0.3, 0.3, 0.2) * dice.between(*build.breast).clip(0)
+    breast = glow(across - 0.42, y - 0.3, 0.3, 0.2) * random.between(*build.breast).clip(0)
     density += lung * (hila + vessels) + breast
     return Chest(x, y, wall, dome, heart, lung, density, cloud, grain)
 
 
-def _tissue(dice: Dice, x, y, across, dome) -> np.ndarray:
+def _tissue(random: RandomStream, x, y, across, dome) -> np.ndarray:
     """Density of everything but lungs and heart: body, mediastinum, abdomen, stomach bubble."""
-    shoulder = y - dice.between(-0.92, -0.8) - dice.between(0.2, 0.45) * across**2
-    outline = np.minimum(dice.between(0.88, 1.08) - across, shoulder)
+    shoulder = y - random.between(-0.92, -0.8) - random.between(0.2, 0.45) * across**2
+    outline = np.minimum(random.between(0.88, 1.08) - across, shoulder)
     neck = 0.22 - across
     tissue = SOFT + (ABDOMEN - SOFT) * ramp(-dome, 0.12)
-    knob = dice.between(0.02, 0.08) * glow(x - 0.2, y + 0.32, 0.3, 0.12) * (x > 0)
+    knob = random.between(0.02, 0.08) * glow(x - 0.2, y + 0.32, 0.3, 0.12) * (x > 0)
     waist = 0.09 * ramp(y - 0.02, 0.5)
-    middle = ramp(dice.between(0.09, 0.14) + knob + waist - across)
+    middle = ramp(random.between(0.09, 0.14) + knob + waist - across)
     tissue += middle * (HEART - tissue)
-    bubble = disc(x - 0.38, y - dice.between(0.58, 0.7), 0.16, dice.between(0.05, 0.12))
-    tissue -= ramp(bubble) * dice.between(-0.2, 0.35).clip(0)
+    bubble = disc(x - 0.38, y - random.between(0.58, 0.7), 0.16, random.between(0.05, 0.12))
+    tissue -= ramp(bubble) * random.between(-0.2, 0.35).clip(0)
     return tissue * ramp(np.maximum(outline, neck))
 
 
-def bones(dice: Dice, image: Chest) -> np.ndarray:
+def bones(random: RandomStream, image: Chest) -> np.ndarray:
     """Density that ribs, clavicles and spine add over whatever lies behind them."""
     across = np.abs(image.x)
-    phase = image.y * dice.between(5.5, 7.5) + dice.between(0, 1) - 3 * (across - 0.4) ** 2
+    phase = image.y * random.between(5.5, 7.5) + random.between(0, 1) - 3 * (across - 0.4) ** 2
     cage = ramp(np.minimum(image.wall + 0.08, 0.5 * image.dome + 0.08), 0.1)
     rib = np.sin(2 * np.pi * phase) * cage * ramp(across - 0.1, 0.2)
-    slope = image.y + dice.between(0.5, 0.62) + dice.between(0.1, 0.3) * across
+    slope = image.y + random.between(0.5, 0.62) + random.between(0.1, 0.3) * across
     clavicle = ramp(0.035 - np.abs(slope)) * ramp(0.62 - across, 0.1)
     spine = ramp(0.07 - across) * ramp(image.dome + 0.2, 0.2)
-    strength = dice.between(0.015, 0.06), dice.between(0.05, 0.2), dice.between(0.02, 0.12)
+    strength = random.between(0.015, 0.06), random.between(0.05, 0.2), random.between(0.02, 0.12)
     return rib * strength[0] + clavicle * strength[1] + spine * strength[2]

@@ -6,6 +6,7 @@ Prevalences follow ChestX-ray14 (Wang et al. 2017, arXiv:1705.02315) as cut by M
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtri
@@ -13,8 +14,8 @@ from scipy.special import ndtri
 from chestflow.errors import UserError
 from chestflow.sources.anatomy import (
     Acquisition,
-    Dice,
     Habitus,
+    RandomStream,
     Span,
     anatomy,
     bones,
@@ -22,11 +23,13 @@ from chestflow.sources.anatomy import (
     ramp,
     texture,
 )
+from chestflow.sources.archive import write as write_archive
 from chestflow.sources.findings import ATLAS, FINDINGS, add_findings
+from chestflow.sources.parts import folder_for
 
-CHUNK_PIXELS = 2**16  # pixels drawn at once: the fields of a chunk stay in the processor's cache
+CHUNK_PIXELS = 2**16  # generated at once, so that a chunk stays in the processor's cache
 VISIBLE = 0.3  # a mask covers where a finding has this share of its greatest opacity
-DRAWS = 40  # uniform numbers dealt to each image and to each finding of an image
+DRAWS = 40  # random numbers for each image and each finding of an image
 ADULT = Habitus()
 CHILD = Habitus(
     lung_width=(0.29, 0.34),
@@ -41,21 +44,25 @@ ELSEWHERE = Acquisition(
 )
 
 
-def _expose(density: np.ndarray, dice: Dice, how: Acquisition, noise: np.ndarray) -> np.ndarray:
+def _expose(
+    density: np.ndarray, random: RandomStream, how: Acquisition, noise: np.ndarray
+) -> np.ndarray:
     """Images (n, size, size) uint8 of densities: blur, exposure, vignette, collimation, noise."""
     padded = np.pad(density, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     soft = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
-    image = density + dice.between(*how.blur) * (soft - density)
-    image = dice.between(*how.veil) + dice.between(*how.gain) * image
+    image = density + random.between(*how.blur) * (soft - density)
+    image = random.between(*how.veil) + random.between(*how.gain) * image
     axis = np.linspace(-1, 1, density.shape[-1], dtype=np.float32)
     column, row = axis[None, None, :], axis[None, :, None]
-    image = image * (1 - dice.between(0, 0.15) * (column**2 + row**2))
-    image = image.clip(0, 1) ** dice.between(*how.gamma)
-    image = image + dice.between(*how.noise) * noise
-    mark = np.maximum(np.abs(column + 0.8 * dice.side()), np.abs(row + dice.between(0.75, 0.85)))
-    image = np.maximum(image, 0.9 * dice.happens(0.3) * (mark < 0.07))
-    image = image * ramp(dice.between(0.9, 1.4) - np.abs(column), 0.04)
+    image = image * (1 - random.between(0, 0.15) * (column**2 + row**2))
+    image = image.clip(0, 1) ** random.between(*how.gamma)
+    image = image + random.between(*how.noise) * noise
+    mark = np.maximum(
+        np.abs(column + 0.8 * random.side()), np.abs(row + random.between(0.75, 0.85))
+    )
+    image = np.maximum(image, 0.9 * random.happens(0.3) * (mark < 0.07))
+    image = image * ramp(random.between(0.9, 1.4) - np.abs(column), 0.04)
     return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -81,10 +88,10 @@ def _pneumonia_truth(rng: np.random.Generator, n: int, split: str) -> np.ndarray
 
 @dataclass(frozen=True)
 class Collection:
-    names: tuple[str, ...]  # the findings drawn: bit k of a mask is names[k]
+    names: tuple[str, ...]  # its findings: bit k of a mask is names[k]
     truth: Callable[[np.random.Generator, int, str], np.ndarray]
     mixed_up: float  # share of the labels that belong to another image
-    conspicuity: Span  # opacity of findings: 0 invisible, 1 as the atlas draws them
+    conspicuity: Span  # opacity of findings: 0 invisible, 1 as in the atlas
     build: Habitus
     test: Acquisition  # of the test split; train and val are taken as ROUTINE
 
@@ -104,17 +111,17 @@ def _labels(rng: np.random.Generator, truth: np.ndarray, mixed_up: float) -> np.
     return np.where(rng.random(truth.shape) < mixed_up, before, truth).astype(np.uint8)
 
 
-def _draw(kind: Collection, how: Acquisition, truth, uniform, textures, size: int):
+def _render(kind: Collection, how: Acquisition, truth, uniform, textures, size: int):
     """Densities (n, size, size) and masks (n, size, size) uint16 of images with these findings."""
-    dice = Dice(uniform[:, 0])
-    image = anatomy(dice, kind.build, *frame(dice, how, textures[0].shape[-1]), *textures)
+    random = RandomStream(uniform[:, 0])
+    image = anatomy(random, kind.build, *frame(random, how, textures[0].shape[-1]), *textures)
     masks = np.zeros((len(truth), size, size), np.uint16)
-    drawn = add_findings(image, truth, kind.names, kind.conspicuity, uniform[:, 2:])
-    for bit, rows, opacity in drawn:
+    findings = add_findings(image, truth, kind.names, kind.conspicuity, uniform[:, 2:])
+    for bit, rows, opacity in findings:
         small = _shrink(opacity, size)
         core = small > VISIBLE * small.max((1, 2), keepdims=True)
         masks[rows] |= core.astype(np.uint16) << bit
-    return _shrink(image.density + bones(dice, image), size), masks
+    return _shrink(image.density + bones(random, image), size), masks
 
 
 def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Iterator[tuple]:
@@ -126,12 +133,12 @@ def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Itera
         some = slice(start, start + step)
         count = len(truth[some])
         textures = texture(clouds, count, 7, grid), texture(grains, count, 29, grid)
-        density, masks = _draw(kind, how, truth[some], uniform[some], textures, size)
+        density, masks = _render(kind, how, truth[some], uniform[some], textures, size)
         speckle = speckles.standard_normal((count, size, size), np.float32)
-        yield _expose(density, Dice(uniform[some, 1]), how, speckle), masks
+        yield _expose(density, RandomStream(uniform[some, 1]), how, speckle), masks
 
 
-def draw(
+def generate(
     dataset: str, split: str, n: int, seed: int, size: int = 28
 ) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.ndarray]]]:
     """n images of one split of "chestmnist" or "pneumoniamnist", with sides of `size` pixels.
@@ -148,7 +155,7 @@ def draw(
         raise UserError(f"no phantom of dataset {dataset!r}: choose one of {known}")
     kind = COLLECTIONS[dataset]
     rng = np.random.default_rng([seed, *dataset.encode(), *split.encode()])
-    # a stream for each thing drawn, so that no image depends on how many are drawn at once
+    # a stream for each purpose, so that no image depends on how many are generated at once
     patients, errors, layout, *streams = rng.spawn(6)
     truth = kind.truth(patients, n, split)
     uniform = layout.random((n, 2 + len(kind.names), DRAWS), np.float32)
@@ -160,11 +167,30 @@ def draw(
 def archive(
     dataset: str, sizes: dict[str, int], seed: int, size: int = 28
 ) -> dict[str, np.ndarray]:
-    """What `draw` gives, in memory and in the layout of MedMNIST's npz files: for each split, of
-    which `sizes` gives the number of drawn, {split}_images, {split}_labels and {split}_masks."""
+    """Phantoms in memory, in the layout of MedMNIST's npz files: {split}_images, {split}_labels and
+    {split}_masks of each split in `sizes`, which gives its number of images."""
     arrays: dict[str, np.ndarray] = {}
     for split, n in sizes.items():
-        labels, drawn = draw(dataset, split, n, seed, size)
-        images, masks = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+        labels, generated = generate(dataset, split, n, seed, size)
+        images, masks = (np.concatenate(blocks) for blocks in zip(*generated, strict=True))
         arrays |= {f"{split}_images": images, f"{split}_labels": labels, f"{split}_masks": masks}
     return arrays
+
+
+def write(path: Path, dataset: str, sizes: dict[str, int], seed: int, size: int = 28) -> None:
+    """Write the same as an npz file, marked as a phantom inside, where every later stage can read
+    it. Images and masks go through files: at 224 pixels they are gigabytes."""
+    with folder_for(path) as folder:
+        arrays: dict[str, np.ndarray] = {}
+        for split, n in sizes.items():
+            labels, generated = generate(dataset, split, n, seed, size)
+            places = folder / f"{split}_images", folder / f"{split}_masks"
+            with places[0].open("wb") as image_file, places[1].open("wb") as mask_file:
+                for images, masks in generated:
+                    image_file.write(images.tobytes())
+                    mask_file.write(masks.tobytes())
+            shape = (n, size, size)
+            arrays[f"{split}_images"] = np.memmap(places[0], np.uint8, "r", shape=shape)
+            arrays[f"{split}_labels"] = labels
+            arrays[f"{split}_masks"] = np.memmap(places[1], np.uint16, "r", shape=shape)
+        write_archive(path, arrays | {"origin": np.array("phantom")})

@@ -1,0 +1,65 @@
+"""A stage as a command: one line for a user's mistake, nothing half-written when it is stopped."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chestflow import stage
+from chestflow.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_bad_parameters_end_a_stage_with_one_line_before_it_reads_data(tmp_path):
+    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"lr": "fast"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    places = {"params": "params.yaml", "datasets": "datasets.yaml", "out": "a.npz"}
+    options = [f"--{name}={tmp_path / place}" for name, place in places.items()]
+    command = [sys.executable, "-m", "stages.download", "pneumoniamnist", *options]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith(f"download: {tmp_path / 'params.yaml'}: lr = 'fast': ")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("lr = 7"), "train: lr = 7"),
+        (OSError(28, "No space left on device", "a.npz"), "train: No space left on device: a.npz"),
+        (FileNotFoundError(2, "No such file", "a.npz"), "train: No such file: a.npz"),
+    ],
+)
+def test_errors_that_a_user_can_mend_cost_one_line(error, line):
+    with pytest.raises(SystemExit) as ended, stage.one_line("train"):
+        raise error
+    assert ended.value.code == line
+
+
+def test_ctrl_c_ends_a_stage_silently_and_the_next_run_tidies_up(tmp_path):
+    out = tmp_path / "raw/a.npz"
+    options = ["--params", "params.yaml", "--datasets", tmp_path / "datasets.yaml", "--out", out]
+    command = [sys.executable, "-m", "stages.download", "pneumoniamnist", *options]
+
+    def start(n: int) -> subprocess.Popen:
+        phantom = {"seed": 0, "train": n, "val": 10, "test": 10}
+        entry = {"title": "Mine", "positive": "ill", "phantom": phantom}
+        text = yaml.safe_dump({"datasets": {"pneumoniamnist": entry}})
+        (tmp_path / "datasets.yaml").write_text(text)
+        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+    run = start(100_000)
+    while not out.parent.exists():
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    assert run.communicate()[1] == "" and run.returncode == -signal.SIGINT
+    assert not out.exists()
+    run = start(10)
+    assert run.communicate()[1] == "" and run.returncode == 0
+    assert list(out.parent.iterdir()) == [out]
