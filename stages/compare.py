@@ -40,20 +40,20 @@ def compare(
     reports = {run: files.read_json(scores / f"{run}.json") for run in declared}
     predicted = {run: predictions(results / run) for run in declared}
     answers = files.rounded(answer(comparison, declared, predicted))
-    similar = [
+    pairs = [
         {"space": name, **pair}
         for name, runs in comparison.spaces.items()
         for pair in similarities(runs, declared, latent)
     ]
     points = efficiency_points(declared, predicted, few_labels, models)
     data = " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
-    files.write_json(metrics, {"data": data, **summary(answers), "cka": similar})
+    files.write_json(metrics, {"data": data, **summary(answers), "cka": pairs})
     files.write_json(label_efficiency, {"data": data, "points": points})
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(markdown(reports, answers), encoding="utf-8")
     write_curves(curves, reports, results, models)
-    listed = [{k: v for k, v in point.items() if k in COLUMNS} for point in points]
-    files.write_csv(curves / "label_efficiency.csv", listed)
+    rows = [{key: point[key] for key in COLUMNS} for point in points]
+    files.write_csv(curves / "label_efficiency.csv", rows)
     print(f"compare: {len(reports)} runs, {len(answers)} questions, {data}")
 
 
@@ -131,7 +131,7 @@ def similarities(runs: list[str], declared: dict[str, dict], latent: Path) -> li
 
 # --------------------------------------------------------------------------- label efficiency
 
-COLUMNS = ("dataset", "start", "strategy", "labels", "trainings", "auroc", "sd", "run")
+COLUMNS = ("dataset", "start", "strategy", "labels", "run", "trainings", "auroc", "sd")
 
 
 def efficiency_points(
@@ -199,11 +199,11 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
     ]
     for entry in answers:
         cells = (f"{change(entry[key])} | {number(entry[key]['p_holm'])}" for key in TESTED)
-        asked = f"{literal(entry['run'])} - {literal(entry['against'])}"
-        lines.append(f"| {asked} | {entry['n']:,} | {' | '.join(cells)} |")
+        question = f"{literal(entry['run'])} - {literal(entry['against'])}"
+        lines.append(f"| {question} | {entry['n']:,} | {' | '.join(cells)} |")
     note = (
-        "95 % intervals for test images and trainings both drawn anew (Obuchowski & Rockette 1995;"
-        f" of one training, for the images alone). Holm's correction is for all"
+        "95 % intervals over test images and trainings (Obuchowski & Rockette 1995; with one"
+        " training, over the images alone). Holm's correction is for all"
         f" {len(answers) * len(TESTED)} tests."
     )
     return "\n".join([*lines, "", note, ""])
