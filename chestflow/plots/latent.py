@@ -22,8 +22,8 @@ def latent(points: dict[str, list], report: dict, about: About, run: str) -> Fig
     first, second = report["variance_explained"]
     left.set(
         title="PCA",
-        xlabel=f"component 1 (variance: {percent(first)})",
-        ylabel=f"component 2 (variance: {percent(second)})",
+        xlabel=f"component 1 (variance explained: {percent(first)})",
+        ylabel=f"component 2 (variance explained: {percent(second)})",
     )
     right.set(title="t-SNE (axes without units)", xticks=(), yticks=())
     left.legend(frameon=False, loc="best")

@@ -26,15 +26,19 @@ def rendered(values: dict, template: Path = TEMPLATE) -> str:
         "slug": page.slug,
         "number": formatting.number,
     }
-    environment.tests["genuine"] = _is_genuine
+    environment.tests |= {"genuine": _is_genuine, "phantom": _is_phantom}
     modules = {"word": formatting, "verdicts": verdicts, "published": published}
     text = environment.from_string(template.read_text(encoding="utf-8"))
     return re.sub(r"\n{3,}", "\n\n", text.render(literal(values) | modules))
 
 
+def _is_phantom(caption: str) -> bool:
+    return caption.endswith(" PHANTOM")
+
+
 def _is_genuine(caption: str, title: str) -> bool:
     """Whether a caption is of a data set's images, of whatever size, and not of its phantom."""
-    return caption.startswith(title) and not caption.endswith(" PHANTOM")
+    return caption.startswith(title) and not _is_phantom(caption)
 
 
 def literal(values, users: bool = False):
