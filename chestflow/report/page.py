@@ -29,7 +29,8 @@ def html(markdown: str, folder: Path, below: dict[str, str] | None = None) -> st
 
     HTML within the Markdown is shown, not obeyed.
     """
-    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable("table")
+    options = {"html": False, "xhtmlOut": False}
+    parser = MarkdownIt("commonmark", options, renderer_cls=Renderer).enable("table")
     env: dict = {"folder": folder, "below": below or {}, "headings": []}
     body = Markup(parser.render(markdown, env))
     title = next((text for level, text in env["headings"] if level == "h1"), "Report")
