@@ -47,8 +47,8 @@ def scored(report: dict, key: str) -> str:
 
 def mean_sd(report: dict, key: str) -> str:
     """A score's mean ± standard deviation over the trainings; of one training, the score."""
-    sd = report["sd"][key]
-    return number(report[key]) + ("" if sd is None else f" ± {number(sd)}")
+    value, sd = report[key], report["sd"][key]
+    return number(value) if None in (value, sd) else f"{number(value)} ± {number(sd)}"
 
 
 def difference(value: float | None, bounds: list) -> str:

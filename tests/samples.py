@@ -144,9 +144,12 @@ def write_embeddings(folder: Path, run: str, settings: dict, seed: int, training
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(trainings, SIZES["test"], 3)).astype(np.float32)
     start = {} if settings["init"] == "scratch" else {"start": vectors + np.float32(0.1)}
-    path = folder / f"data/latent/{run}/embeddings.safetensors"
-    path.parent.mkdir(parents=True)
-    save_file({"run": vectors, **start}, path)
+    save(folder / f"data/latent/{run}/embeddings.safetensors", {"run": vectors, **start})
+
+
+def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, path)
 
 
 def write_points(folder: Path, run: str, signal: float, trainings: int) -> None:
@@ -159,9 +162,7 @@ def write_points(folder: Path, run: str, signal: float, trainings: int) -> None:
         "actual": actual,
         "probability": np.array(each).reshape(len(labels), trainings, len(actual)),
     }
-    path = folder / f"data/label_efficiency/{run}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(values, path)
+    save(folder / f"data/label_efficiency/{run}.safetensors", values)
 
 
 def reconstructed() -> dict:
