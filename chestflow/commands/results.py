@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 import medmnist
 import numpy as np
-import torch
 
 from chestflow import files
 from chestflow.config import reading
@@ -103,7 +102,6 @@ def release(out: Path, values: dict, params: Params) -> None:
     subject = values["subject"]
     dataset, report = values["runs"][subject]["dataset"], values["scores"][subject]
     network = model.load(subject, params)
-    reference = model.reference(network, params.seed)
     predictions = Path("data/results", subject, "predictions.csv")
     labels, probability = scores.predictions(files.read_csv(predictions))
     of_card = {
@@ -111,12 +109,12 @@ def release(out: Path, values: dict, params: Params) -> None:
         "version": version("chestflow"),
         "limit": out_of_distribution.LIMIT,
         "alone": scores_of(labels, probability[[report["representative"]]], network.threshold),
-        "flagged": flagged(reference, values["counts"], dataset),
+        "flagged": flagged(network, values["counts"], dataset),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent) as folder:  # the old release stays until all is ready
         new = Path(folder, out.name)
-        model.write(new, network, reference)
+        model.write(new, network)
         shutil.copy(predictions, new)
         known = arrays.read(Path("data/binary", dataset), "val").images
         export.write(new / "model.onnx", network, known)
@@ -139,9 +137,7 @@ def scores_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -> 
     }
 
 
-def flagged(
-    reference: out_of_distribution.Reference, counts: dict, own: str
-) -> dict[str, list[int]]:
+def flagged(network: model.Model, counts: dict, own: str) -> dict[str, list[int]]:
     """How many images `predict` would call out of distribution, and of how many: of the run's own
     data set as they are and spoilt, of noise, and of the graph's other data sets."""
     val, test = (arrays.read(Path("data/binary", own), split).images for split in ("val", "test"))
@@ -149,13 +145,14 @@ def flagged(
     images = {"validation images": val, "test images": test, "noise": noise}
     images["test images, grey values inverted"] = 255 - test
     images["test images upside down"] = test[:, ::-1]
-    for other in [key for key in counts if key != own]:
-        name = f"test images of {counts[other]['data']}"
-        images[name] = arrays.read(Path("data/binary", other), "test").images
+    for key, report in counts.items():
+        if key != own:
+            others = arrays.read(Path("data/binary", key), "test").images
+            images[f"test images of {report['data']}"] = others
     numbers = {}
     for name, each in images.items():
-        distances = reference.measure(torch.from_numpy(np.array(each)))
-        beyond = reference.percentiles(distances) > out_of_distribution.LIMIT
+        distances = network.reference.measure(network.on_device(each))
+        beyond = network.reference.percentiles(distances) > out_of_distribution.LIMIT
         numbers[name] = [int(beyond.sum()), len(each)]
     return numbers
 

@@ -4,6 +4,7 @@ and for paper."""
 import base64
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -51,30 +52,30 @@ class Renderer(RendererHTML):
     """markdown-it's own, but headings have an id, and pictures are figures within the page: a
     paragraph that begins with one is a figure, and the rest of it the caption."""
 
-    def heading_open(self, tokens: list[Token], i: int, options, env: dict) -> str:
+    def heading_open(self, tokens: Sequence[Token], i: int, options, env) -> str:
         text = "".join(part.content for part in tokens[i + 1].children or [])
         env["headings"].append((tokens[i].tag, text))
         tokens[i].attrSet("id", slug(text))
         return self.renderToken(tokens, i, options, env)
 
-    def paragraph_open(self, tokens: list[Token], i: int, options, env: dict) -> str:
-        first = (tokens[i + 1].children or [None])[0]
-        is_figure = first is not None and first.type == "image"
+    def paragraph_open(self, tokens: Sequence[Token], i: int, options, env) -> str:
+        children = tokens[i + 1].children
+        is_figure = children and children[0].type == "image"
         return "<figure>" if is_figure else self.renderToken(tokens, i, options, env)
 
-    def image(self, tokens: list[Token], i: int, options, env: dict) -> str:
+    def image(self, tokens: Sequence[Token], i: int, options, env) -> str:
         path = Path(str(tokens[i].attrs["src"]))
         source, width, height = data_uri(env["folder"] / path)
         tokens[i].attrs |= {"src": source, "width": width, "height": height}
         env["figure"] = path.name
         return super().image(tokens, i, options, env) + "<figcaption>"
 
-    def paragraph_close(self, tokens: list[Token], i: int, options, env: dict) -> str:
+    def paragraph_close(self, tokens: Sequence[Token], i: int, options, env) -> str:
         if figure := env.pop("figure", None):
             return "</figcaption></figure>\n" + env["below"].get(figure, "")
         return self.renderToken(tokens, i, options, env)
 
-    def text(self, tokens: list[Token], i: int, options, env: dict) -> str:
+    def text(self, tokens: Sequence[Token], i: int, options, env) -> str:
         unbroken = WHOLE.sub(lambda match: match[0].replace(" ", "\xa0"), tokens[i].content)
         return escapeHtml(unbroken)
 
