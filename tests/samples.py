@@ -177,19 +177,11 @@ def reconstructed() -> dict:
 
 def compare_runs(folder: Path, comparison: Comparison | None = None) -> None:
     """Stage `compare`."""
-    compare.compare(
-        folder / "data/settings/all.json",
-        folder / "metrics/runs",
-        folder / "data/results",
-        folder / "data/latent",
-        folder / "models",
-        folder / "data/label_efficiency",
-        folder / "metrics/comparison.json",
-        folder / "metrics/label_efficiency.json",
-        folder / "metrics/comparison.md",
-        folder / "plots/curves",
-        comparison=comparison or reading.params(folder / "params.yaml").comparison,
-    )
+    names = ["data/settings/all.json", "metrics/runs", "data/results", "data/latent", "models"]
+    names += ["data/label_efficiency", "metrics/comparison.json", "metrics/label_efficiency.json"]
+    names += ["metrics/comparison.md", "plots/curves"]
+    comparison = comparison or reading.params(folder / "params.yaml").comparison
+    compare.compare(*(folder / name for name in names), comparison=comparison)
 
 
 def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:

@@ -11,7 +11,7 @@ from samples import probabilities
 
 from chestflow.data import arrays, captions
 from chestflow.metrics import calibration, scores
-from chestflow.plots import classes, reconstructions, style, validation
+from chestflow.plots import classes, reconstructions, style
 from chestflow.plots import differences as difference_plot
 from chestflow.plots import evaluation as evaluation_plot
 from chestflow.plots import gradcam as gradcam_plot
@@ -313,12 +313,3 @@ def test_a_collapsed_network_has_a_line_of_text_instead_of_points(splits):
     for axes in figure.axes:
         assert [text.get_text() for text in axes.texts] == ["all embeddings are equal"]
     assert "silhouette not defined" in figure.get_supxlabel()
-
-
-def test_validation_draws_a_missing_class_and_any_number_of_errors():
-    curve = {"n": 20, "label": "not defined", "roc": None}
-    curve["reliability"] = [{"predicted": 0.2, "observed": 0.1, "n": 20}]
-    figure = validation.curves(curve, None, "a run", "20 images")
-    assert "one class only" in figure.axes[0].texts[0].get_text()
-    grid = validation.errors([np.zeros((40, 30, 3))] * 5, list("abcde"), "scale").axes
-    assert [axes.get_title() for axes in grid] == [*"abcde", "", "", ""]

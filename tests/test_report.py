@@ -263,11 +263,6 @@ def test_the_confusion_matrix_is_that_of_the_representative_training(values, fol
         assert f"| **is pneumonia** | {fn} | {tp} |" in section
 
 
-def test_the_epoch_kept_is_the_last_that_improved_in_each_training(values):
-    assert values["kept"]["headfirst"] == [5, 5, 5] and values["ran"]["headfirst"] == [6, 6, 6]
-    assert "| `lowdata` | 2, 2, 2 | 3, 3, 3 | 16 | 0.900 |" in sections(values)[7]
-
-
 def test_numbers_that_are_not_defined_leave_the_page_standing(values):
     """Empty maps, no image called diseased, a collapsed network: what small runs leave."""
     maps = values["maps"][SUBJECT]

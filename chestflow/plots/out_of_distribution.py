@@ -1,5 +1,7 @@
 """How far images from elsewhere lie from the training images."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -17,18 +19,13 @@ def out_of_distribution(distances: np.ndarray, reference: np.ndarray, limit: flo
     both = np.concatenate([distances, reference])
     edges = np.geomspace(both.min() * 0.99, both.max() * 1.01, 41).tolist()
     blue, orange = CLASS_COLOURS
-    label = f"these images, n = {len(distances):,}"
-    axes.hist(distances, edges, weights=_shares(distances), color=orange, alpha=0.5, label=label)
-    label = f"validation images, n = {len(reference):,}"
-    axes.hist(
-        reference,
-        edges,
-        weights=_shares(reference),
-        color=blue,
-        histtype="step",
-        lw=2,
-        label=label,
-    )
+    series: list[tuple[np.ndarray, str, dict[str, Any]]] = [
+        (distances, "these images", {"color": orange, "alpha": 0.5}),
+        (reference, "validation images", {"color": blue, "histtype": "step", "lw": 2}),
+    ]
+    for values, name, style in series:
+        shares = np.full(len(values), 100 / len(values))
+        axes.hist(values, edges, weights=shares, label=f"{name}, n = {len(values):,}", **style)
     beyond = np.percentile(reference, limit)
     axes.axvline(beyond, color=GREY, ls=":", label="beyond: out of distribution")
     axes.set(xscale="log", ylabel="images (%)")
@@ -39,8 +36,3 @@ def out_of_distribution(distances: np.ndarray, reference: np.ndarray, limit: flo
     axes.margins(y=0.05)
     figure.legend(frameon=False, fontsize=10, loc="outside upper center", ncols=3)
     return figure
-
-
-def _shares(values: np.ndarray) -> np.ndarray:
-    """Weights with which a histogram counts percent."""
-    return np.full(len(values), 100 / len(values))
