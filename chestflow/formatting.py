@@ -1,24 +1,21 @@
 """Numbers and names as text, in one way everywhere: figures, tables, logs and the report.
 
-A number that is not defined is None, as in the metrics files. Belongs here: how a value is
-written. Does not: what is said about it (`report`), or how it is computed (`measures`).
+A number that is not defined is None, as in the metrics files.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 MINUS = "\N{MINUS SIGN}"
+UNDEFINED = "not defined"
 # What Markdown, GitHub's included, may take for markup within a line; an underscore between letters
 # or digits means nothing there, and names such as `lowdata_autoencoder` stay as they are.
 MARKUP = re.compile(r"[\\`*\[\]<>&|~$#]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure with a real minus sign; a rounded zero has none."""
-    if value is None:
-        return "not defined"
-    text = f"{value:.{digits}f}"
-    return text.replace("-", MINUS) if float(text) else text.lstrip("-")
+    """A number with a real minus sign; a rounded zero has none."""
+    return UNDEFINED if value is None else f"{value:z.{digits}f}".replace("-", MINUS)
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -28,40 +25,40 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    return "not defined" if share is None else f"{number(100 * share, digits)} %"
+    return UNDEFINED if share is None else f"{number(100 * share, digits)} %"
 
 
-def between(interval: list, digits: int = 3, show=number) -> str:
-    """An interval: `[0.891, 0.934]`."""
-    return f"[{show(interval[0], digits)}, {show(interval[1], digits)}]"
+def interval(bounds: list, digits: int = 3, write: Callable = number) -> str:
+    """`[0.891, 0.934]`."""
+    return f"[{write(bounds[0], digits)}, {write(bounds[1], digits)}]"
 
 
-def with_interval(value: float | None, interval: list, digits: int = 3) -> str:
-    return (
-        "not defined" if value is None else f"{number(value, digits)} {between(interval, digits)}"
-    )
+def with_interval(value: float | None, bounds: list, digits: int = 3) -> str:
+    """`0.913 [0.891, 0.934]`."""
+    return UNDEFINED if value is None else f"{number(value, digits)} {interval(bounds, digits)}"
 
 
 def scored(report: dict, key: str) -> str:
-    """A score of a metrics file with its interval, `0.913 [0.891, 0.934]`; where it has none, with
-    its spread."""
-    interval = report.get("ci95", {}).get(key)
-    return with_interval(report[key], interval) if interval else spread(report, key)
+    """A score of a metrics file with its interval, `0.913 [0.891, 0.934]`; where it has none, mean
+    and standard deviation."""
+    bounds = report.get("ci95", {}).get(key)
+    return with_interval(report[key], bounds) if bounds else mean_sd(report, key)
 
 
-def spread(report: dict, key: str) -> str:
+def mean_sd(report: dict, key: str) -> str:
     """A score's mean ± standard deviation over the trainings; of one training, the score."""
-    sd = report["sd"][key]
-    return number(report[key]) + ("" if sd is None else f" ± {number(sd)}")
+    value, sd = report[key], report["sd"][key]
+    return number(value) if None in (value, sd) else f"{number(value)} ± {number(sd)}"
 
 
-def value_of(triple: list | None) -> str:
-    """Value, low and high: `0.913 [0.891, 0.934]`, with the sign of a difference."""
-    return (
-        "not defined"
-        if triple is None
-        else f"{signed(triple[0])} {between(triple[1:], show=signed)}"
-    )
+def difference(value: float | None, bounds: list) -> str:
+    """A difference with its interval: `+0.031 [+0.006, +0.061]`."""
+    return UNDEFINED if value is None else f"{signed(value)} {interval(bounds, write=signed)}"
+
+
+def change(entry: dict) -> str:
+    """The same of an entry of metrics/comparison.json."""
+    return difference(entry["difference"], entry["ci95"])
 
 
 def p_value(p: float | None) -> str:
@@ -69,16 +66,11 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p is not None and p < 0.001 else number(p)
 
 
-def ranged(spread: list) -> str:
+def mean_range(triple: list) -> str:
     """Mean, lowest and highest of several networks: `0.126 (0.000 to 0.413)`; brackets are for
     intervals."""
-    mean_of, low, high = map(number, spread)
-    return mean_of if spread[0] is None else f"{mean_of} ({low} to {high})"
-
-
-def change(entry: dict) -> str:
-    """A difference with its interval: `+0.031 [+0.006, +0.061]`."""
-    return f"{signed(entry['difference'])} {between(entry['ci95'], show=signed)}"
+    mean, low, high = map(number, triple)
+    return mean if triple[0] is None else f"{mean} ({low} to {high})"
 
 
 def counted(trainings: int) -> str:

@@ -40,20 +40,20 @@ def compare(
     reports = {run: files.read_json(scores / f"{run}.json") for run in declared}
     predicted = {run: predictions(results / run) for run in declared}
     answers = files.rounded(answer(comparison, declared, predicted))
-    similar = [
+    pairs = [
         {"space": name, **pair}
         for name, runs in comparison.spaces.items()
         for pair in similarities(runs, declared, latent)
     ]
     points = efficiency_points(declared, predicted, few_labels, models)
     data = " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
-    files.write_json(metrics, {"data": data, **summary(answers), "cka": similar})
+    files.write_json(metrics, {"data": data, **summary(answers), "cka": pairs})
     files.write_json(label_efficiency, {"data": data, "points": points})
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(markdown(reports, answers), encoding="utf-8")
     write_curves(curves, reports, results, models)
-    listed = [{k: v for k, v in point.items() if k in COLUMNS} for point in points]
-    files.write_csv(curves / "label_efficiency.csv", listed)
+    rows = [{key: point[key] for key in COLUMNS} for point in points]
+    files.write_csv(curves / "label_efficiency.csv", rows)
     print(f"compare: {len(reports)} runs, {len(answers)} questions, {data}")
 
 
@@ -64,12 +64,12 @@ def predictions(folder: Path) -> Predictions:
 # -------------------------------------------------------------------------------- differences
 
 
-def answer(asked: Comparison, declared: dict, predicted: dict[str, Predictions]) -> list[dict]:
+def answer(comparison: Comparison, declared: dict, predicted: dict[str, Predictions]) -> list[dict]:
     """One entry per question: paired differences on the same test images, p-values corrected for
     all that are tested together."""
-    measured = {run: tested(*found) for run, found in predicted.items()}
+    measured = {run: tested(*pair) for run, pair in predicted.items()}
     answers: list[dict] = []
-    for question in asked.questions:
+    for question in comparison.questions:
         run, against = question.run, question.against
         labels, probability = predicted[run]
         entry = {"run": run, "against": against, "n": len(labels), "trainings": len(probability)}
@@ -81,13 +81,13 @@ def answer(asked: Comparison, declared: dict, predicted: dict[str, Predictions])
 
 
 def tested(labels: np.ndarray, probability: np.ndarray) -> dict[str, intervals.Measured]:
-    found = intervals.decisions(labels, probability >= 0.5)
-    return found | {"auroc": intervals.auroc(labels, probability)}
+    measured = intervals.decisions(labels, probability >= 0.5)
+    return measured | {"auroc": intervals.auroc(labels, probability)}
 
 
-def correct(found: list[dict]) -> None:
+def correct(differences: list[dict]) -> None:
     """Add to each difference its p-value after Holm's correction for their number."""
-    for entry, p in zip(found, tests.holm([entry["p"] for entry in found])):
+    for entry, p in zip(differences, tests.holm([entry["p"] for entry in differences])):
         entry["p_holm"] = p
 
 
@@ -105,9 +105,9 @@ def alike(a: dict, b: dict) -> bool:
 
 def summary(answers: list[dict]) -> dict:
     """Everything for the record; DVC's table lists the differences of AUROC."""
-    shown = {f"{e['run']}-{e['against']}": e["auroc"]["difference"] for e in answers}
+    auroc = {f"{e['run']}-{e['against']}": e["auroc"]["difference"] for e in answers}
     tests = len(answers) * len(TESTED)
-    return {"auroc_difference": shown, "tests": tests, "questions": answers}
+    return {"auroc_difference": auroc, "tests": tests, "questions": answers}
 
 
 # ------------------------------------------------------------------------------ latent spaces
@@ -116,49 +116,47 @@ def summary(answers: list[dict]) -> dict:
 def similarities(runs: list[str], declared: dict[str, dict], latent: Path) -> list[dict]:
     """Linear CKA, on the test images, of every two encoders of a space and of their starts: mean
     and sd over the trainings."""
-    found = {run: load_file(latent / run / "embeddings.safetensors") for run in runs}
-    starts = {
-        declared[run]["init"]: held["start"] for run, held in found.items() if "start" in held
-    }
-    vectors = starts | {run: held["run"] for run, held in found.items()}
+    stored = {run: load_file(latent / run / "embeddings.safetensors") for run in runs}
+    starts = {declared[run]["init"]: e["start"] for run, e in stored.items() if "start" in e}
+    vectors = starts | {run: embeddings["run"] for run, embeddings in stored.items()}
     pairs = []
     for a, b in combinations(vectors, 2):
         each = [tests.linear_cka(x, y) for x, y in zip(vectors[a], vectors[b])]
-        spread = intervals.mean_sd(each)
-        pairs.append({"a": a, "b": b, "cka": spread["value"], "sd": spread["sd"]})
+        cka = intervals.mean_sd(each)
+        pairs.append({"a": a, "b": b, "cka": cka["value"], "sd": cka["sd"]})
     return pairs
 
 
 # --------------------------------------------------------------------------- label efficiency
 
-COLUMNS = ("dataset", "start", "strategy", "labels", "trainings", "auroc", "sd", "run")
+COLUMNS = ("dataset", "start", "strategy", "labels", "run", "trainings", "auroc", "sd")
 
 
 def efficiency_points(
     declared: dict[str, dict], predicted: dict[str, Predictions], few_labels: Path, models: Path
 ) -> list[dict]:
-    """The points of all curves: those that are runs, and those that stage `efficiency` trained; of
-    each its AUROC, and its difference from scratch with as many labels."""
+    """The points of all curves, from the runs and from stage `label_efficiency`: of each its AUROC,
+    and its difference from scratch with as many labels."""
     measured: dict[tuple, tuple[str, bool, intervals.Measured]] = {}
     for run, entry in declared.items():
         own = len(files.read_json(models / run / "trainings/0/labelled.json")["train"])
         cells = {own: (True, *predicted[run])}
-        held = load_file(few_labels / f"{run}.safetensors")
-        for labels, probability in zip(held["labels"].tolist(), held["probability"]):
-            cells.setdefault(labels, (False, held["actual"], probability))
+        further = load_file(few_labels / f"{run}.safetensors")
+        for labels, probability in zip(further["labels"].tolist(), further["probability"]):
+            cells.setdefault(labels, (False, further["actual"], probability))
         for labels, (is_run, actual, probability) in cells.items():
             key = (entry["dataset"], entry["init"], entry["strategy"], labels)
             measured.setdefault(key, (run, is_run, intervals.auroc(actual, probability)))
     points = []
-    for (dataset, start, strategy, labels), (run, is_run, found) in sorted(measured.items()):
-        estimate = intervals.estimate(found)
+    for (dataset, start, strategy, labels), (run, is_run, auroc) in sorted(measured.items()):
+        estimate = intervals.estimate(auroc)
         point = {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
-        point |= {"run": run, "is_run": is_run, "trainings": len(found.values)}
-        point |= {"n": found.influence.shape[1], "auroc": estimate.pop("value"), **estimate}
-        point |= {"each": found.values.tolist()}
+        point |= {"run": run, "is_run": is_run, "trainings": len(auroc.values)}
+        point |= {"n": auroc.influence.shape[1], "auroc": estimate.pop("value"), **estimate}
+        point |= {"each": auroc.values.tolist()}
         scratch = measured.get((dataset, "scratch", "unfrozen", labels))
         if scratch and start != "scratch" and alike(declared[run], declared[scratch[0]]):
-            point["from_scratch"] = tests.paired_difference(found, scratch[2])
+            point["from_scratch"] = tests.paired_difference(auroc, scratch[2])
         points.append(point)
     correct([point["from_scratch"] for point in points if "from_scratch" in point])
     return points
@@ -199,11 +197,11 @@ def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
     ]
     for entry in answers:
         cells = (f"{change(entry[key])} | {number(entry[key]['p_holm'])}" for key in TESTED)
-        asked = f"{literal(entry['run'])} - {literal(entry['against'])}"
-        lines.append(f"| {asked} | {entry['n']:,} | {' | '.join(cells)} |")
+        question = f"{literal(entry['run'])} - {literal(entry['against'])}"
+        lines.append(f"| {question} | {entry['n']:,} | {' | '.join(cells)} |")
     note = (
-        "95 % intervals for test images and trainings both drawn anew (Obuchowski & Rockette 1995;"
-        f" of one training, for the images alone). Holm's correction is for all"
+        "95 % intervals over test images and trainings (Obuchowski & Rockette 1995; with one"
+        " training, over the images alone). Holm's correction is for all"
         f" {len(answers) * len(TESTED)} tests."
     )
     return "\n".join([*lines, "", note, ""])

@@ -1,4 +1,4 @@
-"""Stage: draw the figures that are about more than one run."""
+"""Stage: plot the figures that are about more than one run."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ from safetensors.numpy import load_file
 from chestflow import files, stage
 from chestflow.config.schema import Comparison
 from chestflow.data import captions
-from chestflow.plots import classes, latent, reconstructions
-from chestflow.plots import comparison as figures
+from chestflow.plots import classes, differences, latent, reconstructions
+from chestflow.plots import label_efficiency as efficiency
+from chestflow.plots import scores as score_figures
 from chestflow.plots.style import save
 
 
@@ -28,37 +29,30 @@ def overview(
 ) -> None:
     runs = files.read_json(settings)["runs"]
     datasets = dict.fromkeys(run["dataset"] for run in runs.values())
+    class_counts = {name: files.read_json(counts / f"{name}.json") for name in datasets}
+    for name, report in class_counts.items():
+        about = captions.of_report(report)
+        save(classes.class_counts(report, about), out / f"classes_{name}.png")
+    report, images = files.read_json(autoencoder), load_file(examples)
+    original, about = images.pop("image"), captions.of_report(report)
+    figure = reconstructions.reconstructions(original, images, report["test"], about)
+    save(figure, out / "reconstructions.png")
     reports = {run: files.read_json(scores / f"{run}.json") for run in runs}
-    counted = {name: files.read_json(counts / f"{name}.json") for name in datasets}
-    for name, report in counted.items():
-        save(classes.class_counts(report, captions.of_report(report)), out / f"classes_{name}.png")
-    draw_reconstructions(autoencoder, examples, out)
-    draw_comparison(reports, files.read_json(compared), out)
-    names = {name: report["data"] for name, report in counted.items()}
+    answers = files.read_json(compared)
+    save(score_figures.run_scores(reports, answers["data"]), out / "scores.png")
+    save(differences.differences(answers["questions"], answers["data"]), out / "differences.png")
+    names = {name: report["data"] for name, report in class_counts.items()}
     points = files.read_json(label_efficiency)["points"]
-    save(figures.efficiency(points, names), out / "label_efficiency.png")
-    similar = files.read_json(compared)["cka"]
-    for name, members in comparison.spaces.items():
-        shown = {run: files.read_csv(projections / run / "projections.csv") for run in members}
+    save(efficiency.label_efficiency(points, names), out / "label_efficiency.png")
+    for space, members in comparison.spaces.items():
+        projected = {run: files.read_csv(projections / run / "projections.csv") for run in members}
         separations = {run: files.read_json(separation / f"{run}.json") for run in members}
         starts = {run: runs[run]["init"] for run in members}
+        pairs = [pair for pair in answers["cka"] if pair["space"] == space]
         about = captions.of_report(reports[members[0]])
-        pairs = [pair for pair in similar if pair["space"] == name]
-        figure = latent.latent_spaces(shown, separations, starts, pairs, about)
-        save(figure, out / f"latent_{name}.png")
+        figure = latent.latent_spaces(projected, separations, starts, pairs, about)
+        save(figure, out / f"latent_{space}.png")
     print(f"overview: {len(runs)} runs, {', '.join(names.values())}")
-
-
-def draw_reconstructions(autoencoder: Path, examples: Path, out: Path) -> None:
-    report, shown = files.read_json(autoencoder), load_file(examples)
-    original, about = shown.pop("image"), captions.of_report(report)
-    figure = reconstructions.reconstructions(original, shown, report["test"], about)
-    save(figure, out / "reconstructions.png")
-
-
-def draw_comparison(reports: dict[str, dict], compared: dict, out: Path) -> None:
-    save(figures.run_scores(reports), out / "scores.png")
-    save(figures.differences(compared["questions"], compared["data"]), out / "differences.png")
 
 
 if __name__ == "__main__":

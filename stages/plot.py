@@ -34,10 +34,10 @@ def plot(
     save(history.history(files.read_csv(trained / "history.csv"), about, run), out / "history.png")
     points = files.read_csv(projections)
     save(latent.latent(points, files.read_json(separation), about, run), out / "latent.png")
-    shown = load_file(examples)
-    split = Split(shown["images"], shown["labels"], shown.get("masks"))
-    training = f"training {report['shown'] + 1} of {report['trainings']}"
-    maps = shown["probability"], shown["maps"]
+    images = load_file(examples)
+    split = Split(images["images"], images["labels"], images.get("masks"))
+    training = f"training {report['representative'] + 1} of {report['trainings']}"
+    maps = images["probability"], images["maps"]
     figure = cam.gradcam(split, *maps, about, run, training, gradcam.layer)
     save(figure, out / "gradcam.png")
     print(f"plot: {run}, {about.caption}")

@@ -23,8 +23,8 @@ def report(
     gradcam: GradCAM,
 ) -> None:
     declared = files.read_json(settings)
-    figures = context.read(declared, metrics, models, results)
-    figures |= {
+    subject = declared["subject"]
+    values = context.read(declared, metrics, models, results) | {
         "sweep": files.read_json(sweep),
         "spaces": comparison.spaces,
         "layer": gradcam.layer,
@@ -32,21 +32,14 @@ def report(
         "sweep_plot": Path(relpath(sweep_plot, markdown.parent)).as_posix(),
         "pictures": True,
     }
-    text = rendering.rendered(figures)
-    write(markdown, text)
-    slider = threshold_of(declared["subject"], figures["scores"], results)
-    write(html, page.html(text, markdown.parent, {"evaluation.png": slider}))
+    text = rendering.rendered(values)
+    predictions = files.read_csv(results / subject / "predictions.csv")
+    slider = threshold.panel(subject, values["scores"][subject], predictions)
+    markdown.parent.mkdir(parents=True, exist_ok=True)
+    markdown.write_text(text, encoding="utf-8")
+    whole = page.html(text, markdown.parent, below={"evaluation.png": slider})
+    html.write_text(whole, encoding="utf-8")
     print(f"report: {html}, {html.stat().st_size / 1e6:.1f} MB")
-
-
-def threshold_of(run: str, scores: dict[str, dict], results: Path) -> str:
-    predictions = files.read_csv(results / run / "predictions.csv")
-    return threshold.panel(run, scores[run], predictions)
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

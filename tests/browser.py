@@ -15,18 +15,9 @@ from pathlib import Path
 
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
 # Neither the page under test nor the browser itself may contact the network.
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
-]
+OFFLINE = "--disable-quic --disable-sync --disable-background-networking --disable-component-update"
+FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --hide-scrollbars"
+FLAGS = f"{FLAGS} {OFFLINE} --remote-debugging-pipe".split()
 SECONDS = 60  # to wait for an answer
 BOX = "getBoundingClientRect()"
 

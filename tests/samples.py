@@ -3,33 +3,31 @@ read what the stages' own functions wrote, without any training."""
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import torch
 import yaml
 from PIL import Image
 from safetensors.numpy import save_file
 from scipy import special
 
 from chestflow import files, history
-from chestflow.commands import sweep
 from chestflow.config import reading
 from chestflow.config.schema import Comparison, Training
 from chestflow.data.arrays import SPLITS
 from chestflow.data.captions import About, marked
 from chestflow.explain import localisation
-from chestflow.metrics import intervals, scores
+from chestflow.metrics import calibration, intervals, scores
 from chestflow.models import cnn
-from chestflow.report import context as report_of
-from stages import compare, reconstruct, train
+from chestflow.report import context
+from stages import compare, evaluate, train
 from stages.binarize import class_counts
 from stages.configure import configure
 
 ROOT = Path(__file__).parents[1]
-SUBJECT, RESULTS = "pneumonia", "data/results"
+SUBJECT = "pneumonia"
 SIZES = {"train": 200, "val": 60, "test": 80}
 DECLARED = reading.datasets(ROOT / "datasets.yaml")
+METHODS = {"autoencoder": 1.0, "pca": 0.9, "mean_image": 0.8}
 
 
 def labels_of(split: str) -> np.ndarray:
@@ -48,207 +46,163 @@ def about_of(dataset: str, origin: str) -> About:
     return About(marked(DECLARED[dataset].title, origin), ("healthy", DECLARED[dataset].positive))
 
 
-def scored(out: Path, signal: float, seed: int, trainings: int, shown: int) -> dict:
-    """What `evaluate.score` returns, and the curves it writes; calibration fitted nowhere."""
-    labels = labels_of("test")
-    probability = probabilities(labels, signal, trainings, seed)
-    found = [scores.curves(labels, row) for row in probability]
-    for name in found[0]:
-        rows = ({"training": k, **row} for k, one in enumerate(found) for row in one[name])
-        files.write_csv(out / f"{name}.csv", rows)
-    settled = [
-        scores.Choice(0.4 + 0.01 * k, (1.1, 0.1) if k else scores.AS_IT_IS, (0.3, 0.2), 0.7)
-        for k in range(trainings)
-    ]
-    return scores.report(labels, probability, settled, shown)
-
-
 def build(folder: Path, trainings: int = 3, origin: str = "phantom", pictures=(8, 8)) -> Path:
     """All that stages `compare` and `report` read; pictures are grey and of this size."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"trainings": trainings}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    places = (folder / "params.yaml", ROOT / "datasets.yaml", folder / "data/settings")
-    configure(SUBJECT, *places)
+    places = folder / "params.yaml", ROOT / "datasets.yaml", folder / "models/scratch"
+    configure(SUBJECT, *places, folder / "data/settings")
     declared = files.read_json(folder / "data/settings/all.json")["runs"]
     for dataset in {run["dataset"] for run in declared.values()}:
-        write_counts(folder, dataset, origin)
+        counts = [{"split": split, **class_counts(labels_of(split))} for split in SPLITS]
+        record = about_of(dataset, origin).record() | {"md5": "0" * 32, "pixels": 28}
+        files.write_json(folder / f"metrics/data/{dataset}.json", record | {"splits": counts})
     for seed, (run, settings) in enumerate(declared.items()):
-        write_run(folder, run, settings, seed, trainings, about_of(settings["dataset"], origin))
-    train.describe(
-        cnn.Classifier(**Training(**declared[SUBJECT]).architecture),
-        28,
-        folder / "models" / SUBJECT,
-    )
-    write_autoencoder(folder, trainings, about_of("chestmnist", origin))
+        about = about_of(settings["dataset"], origin)
+        write_training(folder / "models" / run, settings, trainings)
+        write_metrics(folder, run, settings, seed, trainings, about)
+        write_embeddings(folder, run, settings, seed, trainings)
+        write_points(folder, run, 0.7 + 0.1 * seed, trainings)
+    network = cnn.Classifier(**Training(**declared[SUBJECT]).architecture)
+    train.describe(network, 28, cnn.n_parameters(network), folder / "models" / SUBJECT)
+    record = about_of("chestmnist", origin).record() | {"code": 10, "trainings": trainings}
+    files.write_json(folder / "metrics/autoencoder.json", record | {"test": reconstructed()})
     compare_runs(folder)
-    write_sweep(folder)
-    draw(folder, declared, pictures)
+    (folder / "sweep").mkdir()
+    shutil.copy(ROOT / "sweep/sweep.json", folder / "sweep")
+    write_pictures(folder, declared, pictures)
     return folder
 
 
-def write_counts(folder: Path, dataset: str, origin: str) -> None:
-    counts = [{"split": split, **class_counts(labels_of(split))} for split in SPLITS]
-    found = about_of(dataset, origin).record() | {"md5": "0" * 32, "pixels": 28}
-    files.write_json(folder / f"metrics/data/{dataset}.json", found | {"splits": counts})
-
-
-def write_run(
-    folder: Path, run: str, settings: dict, seed: int, trainings: int, about: About
-) -> None:
-    models, results = folder / "models" / run, folder / "data/results" / run
-    files.write_csv(models / "history.csv", epochs(settings["strategy"], trainings))
-    n = SIZES["train"] if settings["labels"] == "all" else settings["labels"]
-    for k in range(trainings):
-        drawn = {"train": list(range(n)), "val": list(range(SIZES["val"]))}
-        files.write_json(models / f"trainings/{k}/labelled.json", drawn)
-    signal = 0.7 + 0.1 * seed
-    shown = history.representative(history.kept(files.read_csv(models / "history.csv"), "val_loss"))
-    record = {"weights": "0" * 12, "val_auroc": 0.9, "val_loss": 0.2, "parameters": 18218}
-    found = {
-        "runs": scored(results, signal, seed, trainings, shown) | record,
-        "gradcam": {"training": shown} | explained(about.is_phantom),
-        "latent": separated(trainings, shown),
-    }
-    for kind, values in found.items():
-        files.write_json(folder / f"metrics/{kind}/{run}.json", about.record() | values)
-    rng = np.random.default_rng(seed)
-    vectors = rng.normal(size=(trainings, SIZES["test"], 3)).astype(np.float32)
-    start = {} if settings["init"] == "scratch" else {"start": vectors + np.float32(0.1)}
-    save_file({"run": vectors, **start}, results / "embeddings.safetensors")
-    write_points(folder, run, signal, trainings)
-
-
-def epochs(strategy: str, trainings: int) -> list[dict]:
+def write_training(models: Path, settings: dict, trainings: int) -> None:
     """Three epochs of each phase of each training, the last but one of which is the best; the
     first training has the median loss of three."""
-    phases = {"headfirst": 2, "gradual": 4}.get(strategy, 1)
+    phases = 2 if settings["strategy"] == "headfirst" else 1
     aurocs, losses = (0.8, 0.95, 0.9), (0.5, 0.3, 0.4)
-    return [
+    rows = [
         {"training": k, "phase": phase, "epoch": 3 * (phase - 1) + i}
         | {"val_loss": loss + (0, 0.1, -0.1)[k % 3], "val_auroc": auroc, "improved": int(i < 3)}
         for k in range(trainings)
         for phase in range(1, phases + 1)
         for i, (auroc, loss) in enumerate(zip(aurocs, losses), start=1)
     ]
+    files.write_csv(models / "history.csv", rows)
+    n = SIZES["train"] if settings["labels"] == "all" else settings["labels"]
+    for k in range(trainings):
+        labelled = {"train": list(range(n)), "val": list(range(SIZES["val"]))}
+        files.write_json(models / f"trainings/{k}/labelled.json", labelled)
+
+
+def write_metrics(
+    folder: Path, run: str, settings: dict, seed: int, trainings: int, about: About
+) -> None:
+    """What stages `evaluate`, `gradcam` and `latent` write of a run, and its curves."""
+    epochs = files.read_csv(folder / f"models/{run}/history.csv")
+    k = history.representative(history.kept(epochs, "val_loss"))
+    labels = labels_of("test")
+    probability = probabilities(labels, 0.7 + 0.1 * seed, trainings, seed)
+    evaluate.write_curves(folder / "data/results" / run, labels, list(probability))
+    choices = [
+        calibration.Choice(0.4 + 0.01 * k, (1.1, 0.1) if k else (1.0, 0.0), (0.3, 0.2), 0.7)
+        for k in range(trainings)
+    ]
+    record = {"weights": "0" * 12, "val_auroc": 0.9, "val_loss": 0.2, "parameters": 18218}
+    record["trainable_parameters"] = 66 if settings["strategy"] == "frozen" else 18218
+    for kind, values in {
+        "runs": scores.report(labels, probability, choices, k) | record,
+        "gradcam": {"training": k} | explained(about.is_phantom),
+        "latent": separated(trainings, k),
+    }.items():
+        files.write_json(folder / f"metrics/{kind}/{run}.json", about.record() | values)
 
 
 def explained(masks: bool) -> dict:
-    """What stage `evaluate` writes of the maps, of 20 networks with random weights beside them."""
+    """What stage `gradcam` writes of the maps, of 20 networks with random weights beside them."""
     rng = np.random.default_rng(0)
     random = {"rank_correlation": rng.normal(0, 0.2, 20)}
     random |= {"among_themselves": rng.normal(0, 0.1, 20)}
-    found = {"empty_maps": rng.random(80) < 0.03}
+    maps = {"empty_maps": rng.random(80) < 0.03}
     if masks:
         random |= {"pointing_hits": rng.random(20) / 4, "mass_inside": rng.random(20) / 5}
-        found |= {"chance": np.full(50, 0.1), "pointing_hits": (rng.random(50) < 0.6) * 1.0}
-        found |= {"mass_inside": rng.random(50) / 2}
-    perturbation = {"n": 40, "draws": 5, "deletion": [0.4, 0.3, 0.5], "insertion": [0.6, 0.5, 0.7]}
-    perturbation |= {"deletion_difference": [-0.1111111, -0.15, -0.07]}
+        maps |= {"chance": np.full(50, 0.1), "pointing_hits": (rng.random(50) < 0.6) * 1.0}
+        maps |= {"mass_inside": rng.random(50) / 2}
+    perturbation = {"n": 40, "draws": 5, "deletion_difference": [-0.1111111, -0.15, -0.07]}
     perturbation |= {"insertion_difference": [0.0512345, 0.0212345, 0.0812345]}
-    return localisation.report(found, random) | {"n_random": 80, "perturbation": perturbation}
+    return localisation.report(maps, random) | {"n_random": 80, "perturbation": perturbation}
 
 
-def separated(trainings: int, shown: int) -> dict:
+def separated(trainings: int, representative: int) -> dict:
     names = ("silhouette", "knn_balanced_accuracy", "probe_auroc")
     rng = np.random.default_rng(0)
-    each = {name: rng.uniform(0.6, 0.9, trainings).tolist() for name in names}
-    told = {name: intervals.mean_sd(values) for name, values in each.items()}
-    values = {name: one["value"] for name, one in told.items()}
-    sd = {name: one["sd"] for name, one in told.items()}
-    which = {"n": SIZES["test"], "trainings": trainings, "training": shown}
-    return which | values | {"sd": sd, "each": each, "variance_explained": [0.6123456, 0.2]}
+    means = {name: intervals.mean_sd(rng.uniform(0.6, 0.9, trainings)) for name in names}
+    report = {"n": SIZES["test"], "trainings": trainings, "training": representative}
+    report |= {name: one["value"] for name, one in means.items()}
+    return report | {"sd": {name: one["sd"] for name, one in means.items()}}
+
+
+def write_embeddings(folder: Path, run: str, settings: dict, seed: int, trainings: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(trainings, SIZES["test"], 3)).astype(np.float32)
+    start = {} if settings["init"] == "scratch" else {"start": vectors + np.float32(0.1)}
+    save(folder / f"data/latent/{run}/embeddings.safetensors", {"run": vectors, **start})
+
+
+def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, path)
 
 
 def write_points(folder: Path, run: str, signal: float, trainings: int) -> None:
-    """As stage `efficiency` does: two numbers of labels for the runs that are to have a curve."""
-    wanted = files.read_json(folder / f"data/settings/efficiency/{run}.json")["labels"]
-    labels, actual = wanted[:2], labels_of("test")
-    found = [probabilities(actual, signal * n / 200, trainings, seed=n) for n in labels]
-    kept = {
+    """As stage `label_efficiency` does: two numbers of labels for the runs that have a curve."""
+    points = files.read_json(folder / f"data/settings/label_efficiency/{run}.json")
+    labels, actual = points["labels"][:2], labels_of("test")
+    each = [probabilities(actual, signal * n / 200, trainings, seed=n) for n in labels]
+    values = {
         "labels": np.array(labels, np.int64),
         "actual": actual,
-        "probability": np.array(found).reshape(len(labels), trainings, len(actual)),
+        "probability": np.array(each).reshape(len(labels), trainings, len(actual)),
     }
-    path = folder / f"data/efficiency/{run}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(kept, path)
+    save(folder / f"data/label_efficiency/{run}.safetensors", values)
 
 
-def write_autoencoder(folder: Path, trainings: int, about: About) -> None:
-    rng = np.random.default_rng(0)
-    images = rng.random((12, 28, 28)).astype(np.float32)
-    noise = rng.normal(0, 1, (trainings, 1, 1, 1)) * 0.001
-
-    def rebuild(block):
-        block = block.numpy()
-        own = np.clip(block + 0.05 + noise, 0, 1)
-        return block, {
-            name: np.clip(own + more, 0, 1)
-            for name, more in (("autoencoder", 0), ("pca", 0.1), ("mean_image", 0.3))
-        }
-
-    found = reconstruct.fidelities(rebuild, torch.from_numpy(images))
-    record = about.record() | {"code": 10, "trainings": trainings, "training": 0}
-    files.write_json(folder / "metrics/autoencoder.json", record | {"val": found, "test": found})
+def reconstructed() -> dict:
+    """The test part of metrics/autoencoder.json."""
+    report: dict = {"n": SIZES["test"], "ci95": {}}
+    for measure, value in {"mse": 0.0041234, "psnr": 24.1234567, "ssim": 0.8812345}.items():
+        report[measure] = {method: value * factor for method, factor in METHODS.items()}
+        report["ci95"][measure] = {k: [0.98 * v, 1.02 * v] for k, v in report[measure].items()}
+    gain = {"difference": 2.4, "ci95": [2.1, 2.7]}
+    return report | {"difference": {"psnr": {"pca": gain, "mean_image": dict(gain)}}}
 
 
 def compare_runs(folder: Path, comparison: Comparison | None = None) -> None:
     """Stage `compare`."""
-    compare.compare(
-        folder / "data/settings/all.json",
-        folder / "metrics/runs",
-        folder / "data/results",
-        folder / "models",
-        folder / "data/efficiency",
-        folder / "metrics/comparison.json",
-        folder / "metrics/efficiency.json",
-        folder / "metrics/comparison.md",
-        folder / "plots/curves",
-        comparison=comparison or reading.params(folder / "params.yaml").comparison,
-    )
+    names = ["data/settings/all.json", "metrics/runs", "data/results", "data/latent", "models"]
+    names += ["data/label_efficiency", "metrics/comparison.json", "metrics/label_efficiency.json"]
+    names += ["metrics/comparison.md", "plots/curves"]
+    comparison = comparison or reading.params(folder / "params.yaml").comparison
+    compare.compare(*(folder / name for name in names), comparison=comparison)
 
 
-def write_sweep(folder: Path) -> None:
-    """A sweep of two configurations, of which the subject and another run play the experiments."""
-    places = {"wide": "unfrozen", "plain": SUBJECT}
-    changes = {"wide": {"width": 4321}, "plain": {"schedule": "constant", "lr": 0.001}}
-    reports = {name: folder / f"metrics/runs/{run}.json" for name, run in places.items()}
-    predicted = {name: folder / RESULTS / run / "predictions.csv" for name, run in places.items()}
-
-    def experiment(name: str) -> SimpleNamespace:
-        report = files.read_json(reports[name]) | {"train_seconds": 12.34567}
-        report |= {"val_auroc": {"wide": 0.9961234, "plain": 0.9912345}[name]}
-        text = predicted[name].read_text()
-        return SimpleNamespace(file=lambda _: report, output=lambda _: text)
-
-    done = {(name, 1): experiment(name) for name in places}
-    params = reading.params(folder / "params.yaml")
-    rows = sweep.ranked(done, changes, params.min_delta)
-    found = sweep.differences(rows, done)
-    report = sweep.summarise(rows, rows, found, "plain", params)
-    files.write_json(folder / "sweep/sweep.json", report)
-
-
-def draw(folder: Path, runs: dict, size: tuple[int, int]) -> None:
+def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
     spaces = reading.params(folder / "params.yaml").comparison.spaces
     overview = ["scores", "reconstructions", "differences", "label_efficiency"]
     overview += [f"latent_{space}" for space in spaces]
     overview += [f"classes_{run['dataset']}" for run in runs.values()]
-    first = folder / "sweep/sweep.png"
-    Image.new("RGB", size, "grey").save(first)
-    for name in [f"overview/{name}" for name in overview] + [
-        f"runs/{SUBJECT}/{name}" for name in ("evaluation", "history", "gradcam", "latent")
-    ]:
-        path = folder / f"plots/{name}.png"
+    names = [f"plots/overview/{name}" for name in overview]
+    for name in ("evaluation", "history", "gradcam", "latent"):
+        names.append(f"plots/runs/{SUBJECT}/{name}")
+    for name in ["sweep/sweep", *names]:
+        path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(first, path)
+        Image.new("RGB", size, "grey").save(path)
 
 
-def figures(folder: Path, pictures: bool = True) -> dict:
+def values(folder: Path, pictures: bool = True) -> dict:
     """What the report's template is given, as stage `report` reads it."""
     declared = files.read_json(folder / "data/settings/all.json")
-    found = report_of.read(declared, *(folder / name for name in ("metrics", "models", RESULTS)))
+    read = context.read(declared, folder / "metrics", folder / "models", folder / "data/results")
     spaces = reading.params(folder / "params.yaml").comparison.spaces
-    found |= {"sweep": files.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
-    found |= {"plots": "../plots", "sweep_plot": "../sweep/sweep.png"}
-    return found | {"layer": "last", "pictures": pictures}
+    read |= {"sweep": files.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
+    read |= {"plots": "../plots", "sweep_plot": "../sweep/sweep.png"}
+    return read | {"layer": "last", "pictures": pictures}

@@ -5,21 +5,20 @@ import argparse
 import shutil
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import medmnist
 import numpy as np
-import torch
 
 from chestflow import files
-from chestflow.config import reading as parameters
+from chestflow.config import reading
 from chestflow.config.schema import Params
 from chestflow.data import arrays, captions
 from chestflow.errors import UserError
 from chestflow.formatting import number, scored
 from chestflow.metrics import intervals, scores
-from chestflow.own_images import chosen_model, export, out_of_distribution, released, trained
+from chestflow.own_images import export, model, out_of_distribution
 from chestflow.report import context, published, rendering
-from chestflow.sources import parts
 
 BEGIN, END = "<!-- written by chestflow results: begin -->\n", "<!-- end -->"
 OF_IMAGES = ("gradcam.png", "reconstructions.png")  # patients' images stay out of Git
@@ -37,14 +36,15 @@ def main(options: argparse.Namespace) -> None:
     if not settings.is_file() or not Path("report/index.md").is_file():
         raise UserError("no results here; run the graph first: make repro SOURCE=medmnist")
     declared = files.read_json(settings)
-    figures = context.read(declared, *map(Path, ("metrics", "models", "data/results")))
-    if drawn := [r["data"] for r in figures["scores"].values() if captions.of_report(r).is_phantom]:
-        raise UserError(
-            f"the results here are of {drawn[0]}; accepted: of real images alone"
-            " (make repro SOURCE=medmnist)"
-        )
-    params = parameters.params("params.yaml")
-    figures |= {
+    values = context.read(declared, *map(Path, ("metrics", "models", "data/results")))
+    for report in values["scores"].values():
+        if captions.of_report(report).is_phantom:
+            raise UserError(
+                f"the results here are of {report['data']}; accepted: of real images alone"
+                " (make repro SOURCE=medmnist)"
+            )
+    params = reading.params("params.yaml")
+    values |= {
         "sweep": files.read_json(Path("sweep/sweep.json")),
         "spaces": params.comparison.spaces,
         "layer": params.gradcam.layer,
@@ -53,22 +53,11 @@ def main(options: argparse.Namespace) -> None:
         "pictures": False,
     }
     copy_figures(Path("plots"), options.docs / "results", declared["subject"])
-    page = options.docs / "results.md"
-    text = rendering.rendered(figures) + larger_images(Path("sweep/sizes.json"), params)
-    page.write_text(text, encoding="utf-8")
-    insert(options.readme, table(figures["scores"], declared["subject"]))
-    folder = options.released / declared["subject"]
-    release(folder, figures, params)
+    page, folder = options.docs / "results.md", options.released / declared["subject"]
+    page.write_text(rendering.rendered(values), encoding="utf-8")
+    insert(options.readme, table(values["scores"], declared["subject"]))
+    release(folder, values, params)
     print(f"results: {page} with its figures, the table in {options.readme}, {folder}")
-
-
-def larger_images(measured: Path, params: Params) -> str:
-    """What larger images bring, where that was measured."""
-    if not measured.is_file():
-        return ""
-    given: dict = {"sizes": files.read_json(measured), "spaces": {}}
-    given |= params.model_dump(include={"min_delta", "epochs", "blocks"})
-    return "\n" + rendering.rendered(given, rendering.SIZES)
 
 
 def copy_figures(plots: Path, out: Path, subject: str) -> None:
@@ -87,18 +76,15 @@ def table(reports: dict[str, dict], subject: str) -> list[str]:
         "| | AUROC | accuracy | test images × trainings | trainable parameters |",
         "|---|---|---|---|---|",
     ]
-    same = reports[subject]["data"]
     for run, report in reports.items():
-        if report["data"] == same:
-            cells = [scored(report, key) for key in ("auroc", "accuracy")]
-            size = f"{report['n']:,} × {report['trainings']}"
-            lines.append(f"| `{run}` | {' | '.join(cells)} | {size} | {report['parameters']:,} |")
-    for name, (auroc, accuracy) in published.FIGURES.items():
-        if name in ("ResNet-18", "Google AutoML Vision"):
-            size = "11 million" if name == "ResNet-18" else "not stated"
-            figures = f"{number(auroc)} | {number(accuracy)}"
-            source = f"[Yang et al. 2023]({published.SOURCE})"
-            lines.append(f"| {name}, {source} | {figures} | not stated | {size} |")
+        if report["data"] == reports[subject]["data"]:
+            cells = [f"`{run}`", scored(report, "auroc"), scored(report, "accuracy")]
+            cells.append(f"{report['n']:,} × {report['trainings']}")
+            lines.append(f"| {' | '.join(cells)} | {report['trainable_parameters']:,} |")
+    for name, size in {"ResNet-18": "11 million", "Google AutoML Vision": "not stated"}.items():
+        auroc, accuracy = map(number, published.FIGURES[name])
+        source = f"[Yang et al. 2023]({published.SOURCE})"
+        lines.append(f"| {name}, {source} | {auroc} | {accuracy} | not stated | {size} |")
     return lines
 
 
@@ -111,67 +97,64 @@ def insert(page: Path, lines: list[str]) -> None:
     page.write_text(before + begin + "\n".join(["", *lines, "", ""]) + end + after)
 
 
-def release(out: Path, figures: dict, params: Params) -> None:
-    """The subject's shown network in a folder of its own, with its card."""
-    subject = figures["subject"]
-    dataset, report = figures["runs"][subject]["dataset"], figures["scores"][subject]
-    where = chosen_model.options(subject)
-    model, val = (
-        chosen_model.load(where, params),
-        arrays.read(trained.images_of(where, params), "val"),
-    )
+def release(out: Path, values: dict, params: Params) -> None:
+    """The subject's representative network in a folder of its own, with its card."""
+    subject = values["subject"]
+    dataset, report = values["runs"][subject]["dataset"], values["scores"][subject]
+    network = model.load(subject, params)
     predictions = Path("data/results", subject, "predictions.csv")
     labels, probability = scores.predictions(files.read_csv(predictions))
-    given = {
-        "side": model.run.side,
+    of_card = {
+        "side": network.side,
         "version": version("chestflow"),
         "limit": out_of_distribution.LIMIT,
-        "alone": interval_of(labels, probability[[report["shown"]]], model.run.threshold),
-        "flagged": flagged(model.unlikeness, figures["runs"], figures["counts"], dataset),
+        "alone": scores_of(labels, probability[[report["representative"]]], network.threshold),
+        "flagged": flagged(network, values["counts"], dataset),
     }
-    with parts.folder_for(out) as folder:  # what was released stays until all is ready
-        new = folder / out.name
-        released.write(new, Path("models", subject), report, model.unlikeness, model.seen())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent) as folder:  # the old release stays until all is ready
+        new = Path(folder, out.name)
+        model.write(new, network)
         shutil.copy(predictions, new)
-        export.write(new / "model.onnx", model.run, val.images)
+        known = arrays.read(Path("data/binary", dataset), "val").images
+        export.write(new / "model.onnx", network, known)
         as_medmnist(new / "medmnist", dataset, probability)
-        card = rendering.rendered(figures | given, rendering.CARD)
+        card = rendering.rendered(values | of_card, rendering.CARD)
         (new / "README.md").write_text(card, encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
         new.rename(out)
 
 
-def interval_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict:
-    """One training's scores, with intervals for other images: at a threshold of .5, and at the one
+def scores_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict:
+    """One training's scores, with intervals over images: at a threshold of .5, and at the one
     chosen on validation. labels: (N,); probability: (1, N)."""
     half = intervals.decisions(labels, probability >= 0.5)
-    half |= {"auroc": intervals.auroc(labels, probability)}
+    half["auroc"] = intervals.auroc(labels, probability)
     chosen = intervals.decisions(labels, probability >= threshold)
     return {
-        name: {key: intervals.estimate(one, scores.bounds(key)) for key, one in found.items()}
-        for name, found in {"half": half, "chosen": chosen}.items()
+        at: {name: intervals.estimate(one, scores.bounds(name)) for name, one in measured.items()}
+        for at, measured in {"half": half, "chosen": chosen}.items()
     }
 
 
-def flagged(
-    unlikeness: out_of_distribution.Unlikeness, runs: dict, counts: dict, own: str
-) -> dict[str, list]:
-    """How many images `predict` would call unlike the training images, and of how many: of the
-    run's own data set as they are and spoilt, of noise, and of the graph's other data sets."""
+def flagged(network: model.Model, counts: dict, own: str) -> dict[str, list[int]]:
+    """How many images `predict` would call out of distribution, and of how many: of the run's own
+    data set as they are and spoilt, of noise, and of the graph's other data sets."""
     val, test = (arrays.read(Path("data/binary", own), split).images for split in ("val", "test"))
     noise = np.random.default_rng(0).integers(0, 256, test.shape, np.uint8)
-    asked_about = {"validation images": val, "test images": test, "noise": noise}
-    asked_about |= {"test images, grey values inverted": 255 - test}
-    asked_about |= {"test images upside down": np.ascontiguousarray(test[:, ::-1])}
-    for other in dict.fromkeys(run["dataset"] for run in runs.values()):
-        if other != own:
-            images = arrays.read(Path("data/binary", other), "test").images
-            asked_about[f"test images of {counts[other]['data']}"] = images
-    ranks = {
-        name: unlikeness.rank(torch.from_numpy(np.array(images)))
-        for name, images in asked_about.items()
-    }
-    return {name: [int((r > out_of_distribution.LIMIT).sum()), len(r)] for name, r in ranks.items()}
+    images = {"validation images": val, "test images": test, "noise": noise}
+    images["test images, grey values inverted"] = 255 - test
+    images["test images upside down"] = test[:, ::-1]
+    for key, report in counts.items():
+        if key != own:
+            others = arrays.read(Path("data/binary", key), "test").images
+            images[f"test images of {report['data']}"] = others
+    numbers = {}
+    for name, each in images.items():
+        distances = network.reference.measure(network.on_device(each))
+        beyond = network.reference.percentiles(distances) > out_of_distribution.LIMIT
+        numbers[name] = [int(beyond.sum()), len(each)]
+    return numbers
 
 
 def as_medmnist(out: Path, dataset: str, probability: np.ndarray) -> None:

@@ -15,7 +15,8 @@ from chestflow.own_images import judging, out_of_distribution, overlay, radiogra
 from chestflow.own_images.chosen_model import Asked
 from chestflow.own_images.judging import Judged
 from chestflow.own_images.radiograph import shown
-from chestflow.plots import evaluation, gradcam, latent, style
+from chestflow.plots import out_of_distribution as distances
+from chestflow.plots import style, validation
 from chestflow.report import page, rendering
 from chestflow.sources import parts
 
@@ -170,7 +171,7 @@ def write(folder: Path, report: dict, used: Judged, model: Asked, own: dict) -> 
         style.save(curves(report, used, model, own), place / "curves.png")
         usual = judging.usual(model)
         style.save(
-            latent.unlikeness(used.distances, usual, out_of_distribution.LIMIT),
+            distances.out_of_distribution(used.distances, usual, out_of_distribution.LIMIT),
             place / "unlike.png",
         )
         errors = worst(report, used, model, place / "errors.png")
@@ -210,9 +211,7 @@ def curves(report: dict, used: Judged, model: Asked, own: dict):
         theirs = curve(own["labels"], own["raw"], own["calibrated"])
         theirs["label"] = "AUROC " + formatting.number(own["auroc"])
     given = f"{report['n']:,} images from elsewhere"
-    return evaluation.validation(
-        found, theirs, f"{run.run}, trained on {run.about.caption},", given
-    )
+    return validation.curves(found, theirs, f"{run.run}, trained on {run.about.caption},", given)
 
 
 def curve(labels: np.ndarray, raw: np.ndarray, calibrated: np.ndarray) -> dict[str, Any]:
@@ -240,7 +239,7 @@ def worst(report: dict, used: Judged, model: Asked, path: Path) -> list[tuple[st
     ]
     pictures = [picture(used, i, each) for i, each in zip(places, heat)]
     scale = f"evidence for {disease} (GradCAM): the brighter, the more; true class, p of {disease}"
-    style.save(gradcam.errors(pictures, titles, scale), path)
+    style.save(validation.errors(pictures, titles, scale), path)
     return [head, *(_error(k, row) for k, row in enumerate(found, start=1))]
 
 

@@ -1,4 +1,4 @@
-"""What all figures share: type sizes, colours, captions, and how they are saved."""
+"""What all figures share: type sizes, colours, and how they are saved."""
 
 from pathlib import Path
 
@@ -30,18 +30,7 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, metadata={"Software": None})
 
 
-def label(name: str) -> str:
-    """A name as the label of what is drawn: Matplotlib leaves one that begins with an underscore
-    out of the legend, so a space without width goes before it."""
-    return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
-
-
 def point(axes, y: float, value: float, interval: list[float], colour: str) -> None:
     """A value and its interval as a row of a forest plot."""
     axes.plot(interval, (y, y), color=colour, lw=2, solid_capstyle="butt")
     axes.plot(value, y, "o", color=colour, markersize=7)
-
-
-def captions(reports: dict[str, dict]) -> str:
-    """The data sets that runs were tested on."""
-    return " and ".join(dict.fromkeys(report["data"] for report in reports.values()))

@@ -28,7 +28,7 @@ def read(declared: dict, metrics: Path, models: Path, results: Path) -> dict:
         "ran": {run: [len(h["epoch"]) for h in history.by_training(epochs[run])] for run in runs},
         "parts": parts(layers),
         "grid": [layer for layer in layers if layer["kind"] == "Conv2d"][-1]["shape"][1:],
-        "confusion": confusion(predictions, scores[subject]["shown"]),
+        "confusion": confusion(predictions, scores[subject]["representative"]),
         "autoencoder": files.read_json(metrics / "autoencoder.json"),
         "points": files.read_json(metrics / "label_efficiency.json")["points"],
         "compared": files.read_json(metrics / "comparison.json"),
@@ -38,17 +38,17 @@ def read(declared: dict, metrics: Path, models: Path, results: Path) -> dict:
 def parts(layers: list[dict]) -> list[dict]:
     """The network's parts, each with the parameters of its layers: the encoder's blocks, and what
     follows them. layers: as in architecture.json."""
-    found: list[dict] = []
+    merged: list[dict] = []
     for layer in layers:
         if layer["depth"] < 3 and layer["kind"] != "Encoder":
-            found.append(dict(layer))
+            merged.append(dict(layer))
         elif layer["depth"] == 3:
-            found[-1]["parameters"] += layer["parameters"]
-    return found
+            merged[-1]["parameters"] += layer["parameters"]
+    return merged
 
 
-def confusion(predictions: dict[str, list], shown: int) -> list[list[int]]:
+def confusion(predictions: dict[str, list], training: int) -> list[list[int]]:
     """One training's test images by actual (rows) and predicted class: [[tn, fp], [fn, tp]]."""
-    one = history.by_training(predictions)[shown]
+    one = history.by_training(predictions)[training]
     pairs = list(zip(one["actual"], one["predicted"]))
-    return [[pairs.count((actual, said)) for said in (0, 1)] for actual in (0, 1)]
+    return [[pairs.count((actual, predicted)) for predicted in (0, 1)] for actual in (0, 1)]

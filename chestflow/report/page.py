@@ -3,21 +3,20 @@ and for paper."""
 
 import base64
 import io
-import os
 import re
-from html import escape
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
+import jinja2
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
+from markupsafe import Markup
 from PIL import Image
 
-HERE = Path(__file__).parent
-STYLE, MENU = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "menu.js"))
-# What a line must not break: an interval, a range, a product, a spread, a percentage.
+# What a line must not break: an interval, a range, a product, mean ± sd, a percentage.
 WHOLE = re.compile(r"\[[+\N{MINUS SIGN}\d., ]+\]|\(\S+ to \S+\)|\S+ [×±] \S+|[\d.]+ %")
-UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def slug(heading: str) -> str:
@@ -29,137 +28,56 @@ def html(markdown: str, folder: Path, below: dict[str, str] | None = None) -> st
     """The page; folder: what the pictures' paths are relative to; below: markup to set below a
     figure, by the name of its picture's file.
 
-    A picture alone on its line becomes a figure, and the lines below it its caption. HTML within
-    the Markdown is shown, not obeyed. Raises ValueError for a picture that lies neither in the
-    folder nor in one beside it: no file of the user's gets into the page by mistake.
+    HTML within the Markdown is shown, not obeyed.
     """
-    parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False}).enable("table")
-    tokens = parser.parse(markdown)
-    headings = _name_headings(tokens)
-    _keep_whole(tokens)
-    _figures(tokens, folder, below or {})
-    _tables(tokens)
-    body = parser.renderer.render(tokens, parser.options, {})
-    title = next((text for level, text in headings if level == "h1"), "Report")
-    contents = "\n".join(
-        f'<a class="{level}" href="#{slug(text)}">{escape(text)}</a>'
-        for level, text in headings
-        if level != "h1"
+    options = {"html": False, "xhtmlOut": False}
+    parser = MarkdownIt("commonmark", options, renderer_cls=Renderer).enable("table")
+    env: dict = {"folder": folder, "below": below or {}, "headings": []}
+    body = Markup(parser.render(markdown, env))
+    title = next((text for level, text in env["headings"] if level == "h1"), "Report")
+    return template("page.html.jinja").render(body=body, title=title, headings=env["headings"])
+
+
+def template(name: str) -> jinja2.Template:
+    """A template of this folder, in which what is filled in is shown, not obeyed."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{STYLE}</style>
-</head>
-<body>
-<details class="menu"><summary>Contents</summary>
-<nav aria-label="Contents">
-{contents}
-</nav></details>
-<nav class="beside" aria-label="Contents, beside">
-{contents}
-</nav>
-<main>
-{body}</main>
-<script>
-{MENU}</script>
-</body>
-</html>
-"""
+    environment.filters["slug"] = slug
+    return environment.get_template(name)
 
 
-def _name_headings(tokens: list[Token]) -> list[tuple[str, str]]:
-    """Give every heading its id; returns level and text of each."""
-    found = []
-    for token, inline in pairwise(tokens):
-        if token.type == "heading_open":
-            text = _plain(inline)
-            token.attrSet("id", slug(text))
-            found.append((token.tag, text))
-    return found
+class Renderer(RendererHTML):
+    """markdown-it's own, but headings have an id, and pictures are figures within the page: a
+    paragraph that begins with one is a figure, and the rest of it the caption."""
 
+    def heading_open(self, tokens: Sequence[Token], i: int, options, env) -> str:
+        text = "".join(part.content for part in tokens[i + 1].children or [])
+        env["headings"].append((tokens[i].tag, text))
+        tokens[i].attrSet("id", slug(text))
+        return self.renderToken(tokens, i, options, env)
 
-def _figures(tokens: list[Token], folder: Path, below: dict[str, str]) -> None:
-    """A paragraph that begins with a picture becomes a figure: the picture, a link to its full
-    size, which the style sheet shows, and the caption."""
-    n, further = 0, []
-    for i, (before, inline, after) in enumerate(zip(tokens, tokens[1:], tokens[2:])):
-        if inline.type != "inline" or not inline.children or inline.children[0].type != "image":
-            continue
-        n += 1
-        before.tag = after.tag = "figure"
-        before.attrSet("id", f"figure-{n}")
-        image, *caption = inline.children
-        path = str(image.attrs["src"])
-        source, width, height = data_uri(_beside(folder, path))
-        image.attrs |= {"src": source, "width": width, "height": height}
-        inline.children = [_raw(f'<a href="#figure-{n}">'), image, _raw("</a>")]
-        inline.children.append(_raw(f'<a class="close" href="#caption-{n}">Close</a>'))
-        lines = [_raw("<br>") if part.type == "softbreak" else part for part in caption[1:]]
-        inline.children += [_raw(f'<figcaption id="caption-{n}">'), *lines, _raw("</figcaption>")]
-        further.append((i + 3, below.get(Path(path).name)))
-    for at, markup in reversed(further):
-        if markup:
-            tokens.insert(at, _raw(markup))
+    def paragraph_open(self, tokens: Sequence[Token], i: int, options, env) -> str:
+        children = tokens[i + 1].children
+        is_figure = children and children[0].type == "image"
+        return "<figure>" if is_figure else self.renderToken(tokens, i, options, env)
 
+    def image(self, tokens: Sequence[Token], i: int, options, env) -> str:
+        path = Path(str(tokens[i].attrs["src"]))
+        source, width, height = data_uri(env["folder"] / path)
+        tokens[i].attrs |= {"src": source, "width": width, "height": height}
+        env["figure"] = path.name
+        return super().image(tokens, i, options, env) + "<figcaption>"
 
-def _beside(folder: Path, source: str) -> Path:
-    root, path = (Path(os.path.abspath(folder / name)) for name in (os.pardir, source))
-    if not path.is_relative_to(root):
-        raise ValueError(f"the picture {source} is not in {root}")
-    return path
+    def paragraph_close(self, tokens: Sequence[Token], i: int, options, env) -> str:
+        if figure := env.pop("figure", None):
+            return "</figcaption></figure>\n" + env["below"].get(figure, "")
+        return self.renderToken(tokens, i, options, env)
 
-
-def _tables(tokens: list[Token]) -> None:
-    """Figures are set right; a table wider than the screen scrolls on its own. Where every column
-    has a name, each cell is given it: on a phone, rows become cards of named values."""
-    table, column = tokens[0], 0
-    names: list[str] = []
-    for token, inline in pairwise(tokens):
-        if token.type == "table_open":
-            table, names = token, []
-        elif token.type == "tr_open":
-            column = 0
-        elif token.type == "thead_close" and all(names):
-            table.attrSet("class", "cards")
-        if "right" in str(token.attrs.pop("style", "")):  # cells alone have a style
-            token.attrSet("class", "number")
-        if token.type == "th_open":
-            names.append(_plain(inline))
-            token.attrSet("scope", "col")
-        elif token.type == "td_open":
-            _cell(token, inline, names[column])
-            column += 1
-    for i in reversed(range(len(tokens))):
-        if tokens[i].type == "table_open":
-            tokens.insert(i, _raw('<div class="scroll" tabindex="0">\n'))
-        elif tokens[i].type == "table_close":
-            tokens.insert(i + 1, _raw("</div>\n"))
-
-
-def _cell(token: Token, inline: Token, name: str) -> None:
-    token.attrSet("data-label", name)
-    if inline.children:  # an empty cell stays empty, so that the style sheet can leave it out
-        inline.children = [_raw("<span>"), *inline.children, _raw("</span>")]
-
-
-def _keep_whole(tokens: list[Token]) -> None:
-    for part in (part for token in tokens for part in token.children or []):
-        if part.type == "text":
-            part.content = WHOLE.sub(lambda found: found[0].replace(" ", UNBROKEN), part.content)
-
-
-def _plain(inline: Token) -> str:
-    return "".join(part.content for part in inline.children or [])
-
-
-def _raw(markup: str) -> Token:
-    return Token("html_inline", "", 0, content=markup)
+    def text(self, tokens: Sequence[Token], i: int, options, env) -> str:
+        unbroken = WHOLE.sub(lambda match: match[0].replace(" ", "\xa0"), tokens[i].content)
+        return escapeHtml(unbroken)
 
 
 def data_uri(path: Path) -> tuple[str, int, int]:

@@ -1,4 +1,4 @@
-"""Published figures, and the archive that they are about: nothing else is set beside them."""
+"""Published scores, and the archive that they are about: no other images are compared with them."""
 
 SOURCE = "https://doi.org/10.1038/s41597-022-01721-8"  # Yang et al. 2023, table 3
 MD5 = "28209eda62fecd6e6a2d98b1501bb15f"  # of PneumoniaMNIST at 28 pixels

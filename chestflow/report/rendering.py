@@ -8,15 +8,13 @@ import jinja2
 from chestflow import formatting
 from chestflow.report import page, published, verdicts
 
-TEMPLATE, CARD, SIZES = (
-    Path(__file__).with_name(f"{name}.md.jinja") for name in ("template", "card", "sizes")
-)
+TEMPLATE, CARD = (Path(__file__).with_name(f"{name}.md.jinja") for name in ("template", "card"))
 USERS_WORDS = ("data", "classes")  # where metrics files hold words of datasets.yaml
 
 
-def rendered(given: dict, template: Path = TEMPLATE) -> str:
-    """The Markdown of the report; a name in the template that is not given is an error, never a
-    gap. given: the figures, by the names that stage `report` gives them."""
+def rendered(values: dict, template: Path = TEMPLATE) -> str:
+    """The Markdown of the report. values: by the names that the template uses; one that is missing
+    is an error, never a gap."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -28,24 +26,26 @@ def rendered(given: dict, template: Path = TEMPLATE) -> str:
         "slug": page.slug,
         "number": formatting.number,
     }
-    environment.tests["genuine"] = _is_genuine
-    words = environment.from_string(template.read_text(encoding="utf-8"))
-    names = {"word": formatting, "estimate": verdicts, "published": published}
-    # The names of spaces alone might be those of the fields that are looked for.
-    text = words.render(literal(given) | {"spaces": given["spaces"]} | names)
-    return re.sub(r"\n{3,}", "\n\n", text)
+    environment.tests |= {"genuine": _is_genuine, "phantom": _is_phantom}
+    modules = {"word": formatting, "verdicts": verdicts, "published": published}
+    text = environment.from_string(template.read_text(encoding="utf-8"))
+    return re.sub(r"\n{3,}", "\n\n", text.render(literal(values) | modules))
+
+
+def _is_phantom(caption: str) -> bool:
+    return caption.endswith(" PHANTOM")
 
 
 def _is_genuine(caption: str, title: str) -> bool:
     """Whether a caption is of a data set's images, of whatever size, and not of its phantom."""
-    return caption.startswith(title) and not caption.endswith(" PHANTOM")
+    return caption.startswith(title) and not _is_phantom(caption)
 
 
-def literal(found, chosen: bool = False):
+def literal(values, users: bool = False):
     """The same, with every data set's caption and class names as Markdown that shows them as the
-    user wrote them; chosen: whether this is what stands under one of the user's keys."""
-    if isinstance(found, dict):
-        return {key: literal(value, key in USERS_WORDS) for key, value in found.items()}
-    if isinstance(found, list):
-        return [literal(value, chosen) for value in found]
-    return formatting.literal(found) if chosen and isinstance(found, str) else found
+    user wrote them; users: whether this is what stands under one of USERS_WORDS."""
+    if isinstance(values, dict):
+        return {key: literal(value, key in USERS_WORDS) for key, value in values.items()}
+    if isinstance(values, list):
+        return [literal(value, users) for value in values]
+    return formatting.literal(values) if users and isinstance(values, str) else values

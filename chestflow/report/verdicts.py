@@ -1,7 +1,6 @@
-"""Estimates, and the three words that a comparison of estimates can end in. Everything that the
-report concludes, it concludes by one of the functions below."""
+"""The three words that a comparison can end in. Everything that the report concludes, it concludes
+by one of the functions below."""
 
-from dataclasses import dataclass
 from math import hypot
 
 ALPHA = 0.05  # of the p-value of a pair, after correction; intervals are 95 % intervals
@@ -9,45 +8,21 @@ HIGHER, LOWER, UNKNOWN = "higher", "lower", "not distinguishable"
 THAN = {HIGHER: "higher than", LOWER: "lower than", UNKNOWN: "not distinguishable from"}
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A score of a run: its mean over the trainings, and its 95 % interval."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int  # test images
-    trainings: int
-
-    @property
-    def defined(self) -> bool:
-        return None not in (self.value, self.low, self.high)
+def against(report: dict, key: str, reference: float | None) -> str:
+    """Where a score of a metrics file lies beside a fixed number (chance): by its interval."""
+    return _by_interval(report["ci95"][key], reference)
 
 
-def of(report: dict, key: str) -> Estimate:
-    """The estimate of a score in a metrics file."""
-    low, high = report["ci95"][key]
-    return Estimate(report[key], low, high, report["n"], report["trainings"])
-
-
-def beside(estimate: Estimate, reference: float | None) -> str:
-    """Where an estimate lies beside a fixed figure, such as chance: by its interval."""
-    if not estimate.defined or reference is None:
+def between(report: dict, a: str, b: str) -> str:
+    """Where score a lies beside score b, which is of other images: by the interval of their
+    difference, whose halves add up as independent errors do."""
+    (low_a, high_a), (low_b, high_b) = report["ci95"][a], report["ci95"][b]
+    if None in (low_a, high_a, low_b, high_b):
         return UNKNOWN
-    low, high = estimate.low, estimate.high
-    return HIGHER if low > reference else LOWER if high < reference else UNKNOWN  # type: ignore
-
-
-def unpaired(a: Estimate, b: Estimate) -> str:
-    """Where a lies beside b, of other images: by the interval of their difference, whose halves add
-    up as independent errors do."""
-    if not (a.defined and b.defined):
-        return UNKNOWN
-    ahead, behind = (a, b) if a.value > b.value else (b, a)  # type: ignore[operator]
-    reach = hypot(ahead.value - ahead.low, behind.high - behind.value)  # type: ignore[operator]
-    if ahead.value - behind.value <= reach:  # type: ignore[operator]
-        return UNKNOWN
-    return HIGHER if ahead is a else LOWER
+    difference = report[a] - report[b]
+    if difference > hypot(report[a] - low_a, high_b - report[b]):
+        return HIGHER
+    return LOWER if -difference > hypot(high_a - report[a], report[b] - low_b) else UNKNOWN
 
 
 def paired(entry: dict) -> str:
@@ -60,9 +35,13 @@ def paired(entry: dict) -> str:
     return HIGHER if entry["difference"] > 0 else LOWER
 
 
-def beside_zero(difference: dict) -> str:
-    """What a difference outside of the tests shows: by its interval."""
-    low, high = difference["ci95"]
-    if None in (low, high):
+def of_difference(entry: dict) -> str:
+    """What a difference that is not tested shows: by its interval."""
+    return _by_interval(entry["ci95"], 0)
+
+
+def _by_interval(bounds: list, reference: float | None) -> str:
+    low, high = bounds
+    if None in (low, high, reference):
         return UNKNOWN
-    return HIGHER if low > 0 else LOWER if high < 0 else UNKNOWN
+    return HIGHER if low > reference else LOWER if high < reference else UNKNOWN
