@@ -8,9 +8,8 @@ from safetensors.numpy import load_file
 
 from chestflow import files, stage
 from chestflow.config.schema import Comparison
-from chestflow.formatting import change, literal, number, scored
-from chestflow.metrics import comparison as tests
 from chestflow.metrics import intervals
+from chestflow.metrics.comparison import holm, linear_cka, paired_difference
 from chestflow.metrics.scores import predictions as from_table
 
 CURVES = ("roc", "precision_recall", "reliability")
@@ -30,7 +29,6 @@ def compare(
     few_labels: Path,
     metrics: Path,
     label_efficiency: Path,
-    table: Path,
     curves: Path,
     *,
     comparison: Comparison,
@@ -49,8 +47,6 @@ def compare(
     data = " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
     files.write_json(metrics, {"data": data, **summary(answers), "cka": pairs})
     files.write_json(label_efficiency, {"data": data, "points": points})
-    table.parent.mkdir(parents=True, exist_ok=True)
-    table.write_text(markdown(reports, answers), encoding="utf-8")
     write_curves(curves, reports, results, models)
     rows = [{key: point[key] for key in COLUMNS} for point in points]
     files.write_csv(curves / "label_efficiency.csv", rows)
@@ -75,7 +71,7 @@ def answer(comparison: Comparison, declared: dict, predicted: dict[str, Predicti
         entry = {"run": run, "against": against, "n": len(labels), "trainings": len(probability)}
         entry["config_difference"] = config_difference(declared[run], declared[against])
         pairs = ((name, measured[run][name], measured[against][name]) for name in TESTED)
-        answers.append(entry | {name: tests.paired_difference(a, b) for name, a, b in pairs})
+        answers.append(entry | {name: paired_difference(a, b) for name, a, b in pairs})
     correct([entry[name] for entry in answers for name in TESTED])
     return answers
 
@@ -87,7 +83,7 @@ def tested(labels: np.ndarray, probability: np.ndarray) -> dict[str, intervals.M
 
 def correct(differences: list[dict]) -> None:
     """Add to each difference its p-value after Holm's correction for their number."""
-    for entry, p in zip(differences, tests.holm([entry["p"] for entry in differences])):
+    for entry, p in zip(differences, holm([entry["p"] for entry in differences])):
         entry["p_holm"] = p
 
 
@@ -121,7 +117,7 @@ def similarities(runs: list[str], declared: dict[str, dict], latent: Path) -> li
     vectors = starts | {run: embeddings["run"] for run, embeddings in stored.items()}
     pairs = []
     for a, b in combinations(vectors, 2):
-        each = [tests.linear_cka(x, y) for x, y in zip(vectors[a], vectors[b])]
+        each = [linear_cka(x, y) for x, y in zip(vectors[a], vectors[b])]
         cka = intervals.mean_sd(each)
         pairs.append({"a": a, "b": b, "cka": cka["value"], "sd": cka["sd"]})
     return pairs
@@ -156,13 +152,13 @@ def efficiency_points(
         point |= {"each": auroc.values.tolist()}
         scratch = measured.get((dataset, "scratch", "unfrozen", labels))
         if scratch and start != "scratch" and alike(declared[run], declared[scratch[0]]):
-            point["from_scratch"] = tests.paired_difference(auroc, scratch[2])
+            point["from_scratch"] = paired_difference(auroc, scratch[2])
         points.append(point)
     correct([point["from_scratch"] for point in points if "from_scratch" in point])
     return points
 
 
-# ------------------------------------------------------------------------------ tables, curves
+# ------------------------------------------------------------------------------------- curves
 
 
 def write_curves(out: Path, reports: dict[str, dict], results: Path, models: Path) -> None:
@@ -177,34 +173,6 @@ def together(sources: dict[str, Path], reports: dict[str, dict]):
     for run, path in sources.items():
         for point, row in enumerate(files.rows_of(files.read_csv(path))):
             yield {"run": run, "data": reports[run]["data"], "point": point, **row}
-
-
-def markdown(reports: dict[str, dict], answers: list[dict]) -> str:
-    """The tables of runs and of questions."""
-    lines = [
-        "| run | images x trainings | AUROC | balanced accuracy | accuracy | majority class |",
-        "|---|---|---|---|---|---|",
-    ]
-    for run, report in reports.items():
-        cells = (scored(report, key) for key in ("auroc", "balanced_accuracy", "accuracy"))
-        size = f"{report['n']:,} x {report['trainings']} of {literal(report['data'])}"
-        majority = number(report["majority_accuracy"])
-        lines.append(f"| {literal(run)} | {size} | {' | '.join(cells)} | {majority} |")
-    lines += [
-        "",
-        "| question | n | difference of AUROC | p (Holm) | of balanced accuracy | p (Holm) |",
-        "|---|---|---|---|---|---|",
-    ]
-    for entry in answers:
-        cells = (f"{change(entry[key])} | {number(entry[key]['p_holm'])}" for key in TESTED)
-        question = f"{literal(entry['run'])} - {literal(entry['against'])}"
-        lines.append(f"| {question} | {entry['n']:,} | {' | '.join(cells)} |")
-    note = (
-        "95 % intervals over test images and trainings (Obuchowski & Rockette 1995; with one"
-        " training, over the images alone). Holm's correction is for all"
-        f" {len(answers) * len(TESTED)} tests."
-    )
-    return "\n".join([*lines, "", note, ""])
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def compare_runs(folder: Path, comparison: Comparison | None = None) -> None:
     """Stage `compare`."""
     names = ["data/settings/all.json", "metrics/runs", "data/results", "data/latent", "models"]
     names += ["data/label_efficiency", "metrics/comparison.json", "metrics/label_efficiency.json"]
-    names += ["metrics/comparison.md", "plots/curves"]
+    names += ["plots/curves"]
     comparison = comparison or reading.params(folder / "params.yaml").comparison
     compare.compare(*(folder / name for name in names), comparison=comparison)
 

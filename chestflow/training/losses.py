@@ -41,8 +41,8 @@ def validate(model: Classifier, val: Samples, loss: nn.Module) -> dict[str, floa
     }
 
 
-# The scores that choose an epoch stand here and not in `metrics`: a new metric there must not retrain
-# everything. A test holds both to the same values.
+# The scores that choose an epoch stand here and not in `metrics`: a new metric there must not
+# retrain everything. A test holds both to the same values.
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
