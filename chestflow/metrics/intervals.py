@@ -206,7 +206,7 @@ def variance_of(measured: Measured) -> Variance:
     return Variance(float(measured.values.var(ddof=1) / k), float(shared), k - 1)
 
 
-def meansd_of(values: list[float]) -> dict:
+def mean_sd(values: list[float]) -> dict:
     """Mean of K trainings' scores, and their standard deviation, None if K = 1: for scores of which
     no interval has been shown to cover."""
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
