@@ -1,0 +1,114 @@
+"""What is chosen on validation, and calibration, against known distortions; prior shift."""
+
+import numpy as np
+import pytest
+from scipy import special
+from sklearn import metrics
+
+from chestflow.errors import UserError
+from chestflow.metrics import calibration, intervals, prevalence
+from chestflow.metrics.calibration import IDENTITY, Choice
+
+
+def reported(slope: float, intercept: float, n: int = 500, seed: int = 3):
+    """Labels drawn with known probabilities, and these distorted in their logit."""
+    rng = np.random.default_rng(seed)
+    true = special.expit(rng.normal(0.5, 2, n))
+    labels = (rng.random(n) < true).astype(int)
+    return labels, calibration.calibrated(true, slope, intercept)
+
+
+@pytest.mark.parametrize("decimals", [1, 9])  # many ties, none
+def test_the_threshold_has_the_highest_balanced_accuracy_and_is_the_nearest_to_one_half(decimals):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        labels = rng.permutation(np.r_[0, 1, rng.integers(0, 2, 28)])
+        scores = np.round(rng.random(30) * 0.7 + labels * 0.3 * rng.random(30), decimals)
+        chosen = calibration.choose_threshold(labels, scores)
+        cuts = np.unique(np.r_[0.0, scores, 1.1])
+        middles = (cuts[:-1] + cuts[1:]) / 2
+        gains = [metrics.balanced_accuracy_score(labels, scores >= t) for t in (chosen, *middles)]
+        assert gains[0] == pytest.approx(max(gains[1:])) and 0 <= chosen <= 1
+        best = middles[np.isclose(gains[1:], max(gains[1:]))]
+        assert abs(chosen - 0.5) <= np.abs(best - 0.5).min() + 0.5 * np.diff(cuts).max()
+
+
+def test_platt_scaling_recovers_a_known_distortion():
+    labels, probability = reported(2, -1, n=20_000)
+    slope, intercept = calibration.fit_platt(labels, probability)
+    assert (slope, intercept) == (pytest.approx(0.5, abs=0.03), pytest.approx(0.5, abs=0.06))
+    separated = calibration.fit_platt(np.repeat([0, 1], 20), np.repeat([0.0, 1.0], 20))
+    assert np.isfinite(separated).all() and separated[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("distortion", "used"), [((2.5, 1.0), True), ((0.4, 0.0), True), ((1.0, 0.0), False)]
+)
+def test_scaling_is_used_only_if_it_helps_on_images_it_was_not_fitted_on(distortion, used):
+    """It moves probabilities to validation's share; without it, the loss's share remains."""
+    labels, probability = reported(*distortion)
+    choice = calibration.choose(labels, probability, trained_share=0.5)
+    platt, (before, after) = calibration.fit_platt(labels, probability), choice.log_loss
+    assert choice.platt == (platt if used else IDENTITY) and used == (after < before)
+    assert choice.share == (labels.mean() if used else 0.5)
+    assert choice.threshold == calibration.choose_threshold(labels, probability)
+    assert before == pytest.approx(metrics.log_loss(labels, probability))
+    fitted = metrics.log_loss(labels, calibration.calibrated(probability, *platt))
+    assert fitted < after, "fitted images flatter, so they must not decide"
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1, 1, 1], [0, 0, 1, 1]], ids=["one healthy", "reversed"])
+def test_scaling_is_not_used_where_it_cannot_be_tried_or_would_reverse_the_ranking(labels):
+    probability = np.linspace(0.9, 0.1, len(labels))
+    assert calibration.choose_platt(np.array(labels), probability)[0] == IDENTITY
+    assert calibration.calibrated(probability, *IDENTITY) == pytest.approx(probability)
+
+
+def test_calibration_error_and_reliability_by_hand():
+    probability = np.array([0.05, 0.05, 0.92, 0.98, 1.0, 0.55])
+    labels = np.array([0, 1, 1, 1, 0, 1])
+    expected = (2 * abs(0.05 - 1 / 2) + 3 * abs(2.90 / 3 - 2 / 3) + abs(0.55 - 1)) / 6
+    assert calibration.calibration_error(labels, probability) == pytest.approx(expected)
+    assert calibration.reliability(labels, probability) == [
+        {"predicted": pytest.approx(0.05), "observed": 0.5, "n": 2},
+        {"predicted": pytest.approx(0.55), "observed": 1.0, "n": 1},
+        {"predicted": pytest.approx(2.90 / 3), "observed": pytest.approx(2 / 3), "n": 3},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("distortion", "platt", "sign"),
+    [
+        ((2.5, 1.0), (0.4, -0.4), -1),  # back to honest probabilities
+        ((1.0, 0.0), (0.5, 1.0), 1),  # away from them
+    ],
+)
+def test_the_effect_of_scaling_is_a_paired_difference(distortion, platt, sign):
+    labels, row = reported(*distortion, n=600, seed=2)
+    before, choice = np.stack([row] * 2), Choice(0.5, platt, (0.3, 0.2), labels.mean())
+    report = calibration.before_and_after(labels, before, [choice] * 2)
+    difference, brier = report["brier_difference"]["scaled"], report["brier"]
+    low, high = difference["ci95"]
+    assert low < difference["difference"] < high and (low > 0) - (high < 0) == sign
+    assert difference["difference"] == pytest.approx(brier["scaled"] - brier["as_trained"])
+    alone = intervals.estimate(intervals.mean((before - labels) ** 2), bounds=(None, None))["ci95"]
+    assert high - low < alone[1] - alone[0], "pairing narrows the interval"
+    assert brier["at_test_share"] == pytest.approx(brier["scaled"]), "it is the share assumed"
+
+
+PROBABILITY = np.array([0.0, 1e-9, 0.1, 0.5, 0.93, 1 - 1e-9, 1.0])
+
+
+def test_odds_change_by_the_factor_of_the_prior_odds():
+    assert prevalence.shifted(0.8, 0.5, 0.2) == pytest.approx(0.5)  # odds 4, by a factor of 1/4
+    assert prevalence.shifted(0.742, 0.742, 0.01) == pytest.approx(0.01), "of no evidence at all"
+    moved = prevalence.shifted(PROBABILITY, 0.742, 0.05)
+    assert (np.diff(moved) > 0).all() and (moved[0], moved[-1]) == (0, 1)
+    assert prevalence.shifted(moved, 0.05, 0.742) == pytest.approx(PROBABILITY, abs=1e-7)
+
+
+def test_a_share_that_is_none_is_refused_as_it_was_typed():
+    assert prevalence.parsed("--share", "0.3") == 0.3
+    for text in ("0", "1", "-0.1", "abc", "nan", "", "30 %"):
+        with pytest.raises(UserError, match=f"^--share = '{text}'; accepted: above 0 and below 1"):
+            prevalence.parsed("--share", text)

@@ -1,0 +1,163 @@
+"""Intervals over trainings and images: slow definitions beside the fast ones, how often they hold
+the truth, and the ends where nothing varies or nothing is defined."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from chestflow.metrics import comparison, intervals
+from chestflow.metrics.intervals import Measured
+
+LABELS = np.repeat([0, 1], [17, 26])
+Z = stats.norm.ppf(0.975)
+PEERS = {
+    "accuracy": metrics.accuracy_score,
+    "precision": metrics.precision_score,
+    "recall": metrics.recall_score,
+    "specificity": lambda y_true, y_pred: metrics.recall_score(y_true, y_pred, pos_label=0),
+    "f1": metrics.f1_score,
+    "balanced_accuracy": metrics.balanced_accuracy_score,
+    "mcc": metrics.matthews_corrcoef,
+}
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def ratings(rng, k: int) -> np.ndarray:
+    """(K, N) scores with many ties, the diseased higher."""
+    return rng.integers(0, 6, (k, len(LABELS))) + LABELS * rng.integers(0, 3, (k, len(LABELS)))
+
+
+def covariance(measured: Measured) -> np.ndarray:
+    return measured.influence @ measured.influence.T
+
+
+def test_areas_and_covariance_are_delongs(rng):
+    """By a loop over every pair of a positive and a negative image."""
+    scores = ratings(rng, 4)
+    wins = np.array(
+        [
+            [[(x > y) + (x == y) / 2 for y in row[LABELS == 0]] for x in row[LABELS == 1]]
+            for row in scores
+        ]
+    )
+    n1, n0 = wins.shape[1:]
+    values = wins.mean(axis=(1, 2))
+    of_positives, of_negatives = (wins.mean(axis=axis) - values[:, None] for axis in (2, 1))
+    s10 = of_positives @ of_positives.T / (n1 - 1)
+    s01 = of_negatives @ of_negatives.T / (n0 - 1)
+    measured = intervals.auroc(LABELS, scores)
+    assert measured.values == pytest.approx(values, abs=1e-14)
+    assert covariance(measured) == pytest.approx(s10 / n1 + s01 / n0, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_scores_of_decisions_vary_as_in_a_jackknife(rng, name):
+    """Leaving out one image after the other, for the whole covariance between trainings."""
+    predicted, n, score = (ratings(rng, 3) > 3).astype(int), len(LABELS), PEERS[name]
+    left = [[score(np.delete(LABELS, i), np.delete(row, i)) for i in range(n)] for row in predicted]
+    measured = intervals.decisions(LABELS, predicted)[name]
+    assert measured.values == pytest.approx([score(LABELS, row) for row in predicted], abs=1e-14)
+    assert covariance(measured) == pytest.approx(np.cov(left) * (n - 1) ** 2 / n, abs=1e-15)
+
+
+def test_a_mean_has_the_variance_of_a_mean(rng):
+    values = rng.normal(size=(3, 50))
+    measured = intervals.mean(values)
+    assert measured.values == pytest.approx(values.mean(axis=1), abs=1e-15)
+    assert covariance(measured) == pytest.approx(np.cov(values) / 50, abs=1e-15)
+
+
+def test_a_mean_varies_with_its_trainings_and_with_the_images_that_they_share():
+    """The covariance of two trainings over images; a negative one counts as none."""
+    for influence, images in (([0.1, 0.2], 0.03 + 0.08), ([-0.1, -0.2], 0.0)):
+        measured = Measured(np.array([0.6, 0.8]), np.array([influence, [0.3, 0.4]]))
+        variance = intervals.variance_of(measured)
+        assert (variance.trainings, variance.images) == pytest.approx((0.01, images))
+
+
+def test_the_critical_value_lies_between_t_and_normal():
+    t, normal = stats.t.ppf(0.975, 2), stats.norm.ppf(0.975)
+    assert intervals.Variance(1.0, 0.0, 2).critical(0.05) == pytest.approx(t)
+    assert intervals.Variance(0.0, 1.0, 2).critical(0.05) == pytest.approx(normal)
+    assert intervals.Variance(1.0, 3.0, 2).critical(0.05) == pytest.approx((t + 3 * normal) / 4)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_p_is_the_level_whose_interval_ends_at_zero(rng, k):
+    a, b = (intervals.auroc(LABELS, ratings(rng, k)) for _ in range(2))
+    variance = intervals.variance_of(a - b)
+    for level in (0.9, 0.05, 1e-6):
+        edge = variance.se * variance.critical(level)
+        assert variance.p(edge) == variance.p(-edge) == pytest.approx(level)
+
+
+def test_one_training_has_delongs_interval(rng):
+    measured = intervals.auroc(LABELS, ratings(rng, 1))
+    estimate, se = intervals.estimate(measured, (None, None)), np.sqrt(covariance(measured)[0, 0])
+    assert estimate["sd"] is None and estimate["sd_images"] == pytest.approx(se)
+    assert estimate["ci95"] == pytest.approx([measured.values[0] + z * se for z in (-Z, Z)])
+
+
+def test_sd_over_trainings_and_over_images():
+    measured = Measured(np.array([0.6, 0.7, 0.8]), np.diag([0.1, 0.2, 0.2]))
+    estimate = intervals.estimate(measured)
+    assert (estimate["value"], estimate["sd"]) == (pytest.approx(0.7), pytest.approx(0.1))
+    assert estimate["sd_images"] == pytest.approx(np.sqrt(0.03))
+    assert intervals.mean_sd([0.6, 0.7, 0.8]) == pytest.approx({"value": 0.7, "sd": 0.1})
+    assert intervals.mean_sd([0.6]) == {"value": 0.6, "sd": None}
+
+
+@pytest.mark.parametrize("low, high", [(0, 1), (-1, 1)])
+def test_an_interval_stays_within_the_bounds_of_its_score(low, high):
+    near = high - 0.004
+    measured = Measured(near + np.array([-0.003, 0, 0.003]), np.full((3, 4), 0.002))
+    symmetric = intervals.estimate(measured, (None, None))["ci95"]
+    ci95 = intervals.estimate(measured, (low, high))["ci95"]
+    assert symmetric[1] > high > ci95[1] > near > ci95[0] > low
+    odds = [np.log((end - low) / (high - end)) for end in (ci95[0], near, ci95[1])]
+    assert odds[1] - odds[0] == pytest.approx(odds[2] - odds[1]), "symmetric in the log odds"
+
+
+def test_intervals_hold_the_truth_and_equal_runs_are_rarely_called_different(rng):
+    """In a model whose truth is known: trainings shift the separation of the classes, and share
+    most of the images' noise. `benchmarks.coverage` measures it precisely."""
+    labels, apart, sd, k = np.repeat([0, 1], 60), 2.0, 0.2, 5
+    truth = stats.norm.cdf(apart / np.sqrt(2 + sd**2))
+    covered, different = [], []
+    for _ in range(300):
+        noise = np.sqrt(0.7) * rng.normal(size=120) + np.sqrt(0.3) * rng.normal(size=(2, k, 120))
+        scores = labels * (apart + sd * rng.normal(size=(2, k, 1))) + noise
+        a, b = (intervals.auroc(labels, run) for run in scores)
+        low, high = intervals.estimate(a)["ci95"]
+        covered.append(low < truth < high)
+        different.append(comparison.paired_difference(a, b)["p"] < 0.05)
+    assert 0.91 < np.mean(covered) < 0.99 and np.mean(different) < 0.09
+
+
+def test_perfect_in_every_training():
+    perfect, opposite = (intervals.auroc(LABELS, np.tile(s * LABELS, (3, 1))) for s in (1, -1))
+    expected = {"value": 1.0, "ci95": [1.0, 1.0], "sd": 0.0, "sd_images": 0.0}
+    assert intervals.estimate(perfect) == expected
+    difference = comparison.paired_difference(perfect, opposite)
+    assert (difference["difference"], difference["ci95"], difference["p"]) == (1, [1, 1], 0)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_what_is_not_defined_is_nan(k):
+    """Warnings are errors here."""
+    never = intervals.decisions(LABELS, np.zeros((k, len(LABELS)), int))
+    one_class = intervals.auroc(np.ones(20, int), np.tile(np.arange(20.0), (k, 1)))
+    for measured in (never["precision"], never["mcc"], one_class):
+        estimate = intervals.estimate(measured)
+        difference = comparison.paired_difference(measured, measured)
+        assert np.isnan([estimate["value"], *estimate["ci95"], estimate["sd_images"]]).all()
+        assert np.isnan([difference["difference"], *difference["ci95"], difference["p"]]).all()
+    one_positive = intervals.auroc(np.array([0, 0, 0, 1]), np.tile([1.0, 2, 4, 3], (k, 1)))
+    estimate = intervals.estimate(one_positive)
+    assert estimate["value"] == pytest.approx(2 / 3)
+    assert np.isnan(estimate["ci95"]).all(), "one image has no variance"

@@ -1,0 +1,74 @@
+"""The loss and the scores of validation beside torch's and scikit-learn's, and the batches."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics
+from torch.nn import functional as F
+
+from chestflow.metrics import intervals
+from chestflow.training import batches, losses
+
+
+def test_both_classes_have_the_same_total_weight():
+    labels = torch.tensor([1, 1, 1, 0, 1, 1, 0, 1])
+    weights = losses.class_weights(labels)
+    assert weights.tolist() == pytest.approx([8 / 4, 8 / 12])
+    assert weights[labels].sum().item() == pytest.approx(len(labels))
+
+
+def test_the_loss_equals_torchs_except_for_the_weight_of_the_smoothed_share():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(50, 2, generator=generator)
+    labels = torch.randint(0, 2, (50,), generator=generator)
+    even, uneven = torch.ones(2), torch.tensor([1.9, 0.7])
+    for weight, smoothing in ((uneven, 0.0), (even, 0.1)):
+        expected = F.cross_entropy(logits, labels, weight, label_smoothing=smoothing).item()
+        loss = losses.smoothed_loss(logits, labels, weight, smoothing).item()
+        assert loss == pytest.approx(expected, rel=1e-6)
+    # Uneven weights: as if each image were repeated as often as its class weighs.
+    times = torch.tensor([19, 7])[labels]
+    repeated = logits.repeat_interleave(times, dim=0), labels.repeat_interleave(times)
+    expected = F.cross_entropy(*repeated, label_smoothing=0.1).item()
+    loss = losses.smoothed_loss(logits, labels, uneven, 0.1).item()
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_validation_scores_equal_those_of_metrics_and_of_sklearn(ties):
+    """Training has its own, so that a new score in `metrics` does not retrain everything."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(4, 80))
+        labels = rng.permutation(np.r_[0, 1, rng.integers(0, 2, n - 2)])
+        scores = rng.normal(labels * rng.normal(), 1.0)
+        scores = np.round(scores, 1 if n > 20 else 0) if ties else scores
+        predicted, area = scores > 0, pytest.approx(losses.auroc(labels, scores), abs=1e-12)
+        assert intervals.auroc(labels, scores[None]).values == area
+        assert metrics.roc_auc_score(labels, scores) == area
+        accuracy = pytest.approx(losses.balanced_accuracy(labels, predicted), abs=1e-12)
+        assert intervals.decisions(labels, predicted[None])["balanced_accuracy"].values == accuracy
+        assert metrics.balanced_accuracy_score(labels, predicted) == accuracy
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "lengths"),
+    [
+        (10, 4, [4, 4, 2]),
+        (8, 4, [4, 4]),
+        (9, 4, [4, 5]),  # batch norm cannot work with one image: it joins the batch before
+        (129, 128, [129]),
+        (1, 128, [1]),
+    ],
+)
+def test_batches_hold_every_image_once(n, size, lengths):
+    order = list(batches.batches(n, size, torch.Generator().manual_seed(0)))
+    assert [len(batch) for batch in order] == lengths
+    assert sorted(torch.cat(order).tolist()) == list(range(n))
+
+
+@pytest.mark.parametrize(("n", "passes"), [(1000, 1), (1001, 1), (999, 2), (50, 20)])
+def test_an_epoch_goes_through_few_images_several_times_in_new_orders(n, passes):
+    index = torch.cat(list(batches.epoch_batches(n, 64, torch.Generator().manual_seed(0))))
+    assert torch.bincount(index).tolist() == [passes] * n
+    assert passes == 1 or not torch.equal(index[:n], index[-n:])
