@@ -72,7 +72,7 @@ def test_local_contrast_is_taken_over_the_window_around_each_pixel():
         return np.array([[values[row, column].mean() for column in windows] for row in windows])
 
     detail = image - means(image)
-    expected = detail / (np.sqrt(means(detail**2)) + cnn.FLOOR)
+    expected = detail / (np.sqrt(means(detail**2)) + cnn.EPSILON)
     assert cnn.local_contrast(images)[0, 0].numpy() == pytest.approx(expected, abs=1e-5)
 
 

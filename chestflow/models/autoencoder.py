@@ -61,7 +61,7 @@ class Autoencoder(nn.Module):
 
 def load(folder: Path, side: int) -> Autoencoder:
     """The trained autoencoder that `pretrain` saved, in evaluation mode; side: of its images, in
-    pixels. Raises UserError if the folder holds none, or one of images of another side."""
+    pixels. Raises UserError for another network, or one of images of another side."""
 
     def build(about: dict, weights: dict[str, Tensor]) -> Autoencoder:
         code = len(weights["squeeze.1.weight"])

@@ -62,7 +62,7 @@ def labelled(folder: Path) -> dict[str, np.ndarray]:
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """A trained classifier, in evaluation mode; UserError if the folder holds none."""
+    """A trained classifier, in evaluation mode; UserError if the file holds another network."""
     return load(folder, lambda about, _: Classifier(**about["architecture"]))
 
 

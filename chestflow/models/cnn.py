@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from chestflow.errors import UserError
 
 WINDOW = 11 / 28  # of the side length: 11 pixels at 28
-FLOOR = 0.1  # added to the local deviation, in units of [-1, 1], so that noise is not blown up
+EPSILON = 0.1  # added to the local deviation, in units of [-1, 1], so that noise is not blown up
 
 
 class ConvBlock(nn.Sequential):
@@ -86,7 +86,7 @@ def local_contrast(images: Tensor) -> Tensor:
     near = ((place[:, None] - place).abs() <= WINDOW * len(place) / 2).to(images.dtype)
     mean_of = near / near.sum(dim=1, keepdim=True)  # at the border the window is cut off
     detail = images - mean_of @ images @ mean_of.T
-    return detail / ((mean_of @ detail.square() @ mean_of.T).sqrt() + FLOOR)
+    return detail / ((mean_of @ detail.square() @ mean_of.T).sqrt() + EPSILON)
 
 
 def n_parameters(model: nn.Module) -> int:
