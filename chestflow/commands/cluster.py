@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 REMOTE = "origin"  # Git's, in every clone
+SECONDS = 10  # to wait for the scheduler's answer
 SHAPING = ("params.yaml", "datasets.yaml", "dvc.yaml", ".dvc/config", "chestflow", "stages")
 
 
@@ -58,7 +59,7 @@ def connected(address: str) -> Iterator["Client"]:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
         # Without an address, Dask would start a cluster on this machine.
-        client = Client(address or "none", timeout=10)
+        client = Client(address or "none", timeout=SECONDS)
     except (OSError, TypeError, ValueError):  # the last two: an address that is none
         raise UserError(
             f"cluster = {address!r}: no scheduler answers; accepted: the address that `dask"
