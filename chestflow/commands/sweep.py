@@ -83,7 +83,7 @@ def main(options: argparse.Namespace) -> None:
     report = summarise(first, again, differences(again, done_again), reference, params)
     write(Path("sweep"), report)
     print(f"\n{markdown(report)}")
-    if failed := [name(*key) for key in once | repeated if key not in done | done_again]:
+    if failed := [name_of(*key) for key in once | repeated if key not in done | done_again]:
         raise UserError(f"these experiments failed, see above: {', '.join(failed)}")
 
 
@@ -95,7 +95,7 @@ def plan(params: Params, configurations: dict, names: list[str], trainings: int)
     }
 
 
-def name(configuration: str, trainings: int) -> str:
+def name_of(configuration: str, trainings: int) -> str:
     """What DVC shall call an experiment."""
     return f"{configuration}-x{trainings}"
 
@@ -129,7 +129,7 @@ def missing(planned: Plan) -> dict[str, list[str]]:
     """
     on_record = recorded()
     done = finished(planned, on_record)
-    todo = {name(*key): key for key in planned if key not in done}
+    todo = {name_of(*key): key for key in planned if key not in done}
     if taken := sorted(todo.keys() & {experiment.name for experiment in on_record}):
         raise UserError(
             f"on record with other parameters: {', '.join(taken)}; rename the configuration, or"
