@@ -54,20 +54,14 @@ def test_where_git_refuses_it_is_quoted(folder, monkeypatch, refusal):
     assert "git init" not in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_a_name_is_given_once_and_only_where_there_is_none(folder, capsys):
+def test_a_name_is_given_only_where_there_is_none(folder, capsys):
     git_does("init", "--quiet")
     git.identify()
     assert "Git knows no name" in capsys.readouterr().err
     git_does("commit", "--quiet", "--allow-empty", "--message", "by nobody")
+    git_does("config", "user.name", "Ada")
     git.identify()
     assert capsys.readouterr().err == ""
-
-
-def test_a_name_that_is_there_is_kept(folder):
-    git_does("init", "--quiet")
-    git_does("config", "--global", "user.name", "Ada")
-    git_does("config", "--global", "user.email", "ada@localhost")
-    git.identify()
     assert "Ada" in git_does("var", "GIT_AUTHOR_IDENT")
 
 

@@ -40,17 +40,10 @@ class Machines:
 
     def start(self, folder: Path, *words: str) -> None:
         """`dask <words>` in a folder; what it says goes to a file beside the folder."""
+        command = [sys.executable, "-m", "dask", *words]
         with (self.folder / f"{folder.name}.log").open("w") as log:
-            self.processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "dask", *words],
-                    cwd=folder,
-                    env=self.environment,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            )
+            where = {"cwd": folder, "env": self.environment, "stdout": log, "stderr": log}
+            self.processes.append(subprocess.Popen(command, start_new_session=True, **where))
 
     def scheduler(self) -> str:
         """Its address."""
