@@ -54,15 +54,16 @@ class Workspace:
                 shutil.copy(ROOT / name, self.folder / name)
         self.succeed("git", "init", "--quiet", "--initial-branch", "main")
 
-    def run(self, *command: str, **options) -> subprocess.CompletedProcess:
-        """A command in this folder; `chestflow` and `python` are those of the working tree."""
+    def run(self, *command: str) -> subprocess.CompletedProcess:
+        """A command in this folder; `chestflow` is the one of this folder's code."""
         if command[0] == "chestflow":
             command = ("python", "-m", "chestflow.cli", *command[1:])
-        defaults = {"env": self.environment, "capture_output": True, "text": True}
-        return subprocess.run(command, cwd=self.folder, **defaults | options)
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
 
-    def succeed(self, *command: str, **options) -> str:
-        ended = self.run(*command, **options)
+    def succeed(self, *command: str) -> str:
+        ended = self.run(*command)
         assert ended.returncode == 0, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}"
         return ended.stdout
 

@@ -213,7 +213,7 @@ def tested(predictions: str) -> dict[str, intervals.Measured]:
 
 
 def summarise(
-    once: list[dict], repeated: list[dict], found: list[dict], reference: str, params: Params
+    once: list[dict], repeated: list[dict], compared: list[dict], reference: str, params: Params
 ) -> dict:
     """All that the table, the figure and the report say; `chosen` is the best of those that were
     trained several times, and `differences` are its distances from the others."""
@@ -225,7 +225,7 @@ def summarise(
         "chosen": repeated[0]["name"],
         "configurations": once,
         "finalists": repeated,
-        "differences": found,
+        "differences": compared,
     }
 
 
