@@ -4,7 +4,6 @@
 # make sweep                    experiments declared in sweep/grid.yaml; QUEUE=2 runs two at once
 # make sweep CLUSTER=tcp://scheduler:8786   the same on a Dask cluster: docs/machines.md
 # make bench                    benchmarks/README.md: QUICK=--quick tries it, GRAPH=--graph adds 5 min
-# make torture                  kills, hostile files and servers, full disks: docs/torture.md
 # make test                     linter, type checker and test suite
 
 PYTHON ?= python3
@@ -12,7 +11,7 @@ JOBS ?= 2
 QUEUE ?= 1
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
-.PHONY: repro sweep source bench torture test install lock clean
+.PHONY: repro sweep source bench test install lock clean
 
 repro: install source
 	@chestflow repro --jobs $(JOBS)
@@ -31,9 +30,6 @@ bench: install
 	python -m benchmarks.orchestration $(QUICK) $(GRAPH)
 	python -m benchmarks.growth $(QUICK)
 	python -m benchmarks.report
-
-torture: install
-	python -m benchmarks.torture
 
 test: install
 	ruff check .

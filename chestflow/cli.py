@@ -2,7 +2,9 @@
 
 import argparse
 import importlib
+import os
 import sys
+from pathlib import Path
 
 from chestflow.stage import one_line
 
@@ -23,6 +25,8 @@ def main() -> None:
     # Names of files need not be text, and must not end a batch.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # As in an activated environment: what DVC runs are `dvc` and `python` of this one.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     options = parse(sys.argv[1:])
     with one_line(options.command):
         sys.exit(options.function(options))

@@ -1,6 +1,8 @@
-"""What several test files share: small phantoms, and the parameters shrunk to seconds."""
+"""What several test files share: small phantoms, the parameters shrunk to seconds, and the graph
+that they give, run once."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from filelock import FileLock
+from workspace import RESULTS, ROOT, Workspace, shrink
 
-from benchmarks import orchestration
 from chestflow.config import reading, schema
 from chestflow.data import arrays
 from chestflow.sources import phantom
 from stages.configure import settings_of
-
-ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure() -> None:
@@ -25,8 +26,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The graph first: it takes longest, and must not be what the other process waits for."""
-    items.sort(key=lambda item: "test_pipeline" not in item.nodeid)
+    """The graph first: it takes longest, and no other process should have to wait for it."""
+    order = {"test_graph": 0, "test_machines": 2}
+    items.sort(key=lambda item: order.get(item.path.stem, 1))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,22 +40,21 @@ def _one_thread() -> None:
 def splits() -> dict[str, arrays.Split]:
     """A small PneumoniaMNIST phantom with binary labels and masks."""
     sizes = {"train": 300, "val": 150, "test": 200}
-    drawn = phantom.archive("pneumoniamnist", sizes, seed=0)
-    return {name: arrays.split_of(drawn, name) for name in arrays.SPLITS}
+    archive = phantom.archive("pneumoniamnist", sizes, seed=0)
+    return {name: arrays.split_of(archive, name) for name in arrays.SPLITS}
 
 
 @pytest.fixture(scope="session")
 def settings() -> Callable[..., schema.Training]:
     """The complete settings of a training: those of all runs, with changes."""
-    declared = reading.params(ROOT / "params.yaml")
-    usual = settings_of(declared, "pneumonia")
-    return lambda **changes: schema.Training(**usual | changes)
+    defaults = settings_of(reading.params(ROOT / "params.yaml"), "pneumonia")
+    return lambda **changes: schema.Training(**defaults | changes)
 
 
 @pytest.fixture(scope="session")
 def shrunken() -> dict:
-    """params.yaml with every number that costs time made small, wherever it stands."""
-    return orchestration.shrink(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    """params.yaml with every number that costs time made small."""
+    return shrink(yaml.safe_load((ROOT / "params.yaml").read_text()))
 
 
 @pytest.fixture(scope="session")
@@ -65,4 +66,49 @@ def environment() -> dict[str, str]:
         for what, value in (("NAME", "test"), ("EMAIL", "test@localhost"))
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | identity | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
+    others = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}  # a copy has its own code
+    return others | identity | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
+@pytest.fixture(scope="session")
+def graph(tmp_path_factory, environment, shrunken) -> Workspace:
+    """A copy of the repository in which `chestflow repro` has run the shrunken graph, for all of
+    pytest's processes; only to be read. `said` is what the command said."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    space = Workspace(shared / "graph", environment)
+    with FileLock(shared / "graph.lock"):
+        if not (shared / "said").exists():
+            shutil.rmtree(space.folder, ignore_errors=True)
+            prepare(space, shrunken)
+            (shared / "said").write_text(space.succeed("chestflow", "repro", "--jobs", "2"))
+    space.said = (shared / "said").read_text()
+    return space
+
+
+def prepare(space: Workspace, shrunken: dict) -> None:
+    """Two runs, from scratch and from the autoencoder, each trained twice and with fewer labels
+    too: every kind of stage, in a third of the default graph's."""
+    runs = {run: shrunken["runs"][run] for run in ("pneumonia", "frozen")}
+    few = {
+        "trainings": 2,
+        "runs": runs | {"frozen": runs["frozen"] | {"init": "autoencoder"}},
+        "label_efficiency": shrunken["label_efficiency"] | {"runs": ["pneumonia", "frozen"]},
+        "comparison": {
+            "questions": [{"run": "frozen", "against": "pneumonia"}],
+            "spaces": {"transfer": ["pneumonia", "frozen"]},
+        },
+    }
+    space.folder.mkdir()
+    space.fill(leave=("dvc.lock", *RESULTS))
+    space.set_params(shrunken | few)
+    space.set_params(shrink(space.params("datasets.yaml")), "datasets.yaml")
+    space.succeed("dvc", "cache", "dir", "--local", "../cache")
+    space.commit()
+
+
+@pytest.fixture
+def space(graph, tmp_path) -> Workspace:
+    """A copy of the graph's folder, to change at will."""
+    return graph.copy(tmp_path / "space")

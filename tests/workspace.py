@@ -1,5 +1,6 @@
 """A copy of the repository in which tests may do what they like, and DVC in it."""
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -8,23 +9,55 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-RUNNING = r"(?m)^Running stage '(.+)'"
 RESULTS = ("metrics/", "plots/", "report/")  # what Git keeps of the outputs, beside dvc.lock
+SMALL = {  # highest value of each key that costs time
+    "epochs": 2,
+    "patience": 2,
+    "perplexity": 5.0,
+    "neighbours": 5,
+    "trainings": 1,
+    "images": 200,
+    "labels": 40,
+    "val_labels": 30,
+    "train": 60,
+    "val": 40,
+    "test": 40,
+}
+
+
+def shrink(block: dict) -> dict:
+    """Parameters with every number that costs time made small, wherever it stands."""
+    return {key: _less(key, value) for key, value in block.items()}
+
+
+def _less(key: str, value):
+    if isinstance(value, dict):
+        return shrink(value)
+    if key == "labels" and isinstance(value, list):
+        return [_less(key, value[0])]
+    return min(value, SMALL[key]) if key in SMALL and isinstance(value, int | float) else value
 
 
 class Workspace:
-    """A copy of the working tree as Git would see it, with a history of its own."""
+    """A folder with files of the repository and the commands that run in it."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], leave: tuple[str, ...] = ()):
+    def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.environment = folder, environment
+
+    def fill(self, leave: tuple[str, ...] = ()) -> None:
+        """Copy the working tree, as Git sees it, without what begins like one of `leave`."""
         tree = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(tree, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in filter(None, listed.split("\0")):
             if (ROOT / name).is_file() and not name.startswith(leave or ("\0",)):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, folder / name)
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.folder / name)
+        self.succeed("git", "init", "--quiet", "--initial-branch", "main")
 
     def run(self, *command: str) -> subprocess.CompletedProcess:
+        """A command in this folder; `chestflow` is the one of this folder's code."""
+        if command[0] == "chestflow":
+            command = ("python", "-m", "chestflow.cli", *command[1:])
         return subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
@@ -34,31 +67,36 @@ class Workspace:
         assert ended.returncode == 0, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}"
         return ended.stdout
 
-    def chestflow(self, *words: str) -> tuple[str, ...]:
-        """The command `chestflow` with this folder's code."""
-        return ("python", "-m", "chestflow", *words)
-
     def commit(self) -> None:
         self.succeed("git", "add", "--all")
         self.succeed("git", "commit", "--quiet", "--message", "state")
 
-    def ran(self, *command: str) -> set[str]:
-        """The stages that a DVC command runs, or would run."""
-        return set(re.findall(RUNNING, self.succeed(*command)))
+    def clone(self, folder: Path) -> "Workspace":
+        self.succeed("git", "clone", "--quiet", ".", str(folder))
+        return Workspace(folder, self.environment)
 
-    def would_run(self) -> set[str]:
-        return self.ran("dvc", "repro", "--dry")
+    def copy(self, folder: Path) -> "Workspace":
+        """The same with all outputs, committed. Both use one cache, so that what the other has run
+        is not run again."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        copy = Workspace(folder, self.environment)
+        copy.write(".dvc/config.local", f"[cache]\n    dir = {self.folder.parent / 'cache'}\n")
+        copy.commit()
+        return copy
 
-    def restore(self) -> None:
-        """The committed state again, outputs included."""
-        self.succeed("git", "checkout", "--quiet", "--", ".")
-        self.succeed("dvc", "checkout", "--quiet")
+    def changed(self) -> set[str]:
+        """The stages that DVC would run because a dependency, a parameter or their command has
+        changed; not those that follow."""
+        from dvc.repo import Repo
 
-    def stages(self) -> set[str]:
-        return set(self.succeed("dvc", "stage", "list", "--all", "--name-only").split())
+        with contextlib.chdir(self.folder), Repo() as repo:
+            return set(repo.status())
 
-    def params(self) -> dict:
-        return yaml.safe_load(self.read("params.yaml"))
+    def lock(self) -> dict[str, dict]:
+        return yaml.safe_load(self.read("dvc.lock"))["stages"]
+
+    def params(self, name: str = "params.yaml") -> dict:
+        return yaml.safe_load(self.read(name))
 
     def set_params(self, params: dict, name: str = "params.yaml") -> None:
         self.write(name, yaml.safe_dump(params, sort_keys=False))
@@ -70,6 +108,10 @@ class Workspace:
         (self.folder / name).write_text(text)
 
     def replace(self, name: str, old: str, new: str) -> None:
-        text = self.read(name)
-        assert old in text, f"{name} does not hold {old!r}"
-        self.write(name, text.replace(old, new, 1))
+        assert old in self.read(name), f"{name} does not hold {old!r}"
+        self.write(name, self.read(name).replace(old, new, 1))
+
+
+def started(said: str) -> set[str]:
+    """The stages that DVC said it runs."""
+    return set(re.findall(r"(?m)^Running stage '(.+)'", said))

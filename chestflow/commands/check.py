@@ -1,11 +1,11 @@
-"""Check params.yaml and datasets.yaml before DVC reads them, and that Git has a name for the commits
-that DVC makes of experiments.
+"""Check params.yaml and datasets.yaml before DVC reads them, and what DVC asks of Git.
 
 DVC itself would call an unknown start of a run a missing file, and would not notice a key that
 nothing depends on.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from chestflow.commands import git
@@ -24,3 +24,5 @@ def main(options: argparse.Namespace) -> None:
         one_of(f"{options.params}: {key}", dataset, list(datasets))
     git.require_git()
     git.identify()
+    if problem := git.shallow():
+        print(f"check: {problem}", file=sys.stderr)

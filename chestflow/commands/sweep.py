@@ -5,27 +5,52 @@ an interruption or a failure, the same command goes on.
 """
 
 import argparse
+import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import dvc.api
 from tqdm import tqdm
 
-from chestflow import files, formatting
-from chestflow.commands import cluster, experiments, git
+from chestflow import files
+from chestflow.commands import cluster, git
 from chestflow.config import reading
 from chestflow.config.schema import Params, Settings
 from chestflow.errors import UserError
 from chestflow.metrics import comparison, intervals, scores, selection
 from chestflow.plots.style import save
 from chestflow.plots.sweep import sweep
+from chestflow.report import rendering
 
 TARGET, RECORD = "evaluate@pneumonia", "metrics/runs/pneumonia.json"
 PREDICTIONS = "data/results/pneumonia/predictions.csv"
 TESTED = ("auroc", "accuracy", "balanced_accuracy", "recall", "specificity")  # with intervals
 COMPARED = ("auroc", "accuracy")  # in pairs
 
-Plan = dict[tuple[str, int], Params]  # (configuration, trainings) -> parameters of its experiment
+Key = tuple[str, int]  # configuration, trainings
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A finished experiment."""
+
+    name: str
+    rev: str  # its Git commit
+    params: dict[str, Any]  # the whole of params.yaml
+
+    def file(self, path: str) -> dict:
+        return json.loads(git.git("show", f"{self.rev}:{path}").stdout)
+
+    def output(self, path: str) -> str:
+        """The text of a file that DVC keeps."""
+        return dvc.api.read(path, rev=self.rev, mode="r", encoding="utf-8")
+
+
+Plan = dict[Key, Params]  # the parameters of each experiment
+Done = dict[Key, Experiment]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,42 +60,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--queue", type=int, default=1, help=queue)
     address = "experiments on a Dask cluster: its scheduler's address, tcp://host:8786"
     where.add_argument("--cluster", metavar="ADDRESS", help=address)
-    add("--params", type=Path, default="params.yaml", help="%(default)s")
     add("--grid", type=Path, default="sweep/grid.yaml", help="the configurations (%(default)s)")
-    add("--out", type=Path, default="sweep", help="folder of the results (%(default)s)")
 
 
 def main(options: argparse.Namespace) -> None:
-    workers, params = options.queue, reading.params(options.params)
-    if workers < 1:
-        raise UserError(f"queue = {workers}; accepted: a whole number from 1")
+    params = reading.params("params.yaml")
+    if options.queue < 1:
+        raise UserError(f"queue = {options.queue}; accepted: a whole number from 1")
     git.require_git()
-    declared = reading.grid(options.grid, params)
-    names = list(declared.configurations)
-    once = plan(params, declared.configurations, names, 1)
-    run(once, workers, options.cluster)
-    if not (done := finished(once)):
+    if problem := git.shallow():
+        raise UserError(problem)
+    grid = reading.grid(options.grid, params)
+    reference, *_ = names = list(grid.configurations)
+    once = plan(params, grid.configurations, names, 1)
+    if not (done := run(once, options)):
         raise UserError("no configuration has finished; see above")
-    first = ranked(done, declared.configurations, params.min_delta)
-    finalists = dict.fromkeys([*(row["name"] for row in first[: declared.best]), names[0]])
-    repeated = plan(params, declared.configurations, finalists, declared.trainings)
-    run(repeated, workers, options.cluster)
-    done_again = finished(repeated)
-    again = ranked(done_again, declared.configurations, params.min_delta)
-    report = summarise(first, again, differences(again, done_again), names[0], params)
-    write(options.out, report)
+    first = ranked(done, grid.configurations, params.min_delta)
+    finalists = list(dict.fromkeys([*(row["name"] for row in first[: grid.best]), reference]))
+    repeated = plan(params, grid.configurations, finalists, grid.trainings)
+    done_again = run(repeated, options)
+    again = ranked(done_again, grid.configurations, params.min_delta)
+    report = summarise(first, again, differences(again, done_again), reference, params)
+    write(Path("sweep"), report)
     print(f"\n{markdown(report)}")
-    if failed := [name(*key) for key in missing(once | repeated)]:
+    if failed := [name_of(*key) for key in once | repeated if key not in done | done_again]:
         raise UserError(f"these experiments failed, see above: {', '.join(failed)}")
 
 
-def write(out: Path, report: dict) -> None:
-    files.write_json(out / "sweep.json", report)
-    (out / "sweep.md").write_text(markdown(report), encoding="utf-8")
-    save(sweep(report), out / "sweep.png")
-
-
-def plan(params: Params, configurations: dict, names, trainings: int) -> Plan:
+def plan(params: Params, configurations: dict, names: list[str], trainings: int) -> Plan:
     """Every named configuration, to be trained so many times; training is timed."""
     common = {"timing": True, "trainings": trainings}
     return {
@@ -78,7 +95,7 @@ def plan(params: Params, configurations: dict, names, trainings: int) -> Plan:
     }
 
 
-def name(configuration: str, trainings: int) -> str:
+def name_of(configuration: str, trainings: int) -> str:
     """What DVC shall call an experiment."""
     return f"{configuration}-x{trainings}"
 
@@ -86,66 +103,73 @@ def name(configuration: str, trainings: int) -> str:
 # ------------------------------------------------------------------------------- running
 
 
-def run(wanted: Plan, workers: int, address: str | None) -> None:
-    """Run what is missing, one after another, as many at once as there are workers, or on a
-    cluster; a failed experiment does not stop the others."""
-    todo = missing(wanted)
-    arguments = [experiment(*key, wanted[key]) for key in todo]
-    if address is not None and todo:
-        on_cluster(wanted, todo, address)
-    elif workers == 1:
-        for given in tqdm(arguments, desc="sweep", unit="experiment"):
-            dvc("--temp", *given)
-    elif todo:
-        for given in arguments:
-            dvc("--queue", *given)
-        subprocess.run(["dvc", "exp", "run", "--run-all", "--jobs", str(workers)])
+def run(planned: Plan, options: argparse.Namespace) -> Done:
+    """Run what is missing: one after another, several at once by DVC's queue, or on a cluster.
+    Returns what is then on record; an experiment that fails does not stop the others."""
+    if options.cluster is not None:
+        with cluster.connected(options.cluster) as client:
+            commit = cluster.shared_commit()
+            cluster.pull_pushed(commit, list(missing(planned)))
+            cluster.run(client, commit, missing(planned))
+    elif options.queue > 1:
+        for arguments in (todo := missing(planned)).values():
+            dvc_exp_run("--queue", *arguments)
+        if todo:
+            dvc_exp_run("--run-all", "--jobs", str(options.queue))
+    else:
+        for arguments in tqdm(missing(planned).values(), desc="sweep", unit="experiment"):
+            dvc_exp_run("--temp", *arguments)
+    return finished(planned, recorded())
 
 
-def on_cluster(wanted: Plan, todo: list[tuple[str, int]], address: str) -> None:
-    """The same by the workers of a Dask cluster, but for what they have pushed before.
+def missing(planned: Plan) -> dict[str, list[str]]:
+    """Name -> arguments of `dvc exp run`, of each experiment that has not finished.
 
-    Raises UserError where the cluster cannot be used, or a name is taken.
+    Raises UserError if a name is taken by an experiment with other parameters.
     """
-    with cluster.connected(address) as client:
-        commit = cluster.shared_commit()
-        cluster.pull_finished(commit, [name(*key) for key in todo])
-        arguments = {name(*key): experiment(*key, wanted[key]) for key in missing(wanted)}
-        if taken := sorted({found.name for found in experiments.recorded()} & set(arguments)):
-            remove = f"dvc exp remove {taken[0]}; dvc exp remove --git-remote {cluster.REMOTE}"
-            raise UserError(
-                f"on record with other parameters: {', '.join(taken)}; rename the configuration or"
-                f" remove what is there, as by {remove} {taken[0]}"
-            )
-        if arguments:
-            cluster.run(client, commit, arguments)
+    on_record = recorded()
+    done = finished(planned, on_record)
+    todo = {name_of(*key): key for key in planned if key not in done}
+    if taken := sorted(todo.keys() & {experiment.name for experiment in on_record}):
+        raise UserError(
+            f"on record with other parameters: {', '.join(taken)}; rename the configuration, or"
+            f" dvc exp remove {taken[0]} (pushed ones: dvc exp remove --git-remote origin)"
+        )
+    return {name: ["-n", name, *settings(planned[key]), TARGET] for name, key in todo.items()}
 
 
-def missing(wanted: Plan) -> list[tuple[str, int]]:
-    done = finished(wanted)
-    return [key for key in wanted if key not in done]
+def settings(params: Params) -> list[str]:
+    """As arguments of `dvc exp run`: all settings, though many are those of params.yaml."""
+    values = params.model_dump(include={*Settings.model_fields, "trainings", "timing"}, mode="json")
+    return [f"-S{key}={str(value).lower()}" for key, value in values.items()]
 
 
-def finished(wanted: Plan) -> dict[tuple[str, int], experiments.Experiment]:
-    """The experiments that DVC has on record; found by their parameters, whatever their names."""
-    done = [e for e in experiments.recorded() if "train_seconds" in e.metrics.get(RECORD, {})]
+def finished(planned: Plan, on_record: list[Experiment]) -> Done:
+    """Found by their parameters, whatever their names."""
     return {
-        key: found
-        for key, params in wanted.items()
-        for found in done
-        if found.params == params.model_dump(exclude_unset=True)
+        key: experiment
+        for key, params in planned.items()
+        for experiment in on_record
+        if experiment.params == params.model_dump(exclude_unset=True)
     }
 
 
-def experiment(configuration: str, trainings: int, params: Params) -> list[str]:
-    """The arguments of `dvc exp run`: all settings, though many are those of params.yaml."""
-    wanted = {*Settings.model_fields, "trainings", "timing"}
-    values = params.model_dump(include=wanted, mode="json")
-    changes = [f"{key}={str(value).lower()}" for key, value in values.items()]
-    return ["-n", name(configuration, trainings), *(f"-S{change}" for change in changes), TARGET]
+def recorded() -> list[Experiment]:
+    """The experiments on the current commit that have finished."""
+    shown = subprocess.run(["dvc", "exp", "show", "--json"], capture_output=True, text=True)
+    if shown.returncode:
+        raise UserError(f"dvc exp show failed: {' '.join(shown.stderr.split())}")
+    listed = [e for commit in json.loads(shown.stdout) for e in commit.get("experiments") or []]
+    states = [state for experiment in listed for state in experiment["revs"] if state.get("data")]
+    return [
+        Experiment(state["name"], state["rev"], state["data"]["params"]["params.yaml"]["data"])
+        for state in states
+        if "train_seconds" in (state["data"]["metrics"].get(RECORD, {}).get("data") or {})
+    ]
 
 
-def dvc(*arguments: str) -> None:
+def dvc_exp_run(*arguments: str) -> None:
+    """What went wrong, if anything, is printed."""
     ended = subprocess.run(["dvc", "exp", "run", *arguments], capture_output=True, text=True)
     if ended.returncode:
         tqdm.write(f"{' '.join(arguments)}\n{ended.stdout}{ended.stderr}", file=sys.stderr)
@@ -154,48 +178,42 @@ def dvc(*arguments: str) -> None:
 # ------------------------------------------------------------------------------ reporting
 
 
-def ranked(
-    done: dict[tuple[str, int], experiments.Experiment], configurations: dict, min_delta: float
-) -> list[dict]:
+def ranked(done: Done, configurations: dict, min_delta: float) -> list[dict]:
     """One row per configuration, from what `evaluate` reported; best first by validation."""
-    kept = ("data", "n", "trainings", "parameters", "train_seconds", "val_auroc", "val_loss")
+    plain = ("data", "n", "trainings", "parameters", "train_seconds", "val_auroc", "val_loss")
     rows = []
-    for (configuration, _), found in done.items():
-        report = found.file(RECORD)
+    for (configuration, _), experiment in done.items():
+        report = experiment.file(RECORD)
         row = {"name": configuration, "changes": configurations[configuration]}
-        row |= {key: report[key] for key in (*kept, *TESTED)}
+        row |= {key: report[key] for key in (*plain, *TESTED)}
         row |= {k: {s: report[k].get(s) for s in TESTED} for k in ("ci95", "sd", "each")}
         rows.append(row)
     return selection.best_first(rows, min_delta)
 
 
-def differences(
-    rows: list[dict], done: dict[tuple[str, int], experiments.Experiment]
-) -> list[dict]:
+def differences(rows: list[dict], done: Done) -> list[dict]:
     """The best row's distance from each of the others, on the same test images and seeds."""
-    if len(rows) < 2:
-        return []
-    measured = {key[0]: tested(found.output(PREDICTIONS)) for key, found in done.items()}
+    measured = {key[0]: tested(experiment.output(PREDICTIONS)) for key, experiment in done.items()}
     best, *others = (row["name"] for row in rows)
-    found = [
+    entries = [
         {"run": best, "against": other}
         | {s: comparison.paired_difference(measured[best][s], measured[other][s]) for s in COMPARED}
         for other in others
     ]
-    together = [entry[score] for entry in found for score in COMPARED]
-    for entry, p in zip(together, comparison.holm([entry["p"] for entry in together])):
-        entry["p_holm"] = p
-    return found
+    tests = [entry[score] for entry in entries for score in COMPARED]
+    for test, p in zip(tests, comparison.holm([test["p"] for test in tests])):
+        test["p_holm"] = p
+    return entries
 
 
 def tested(predictions: str) -> dict[str, intervals.Measured]:
     labels, probability = scores.predictions(files.columns(predictions))
-    found = intervals.decisions(labels, probability >= 0.5)
-    return found | {"auroc": intervals.auroc(labels, probability)}
+    measured = intervals.decisions(labels, probability >= 0.5)
+    return measured | {"auroc": intervals.auroc(labels, probability)}
 
 
 def summarise(
-    once: list[dict], repeated: list[dict], found: list[dict], reference: str, params: Params
+    once: list[dict], repeated: list[dict], compared: list[dict], reference: str, params: Params
 ) -> dict:
     """All that the table, the figure and the report say; `chosen` is the best of those that were
     trained several times, and `differences` are its distances from the others."""
@@ -207,49 +225,17 @@ def summarise(
         "chosen": repeated[0]["name"],
         "configurations": once,
         "finalists": repeated,
-        "differences": found,
+        "differences": compared,
     }
+
+
+def write(out: Path, report: dict) -> None:
+    files.write_json(out / "sweep.json", report)
+    (out / "sweep.md").write_text(markdown(report), encoding="utf-8")
+    save(sweep(report), out / "sweep.png")
 
 
 def markdown(report: dict) -> str:
     """The two tables: all configurations, trained once, and the best, trained several times."""
-    lines = [
-        f"Test: {report['n']:,} images of {formatting.literal(report['data'])}; best first by"
-        f" validation: AUROCs within {report['min_delta']} of the highest count as equal and go by"
-        " the loss.",
-        "",
-        "| configuration | changes | parameters | training | validation AUROC | validation loss"
-        " | test AUROC [95 %] | test accuracy [95 %] |",
-        "|---" * 8 + "|",
-    ]
-    for row in report["configurations"]:
-        changes = ", ".join(f"{key} {value}" for key, value in row["changes"].items()) or "none"
-        cells = [formatting.scored(row, score) for score in COMPARED]
-        lines.append(
-            f"| {formatting.literal(row['name'])} | {changes} | {row['parameters']:,}"
-            f" | {row['train_seconds']:.0f} s"
-            f" | {row['val_auroc']:.4f} | {row['val_loss']:.4f} | {' | '.join(cells)} |"
-        )
-    best = formatting.literal(report["chosen"])
-    lines += [
-        "",
-        f"Chosen on validation: **{best}**. 95 % intervals for images and trainings; p after Holm.",
-        "",
-        "| configuration | trainings | validation AUROC | validation loss | test AUROC"
-        f" | test accuracy | {best} - it: test AUROC | p | test accuracy | p |",
-        "|---" * 10 + "|",
-    ]
-    distances = {entry["against"]: entry for entry in report["differences"]}
-    for row in report["finalists"]:
-        cells = [formatting.number(row[score], 4) for score in ("val_auroc", "val_loss")]
-        cells += [formatting.scored(row, score) for score in COMPARED]
-        for score in COMPARED:
-            found = distances.get(row["name"], {}).get(score)
-            cells += (
-                [formatting.change(found), formatting.number(found["p_holm"])]
-                if found
-                else ["", ""]
-            )
-        cells = [formatting.literal(row["name"]), str(row["trainings"]), *cells]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    template = Path(__file__).with_name("sweep.md.jinja")
+    return rendering.rendered(report | {"spaces": {}}, template)

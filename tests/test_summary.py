@@ -1,0 +1,51 @@
+"""`chestflow summary`: the runs that are declared, whatever else lies in metrics/."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from workspace import ROOT
+
+from chestflow import cli
+from chestflow.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder with the committed metrics, and those of a run that is no longer declared."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "metrics", tmp_path / "metrics")
+    shutil.copy(tmp_path / "metrics/runs/chest.json", tmp_path / "metrics/runs/former.json")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def summary() -> None:
+    options = cli.parse(["summary"])
+    options.function(options)
+
+
+def test_it_lists_the_declared_runs(folder, capsys):
+    summary()
+    listed = re.findall(r"(?m)^(\w+) +\d.*\[", capsys.readouterr().out)
+    assert listed == list(yaml.safe_load(Path("params.yaml").read_text())["runs"])
+
+
+@pytest.mark.parametrize("damage", ["", "null", "<<<<<<< HEAD\n{}", "[]", json.dumps({"auroc": 1})])
+def test_a_damaged_file_costs_one_line(folder, capsys, damage):
+    (folder / "metrics/runs/chest.json").write_text(damage)
+    (folder / "metrics/runs/frozen.json").unlink()
+    summary()
+    said = capsys.readouterr().out
+    assert re.search(r"(?m)^chest +metrics/runs/chest.json is damaged; dvc repro", said)
+    assert re.search(r"(?m)^frozen +no results yet", said)
+    assert re.search(r"(?m)^unfrozen +0\.\d", said)
+
+
+def test_without_results_it_says_what_to_run(folder):
+    shutil.rmtree(folder / "metrics/runs")
+    with pytest.raises(UserError, match=r"no results; run the graph first, .*make repro"):
+        summary()
