@@ -8,6 +8,7 @@ from pathlib import Path
 
 import medmnist
 import numpy as np
+import torch
 
 from chestflow import files
 from chestflow.config import reading as parameters
@@ -16,7 +17,7 @@ from chestflow.data import arrays, captions
 from chestflow.errors import UserError
 from chestflow.formatting import number, scored
 from chestflow.metrics import intervals, scores
-from chestflow.own_images import export, model, out_of_distribution
+from chestflow.own_images import chosen_model, export, out_of_distribution, released, trained
 from chestflow.report import context, published, rendering
 from chestflow.sources import parts
 
@@ -111,25 +112,28 @@ def insert(page: Path, lines: list[str]) -> None:
 
 
 def release(out: Path, figures: dict, params: Params) -> None:
-    """The subject's representative network in a folder of its own, with its card."""
+    """The subject's shown network in a folder of its own, with its card."""
     subject = figures["subject"]
     dataset, report = figures["runs"][subject]["dataset"], figures["scores"][subject]
-    network = model.load(subject, params)
-    val = arrays.read(Path("data/binary", dataset), "val")
+    where = chosen_model.options(subject)
+    model, val = (
+        chosen_model.load(where, params),
+        arrays.read(trained.images_of(where, params), "val"),
+    )
     predictions = Path("data/results", subject, "predictions.csv")
     labels, probability = scores.predictions(files.read_csv(predictions))
     given = {
-        "side": network.side,
+        "side": model.run.side,
         "version": version("chestflow"),
         "limit": out_of_distribution.LIMIT,
-        "alone": interval_of(labels, probability[[report["representative"]]], network.threshold),
-        "flagged": flagged(network, figures["runs"], figures["counts"], dataset),
+        "alone": interval_of(labels, probability[[report["shown"]]], model.run.threshold),
+        "flagged": flagged(model.unlikeness, figures["runs"], figures["counts"], dataset),
     }
     with parts.folder_for(out) as folder:  # what was released stays until all is ready
         new = folder / out.name
-        model.write(new, network)
+        released.write(new, Path("models", subject), report, model.unlikeness, model.seen())
         shutil.copy(predictions, new)
-        export.write(new / "model.onnx", network, val.images)
+        export.write(new / "model.onnx", model.run, val.images)
         as_medmnist(new / "medmnist", dataset, probability)
         card = rendering.rendered(figures | given, rendering.CARD)
         (new / "README.md").write_text(card, encoding="utf-8")
@@ -149,23 +153,25 @@ def interval_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -
     }
 
 
-def flagged(network: model.Model, runs: dict, counts: dict, own: str) -> dict[str, list]:
-    """How many images `predict` would call out of distribution, and of how many: of the run's own
-    data set as they are and spoilt, of noise, and of the graph's other data sets."""
+def flagged(
+    unlikeness: out_of_distribution.Unlikeness, runs: dict, counts: dict, own: str
+) -> dict[str, list]:
+    """How many images `predict` would call unlike the training images, and of how many: of the
+    run's own data set as they are and spoilt, of noise, and of the graph's other data sets."""
     val, test = (arrays.read(Path("data/binary", own), split).images for split in ("val", "test"))
     noise = np.random.default_rng(0).integers(0, 256, test.shape, np.uint8)
-    images_of = {"validation images": val, "test images": test, "noise": noise}
-    images_of |= {"test images, grey values inverted": 255 - test}
-    images_of |= {"test images upside down": np.ascontiguousarray(test[:, ::-1])}
+    asked_about = {"validation images": val, "test images": test, "noise": noise}
+    asked_about |= {"test images, grey values inverted": 255 - test}
+    asked_about |= {"test images upside down": np.ascontiguousarray(test[:, ::-1])}
     for other in dict.fromkeys(run["dataset"] for run in runs.values()):
         if other != own:
             images = arrays.read(Path("data/binary", other), "test").images
-            images_of[f"test images of {counts[other]['data']}"] = images
-    far = {
-        name: [row["out_of_distribution"] for row in network.answers(images)]
-        for name, images in images_of.items()
+            asked_about[f"test images of {counts[other]['data']}"] = images
+    ranks = {
+        name: unlikeness.rank(torch.from_numpy(np.array(images)))
+        for name, images in asked_about.items()
     }
-    return {name: [sum(each), len(each)] for name, each in far.items()}
+    return {name: [int((r > out_of_distribution.LIMIT).sum()), len(r)] for name, r in ranks.items()}
 
 
 def as_medmnist(out: Path, dataset: str, probability: np.ndarray) -> None:
