@@ -168,7 +168,6 @@ def write_entry(name: str, target: Path, classes: Classes) -> None:
         "diseased": list(classes.diseased),
         "url": str(target),
         "md5": hashlib.md5(target.read_bytes()).hexdigest(),
-        "files": None,
         "phantom": None,
     }
     lines = [f"    {key}: {json.dumps(v, ensure_ascii=False)}" for key, v in values.items()]

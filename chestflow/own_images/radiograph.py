@@ -127,7 +127,7 @@ def _on_black(image: Image.Image) -> tuple[Image.Image, bool]:
         return image, False
     with_alpha = image.convert("RGBA")
     black = Image.new("RGBA", image.size, "black")
-    is_transparent = with_alpha.getchannel("A").getextrema()[0] < 255
+    is_transparent = bool(np.asarray(with_alpha)[..., 3].min() < 255)
     return Image.alpha_composite(black, with_alpha).convert("RGB"), is_transparent
 
 
