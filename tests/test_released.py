@@ -194,7 +194,7 @@ def test_one_training_gets_intervals_for_other_images_alone():
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 2
     probability = np.clip(0.5 + (labels - 0.5) * 0.3 + rng.normal(0, 0.3, 200), 0, 1)[None]
-    found = results.interval_of(labels, probability, 0.6)
+    found = results.scores_of(labels, probability, 0.6)
     assert found["half"]["auroc"]["value"] == pytest.approx(roc_auc_score(labels, probability[0]))
     low, high = found["half"]["accuracy"]["ci95"]
     share = found["half"]["accuracy"]["value"]

@@ -477,4 +477,4 @@ def test_of_a_real_folder_train_overlaps_and_test_does_not(tmp_path, shrunken):
         )
         report = json.loads(ended.stdout)
         assert (report["overlap"], report["n"]) == (overlap, 120), ended.stderr
-        assert report["scores"]["auroc"]["ci95"] is not None
+        assert report["scores"]["auroc"]["value"] > 0.8
