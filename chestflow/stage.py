@@ -18,6 +18,7 @@ from typing import Any
 
 from chestflow.config import reading
 from chestflow.errors import UserError
+from chestflow.formatting import printable
 
 
 def run(function: Callable[..., None]) -> None:
@@ -72,7 +73,7 @@ def one_line(name: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        sys.exit(f"{name}: {error}")
+        sys.exit(f"{name}: {printable(error)}")
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         sys.exit(f"{name}: {error.strerror or error}{where}")

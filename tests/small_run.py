@@ -1,5 +1,5 @@
-"""What the tests of `predict`, `validate` and `export` share: a folder with one run, trained in
-seconds by the stages' own functions, and the commands as a user calls them in it."""
+"""A workspace with one run, trained in seconds by the stages themselves, and the commands as a user
+calls them."""
 
 import os
 import subprocess
@@ -9,34 +9,32 @@ from pathlib import Path
 import yaml
 
 from chestflow import files
+from chestflow.config import reading
 from chestflow.data import arrays, captions
 from stages.configure import configure
 from stages.evaluate import evaluate
-from stages.pretrain import pretrain
 from stages.train import train
 
 ROOT = Path(__file__).parents[1]
-RUN, DATASET = "pneumonia", "pneumoniamnist"
+DATASET, RUN = "pneumoniamnist", "pneumonia"
 DATASETS = ROOT / "datasets.yaml"
 
 
-def build(folder: Path, params: dict, splits: dict, with_autoencoder: bool = True) -> Path:
+def build(folder: Path, params: dict, splits: dict) -> Path:
     """Lay the files where dvc.yaml would, in a folder that stands for the repository's root."""
-    longer = {"epochs": 8, "patience": 8}
-    params = params | longer | {"autoencoder": params["autoencoder"] | longer}
+    params = params | {"epochs": 8, "patience": 8}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "datasets.yaml").write_text(DATASETS.read_text())
-    images, about = folder / "data/binary" / DATASET, folder / f"metrics/data/{DATASET}.json"
+    images, models = folder / "data/binary" / DATASET, folder / "models"
     arrays.write(images, "phantom", splits)
-    files.write_json(about, captions.of_folder(images, "PneumoniaMNIST", "pneumonia").record())
-    scratch, settings = folder / "models/scratch", folder / "data/settings"
-    configure(RUN, folder / "params.yaml", DATASETS, scratch, settings)
-    trained = folder / "models" / RUN
-    train(settings / f"runs/{RUN}.json", images, scratch, trained)
-    report, results = folder / f"metrics/runs/{RUN}.json", folder / "data/results" / RUN
-    evaluate(RUN, about, images, trained, report, results, threads=1)
-    if with_autoencoder:
-        pretrain(DATASET, settings / "autoencoder.json", images, folder / "models/autoencoder")
+    declared = reading.dataset(DATASETS, DATASET)
+    about = folder / f"metrics/data/{DATASET}.json"
+    files.write_json(about, captions.of_folder(images, declared.title, declared.positive).record())
+    configure(RUN, folder / "params.yaml", DATASETS, models / "scratch", folder / "data/settings")
+    settings = folder / f"data/settings/runs/{RUN}.json"
+    train(settings, images, models / "scratch", models / RUN)
+    metrics, results = folder / f"metrics/runs/{RUN}.json", folder / "data/results" / RUN
+    evaluate(RUN, about, images, models / RUN, metrics, results, threads=1)
     return folder
 
 

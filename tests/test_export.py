@@ -1,6 +1,5 @@
 """The ONNX file gives PyTorch's answers, knows what it is, and is written whole or not at all."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -12,16 +11,17 @@ import pytest
 import small_run
 import torch
 
+from chestflow import cli
 from chestflow.config import reading
 from chestflow.errors import UserError
-from chestflow.metrics import scores
+from chestflow.metrics import calibration
 from chestflow.models import checkpoint, cnn, inference
-from chestflow.own_images import export, trained
+from chestflow.own_images import export, model
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory, shrunken, splits) -> Path:
-    return small_run.build(tmp_path_factory.mktemp("workspace"), shrunken, splits, False)
+    return small_run.build(tmp_path_factory.mktemp("workspace"), shrunken, splits)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,7 @@ def options(workspace, monkeypatch):
 
     def given(*words: object):
         monkeypatch.chdir(workspace)
-        parser = argparse.ArgumentParser()
-        export.add_arguments(parser)
-        return parser.parse_args([*map(str, words)])
+        return cli.parse(["export", *map(str, words)])
 
     return given
 
@@ -68,7 +66,7 @@ def test_the_file_gives_pytorchs_answers(kind, exported, workspace, splits):
     classifier = checkpoint.load_classifier(workspace / "models/pneumonia")
     raw = inference.probabilities(classifier, torch.from_numpy(images))
     settled = json.loads((workspace / "metrics/runs/pneumonia.json").read_text())
-    expected = scores.calibrated(raw, *settled["calibration"])
+    expected = calibration.calibrated(raw, *settled["calibration"])
     assert both.shape == (len(images), 2) and calibrated.shape == (len(images),)
     assert np.abs(both[:, 1] - raw).max() < 1e-5 and np.abs(both.sum(axis=1) - 1).max() < 1e-5
     assert np.abs(calibrated - expected).max() < 1e-5
@@ -76,13 +74,13 @@ def test_the_file_gives_pytorchs_answers(kind, exported, workspace, splits):
 
 def test_the_calibration_of_an_overconfident_network_is_finite(workspace, options, splits):
     """Where single precision makes a probability 0 or 1, its logit has to stay finite."""
-    run = trained.load(options(), reading.params(workspace / "params.yaml"))
+    network = model.load(options().run, reading.params(workspace / "params.yaml"))
     with torch.no_grad():
-        run.classifier.head.weight.mul_(1000)
+        network.classifier.head.weight.mul_(1000)
     images = torch.from_numpy(splits["test"].images[:50])
-    both, calibrated = export.Exported(run).eval()(images)
+    both, calibrated = export.Exported(network).eval()(images)
     assert {0.0, 1.0} <= set(both.flatten().tolist())
-    expected = run.calibrated(inference.probabilities(run.classifier, images))
+    expected = network.calibrated(inference.probabilities(network.classifier, images))
     assert np.abs(calibrated.detach().numpy() - expected).max() < 1e-5
 
 
@@ -115,8 +113,8 @@ def test_a_file_that_differs_is_not_put_in_place(options, workspace, monkeypatch
     """A converter that errs, here by a wrong calibration, must not leave its file."""
     right = export.Exported.__init__
 
-    def wrong(self, run):
-        right(self, run)
+    def wrong(self, network):
+        right(self, network)
         self.intercept += 0.1
 
     monkeypatch.setattr(export.Exported, "__init__", wrong)
@@ -139,15 +137,3 @@ def test_a_run_that_is_not_trained_names_the_command_that_trains_it(options):
         export.main(options("--run", "frozen"))
     with pytest.raises(UserError, match="'best' is unknown; accepted: pneumonia"):
         export.main(options("--run", "best"))
-
-
-def test_a_file_that_cannot_be_written_is_named(workspace, options):
-    with pytest.raises(OSError, match="Is a directory: 'models'"):
-        export.main(options("--out", "models"))
-    assert not (workspace / "models.part").exists()
-
-
-def test_swapped_weights_are_refused(workspace, options):
-    path = workspace / "models/scratch"
-    with pytest.raises(UserError, match=r"holds no network of a run; .*evaluate@pneumonia"):
-        export.main(options("--weights", path))

@@ -1,12 +1,7 @@
 """A user's own radiographs: one picture in every file format, and files that are refused."""
 
-import io
-import os
-import resource
 import shutil
-import socket
 import struct
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -18,16 +13,15 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from skimage.transform import resize
-from torchvision.transforms import v2
 
 from chestflow.errors import UserError
-from chestflow.own_images import radiograph
+from chestflow.own_images import pixels, radiograph
 
 SIDE = 28
-ROOT = Path(__file__).parents[1]
-GENUINE = ROOT.parent / "shared/medmnist/pneumoniamnist.npz"
-KERMANY = ROOT.parent / "shared/kermany224"
-ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+SHARED = Path(__file__).parents[2] / "shared"
+GENUINE, KERMANY, FOUND = (
+    SHARED / name for name in ("medmnist/pneumoniamnist.npz", "kermany224", "found")
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,32 +33,48 @@ def picture(splits) -> np.ndarray:
     return np.pad(values, ((0, 0), (40, 40)), constant_values=16)
 
 
-def dicom(path: Path, pixels: np.ndarray, **elements) -> Path:
+def dicom(path: Path, pixels: np.ndarray, syntax=uid.ExplicitVRLittleEndian, **elements) -> Path:
     """A DICOM file of (H, W) or (H, W, 3) pixels; elements overrule what follows from them."""
-    file = Dataset()
+    file, bits = Dataset(), 8 * pixels.dtype.itemsize
     file.file_meta = FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    file.file_meta.TransferSyntaxUID = syntax
     file.SOPClassUID, file.SOPInstanceUID = uid.SecondaryCaptureImageStorage, uid.generate_uid()
     file.Rows, file.Columns = pixels.shape[:2]
     file.SamplesPerPixel, file.PlanarConfiguration = (1 if pixels.ndim == 2 else 3), 0
-    bits = 8 * pixels.dtype.itemsize
-    file.BitsAllocated = bits
+    file.BitsAllocated, file.BitsStored = bits, elements.pop("BitsStored", bits)
+    file.HighBit = file.BitsStored - 1
     file.PixelRepresentation = int(pixels.dtype.kind == "i")
     file.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
-    file.BitsStored = elements.pop("BitsStored", bits)
-    file.HighBit = file.BitsStored - 1
-    file.PixelData = pixels.tobytes()
+    data = pixels.tobytes()
+    file.PixelData = pydicom.encaps.encapsulate([data]) if syntax.is_encapsulated else data
     for name, value in elements.items():
         setattr(file, name, value)
     file.save_as(path, enforce_file_format=True)
     return path
 
 
-def png_of_16_bit_colour(path: Path, values: np.ndarray) -> Path:
-    """Pillow reads such files, but writes none."""
-    rgb = np.repeat(values[..., None], 3, axis=2).astype(">u2")
-    rows = b"".join(b"\0" + row.tobytes() for row in rgb)
-    size = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+def voi_lut(entries: int, first: int, bits: int, data: list[int] | bytes) -> dict:
+    table = Dataset()
+    table.add_new("LUTDescriptor", "SS" if first < 0 else "US", [entries, first, bits])
+    table.add_new("LUTData", "OW" if isinstance(data, bytes) else "US", data)
+    return {"VOILUTSequence": [table]}
+
+
+def without_preamble(path: Path, with_meta: bool = False) -> Path:
+    """The file without its first 132 bytes, and perhaps without the group that names its syntax."""
+    if with_meta:
+        return written(path, path.read_bytes()[132:])
+    file = pydicom.dcmread(path)
+    file.file_meta = FileMetaDataset()
+    file.save_as(path, enforce_file_format=False, implicit_vr=True, little_endian=True)
+    return path
+
+
+def png_of_16_bits(path: Path, channels: np.ndarray) -> Path:
+    """(H, W, 2) of grey and alpha, or (H, W, 3): Pillow reads such files, but writes none."""
+    kind, values = {2: 4, 3: 2}[channels.shape[2]], channels.astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    size = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     written = b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -74,8 +84,9 @@ def png_of_16_bit_colour(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def save(image: Image.Image, path: Path, **options) -> Path:
-    image.save(path, **options)
+def save(image: Image.Image | np.ndarray, path: Path, **options) -> Path:
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(path, **options)
     return path
 
 
@@ -86,15 +97,20 @@ def in_every_format(folder: Path, grey: np.ndarray) -> dict[str, tuple[Path, flo
     turned = Image.Exif()
     turned[0x0112] = 6  # stored on its side: a viewer turns it clockwise
 
-    def png(name, picture, **options):
-        return save(picture, folder / f"{name}.png", **options), 0
+    def png(name, picture):
+        return save(picture, folder / f"{name}.png"), 0
 
     def jpeg(name, picture, **options):
-        return save(picture, folder / f"{name}.jpg", quality=95, **options), 8
+        return save(picture, folder / f"{name}.jpg", quality=95, **options), 20
 
-    def dcm(name, pixels, tolerance=1, **elements):
+    def dcm(name, pixels, tolerance=2, **elements):
         return dicom(folder / f"{name}.dcm", pixels, **elements), tolerance
 
+    hot, padded = twelve.copy(), twelve.astype(np.int16)
+    hot[0, 50], padded[:10] = 65535, -2000
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    below = {"RescaleSlope": 1, "RescaleIntercept": -1024}
+    eighth = bytes(i // 16 for i in range(4096))
     return {
         "grey": png("grey", image),
         "colour": png("colour", image.convert("RGB")),
@@ -104,20 +120,26 @@ def in_every_format(folder: Path, grey: np.ndarray) -> dict[str, tuple[Path, flo
         "16 bits": png("sixteen", Image.fromarray(wide * 257)),
         "12 bits in 16": png("twelve", Image.fromarray(twelve)),
         "8 bits in 16": png("eight", Image.fromarray(wide)),
-        "16 bits, colour": (png_of_16_bit_colour(folder / "c16.png", wide * 257), 0),
+        "hot pixel": (save(hot, folder / "hot.png"), 300),
+        "16 bits, colour": (
+            png_of_16_bits(folder / "c16.png", np.dstack([wide * 257] * 3)),
+            0,
+        ),
+        "16 bits and alpha": (
+            png_of_16_bits(folder / "a16.png", np.dstack([wide * 257, np.full_like(wide, 65535)])),
+            0,
+        ),
         "JPEG": jpeg("grey", image),
         "colour JPEG": jpeg("colour", image.convert("RGB")),
         "JPEG on its side": jpeg("side", image.transpose(Image.Transpose.ROTATE_90), exif=turned),
         "DICOM": dcm("plain", grey, 0),
-        "DICOM, low is bright": dcm(
-            "inverted", 255 - grey, 0, PhotometricInterpretation="MONOCHROME1"
-        ),
-        "DICOM of 12 bits": dcm("bits", twelve, BitsStored=12),
-        "DICOM that says 16 and has 12": dcm("liar", twelve),
-        "DICOM with a window": dcm(
-            "window", twelve + 8192, WindowCenter=8192 + 2048, WindowWidth=4096
-        ),
-        "DICOM rescaled, with a window": dcm(
+        "MONOCHROME1": dcm("inverted", 255 - grey, 0, PhotometricInterpretation="MONOCHROME1"),
+        "presentation LUT": dcm("p", 255 - grey, 0, PresentationLUTShape="INVERSE"),
+        "12 bits": dcm("bits", twelve, BitsStored=12),
+        "says 16 and has 12": dcm("liar", twelve),
+        "window": dcm("window", twelve + 8192, WindowCenter=8192 + 2048, WindowWidth=4096),
+        "several windows": dcm("w2", twelve, WindowCenter=[2048, 9], WindowWidth=[4096, 9]),
+        "rescaled, with a window": dcm(
             "rescaled",
             twelve,
             RescaleSlope=0.5,
@@ -125,25 +147,125 @@ def in_every_format(folder: Path, grey: np.ndarray) -> dict[str, tuple[Path, flo
             WindowCenter=24.25,
             WindowWidth=2048.5,
         ),
-        "DICOM rescaled by 1": dcm("one", twelve, RescaleSlope=1, RescaleIntercept=0),
-        "DICOM, signed, none negative": dcm("positive", twelve.astype(np.int16)),
-        "DICOM, signed": dcm("signed", (twelve.astype(int) - 2048).astype(np.int16)),
-        "colour DICOM": dcm("rgb", np.repeat(grey[..., None], 3, axis=2), 0),
-        "DICOM without an ending": (
+        "negative slope": dcm(
+            "neg", 4095 - twelve, BitsStored=12, RescaleSlope=-1, RescaleIntercept=4095, **window
+        ),
+        "negative slope, linear exact": dcm(
+            "exact",
+            4095 - twelve,
+            BitsStored=12,
+            RescaleSlope=-2,
+            RescaleIntercept=8190,
+            WindowCenter=4095,
+            WindowWidth=8190,
+            VOILUTFunction="LINEAR_EXACT",
+        ),
+        "negative slope, MONOCHROME1": dcm(
+            "neg1",
+            twelve,
+            BitsStored=12,
+            RescaleSlope=-1,
+            RescaleIntercept=4095,
+            PhotometricInterpretation="MONOCHROME1",
+            **window,
+        ),
+        "negative slope without intercept": dcm("slope", 4095 - twelve, 20, RescaleSlope=-1),
+        "VOI LUT": dcm("lut", twelve, **voi_lut(4096, 0, 12, list(range(4096)))),
+        "VOI LUT from below 0": dcm(
+            "lut0", twelve.astype(np.int16) - 1024, **voi_lut(4096, -1024, 12, list(range(4096)))
+        ),
+        "VOI LUT from below 0, rescaled": dcm(
+            "lut1", twelve, **below, **voi_lut(4096, -1024, 12, list(range(4096)))
+        ),
+        "VOI LUT of 8 bits as words": dcm("lut8", twelve, **voi_lut(4096, 0, 8, list(eighth))),
+        "VOI LUT of 8 bits as bytes": dcm("lutb", twelve, **voi_lut(4096, 0, 8, eighth)),
+        "VOI LUT of 8 bits, packed": dcm(
+            "lutp", twelve, **voi_lut(4096, 0, 8, np.frombuffer(eighth, "<u2").tolist())
+        ),
+        "high bit 15 of 12": dcm("high", twelve << 4, BitsStored=12, HighBit=15),
+        "high bit 13 of 12, overlay above": dcm(
+            "high13", (twelve << 2) | np.uint16(3 << 14), BitsStored=12, HighBit=13
+        ),
+        "high bit 15 of 12, signed": dcm(
+            "highs",
+            ((twelve.astype(int) - 2048) << 4).astype(np.int16),
+            20,
+            BitsStored=12,
+            HighBit=15,
+        ),
+        "high bit wrong": dcm("high0", twelve, BitsStored=12, HighBit=15),
+        "hot pixel in DICOM": dcm("hot", hot, 300, BitsStored=12),
+        "padding": dcm("padding", padded, 300, PixelPaddingValue=-2000),
+        "padding as unsigned": dcm("padu", padded.view(np.uint16), 300, PixelPaddingValue=63536),
+        "padding range": dcm(
+            "padr",
+            np.where(padded < 0, 50_000, twelve).astype(np.uint16),
+            300,
+            PixelPaddingValue=49_000,
+            PixelPaddingRangeLimit=65535,
+        ),
+        "signed, none negative": dcm("positive", twelve.astype(np.int16)),
+        "signed": dcm("signed", (twelve.astype(int) - 2048).astype(np.int16), 20),
+        "empty elements": dcm(
+            "empty",
+            twelve,
+            RescaleSlope=None,
+            RescaleIntercept=None,
+            VOILUTFunction="",
+            PixelPaddingValue=None,
+            NumberOfFrames=None,
+            **window,
+        ),
+        "empty window": dcm("nowindow", twelve, WindowCenter=None, WindowWidth=None),
+        "RGB": dcm("rgb", np.repeat(grey[..., None], 3, axis=2), 0),
+        "implicit": dcm("implicit", twelve, syntax=uid.ImplicitVRLittleEndian),
+        "without a preamble": (without_preamble(dicom(folder / "meta.dcm", twelve), True), 2),
+        "without preamble and syntax": (without_preamble(dicom(folder / "raw.dcm", twelve)), 2),
+        "without a suffix": (
             Path(shutil.copy(dicom(folder / "x.dcm", grey), folder / "IM000001")),
             0,
+        ),
+        "without either": (
+            Path(shutil.copy(folder / "raw.dcm", folder / "IM000002")),
+            2,
         ),
     }
 
 
 def test_every_format_gives_the_same_image(picture, tmp_path):
     expected = radiograph.prepare(picture, SIDE).astype(int)
-    for kind, (path, tolerance) in in_every_format(tmp_path, picture).items():
-        read = radiograph.read(path)
-        assert read.grey.dtype == np.uint8 and read.grey.shape == picture.shape, kind
-        difference = np.abs(read.grey.astype(int) - picture)
-        assert difference.max() <= tolerance * 2.5, kind
-        assert np.abs(radiograph.prepare(read.grey, SIDE) - expected).max() <= tolerance, kind
+    files = in_every_format(tmp_path, picture)
+    for kind, (path, tolerance) in files.items():
+        grey = radiograph.read(path).grey
+        assert grey.dtype == np.uint8 and grey.shape == picture.shape, kind
+        difference = np.abs(grey.astype(int) - picture)[10:]  # above lies padding
+        difference[:, 50] *= tolerance < 300  # and here a hot pixel
+        assert difference.max() <= min(tolerance, 20), kind
+        if tolerance < 300:
+            assert np.abs(radiograph.prepare(grey, SIDE) - expected).max() <= tolerance, kind
+    assert set(radiograph.find([tmp_path])[0]) == {path for path, _ in files.values()} | {
+        tmp_path / "x.dcm"
+    }
+
+
+@pytest.mark.skipif(not FOUND.exists(), reason="needs the inputs of others")
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "01-negative-slope",
+        "02-voi-lut-from-below-zero",
+        "03-voi-lut-of-8-bits",
+        "05-pixel-padding",
+        "06-without-preamble",
+        "07-present-but-empty",
+    ],
+)
+def test_files_that_others_found_look_as_expected(folder):
+    expected = np.asarray(Image.open(FOUND / folder / "expected.png")).astype(int)[16:-16, 16:-16]
+    for path in [*(FOUND / folder).glob("*.dcm"), *(FOUND / folder).glob("IM*")]:
+        grey = radiograph.read(path).grey[16:-16, 16:-16]
+        # A sigmoid's grey values are others, but in the same order.
+        assert np.abs(grey - expected).max() <= (20 if "sigmoid" in path.name else 1), path
 
 
 def test_a_one_bit_image_is_black_and_white(picture, tmp_path):
@@ -158,24 +280,27 @@ def test_transparent_pixels_are_black(picture, tmp_path):
     read = radiograph.read(save(Image.fromarray(hidden, "LA"), tmp_path / "hidden.png"))
     assert read.grey[:50].max() == 0 and np.array_equal(read.grey[50:], picture[50:])
     assert read.remarks == ("partly transparent, put on black",)
-    opaque = np.dstack([picture, np.full_like(picture, 255)])
-    assert not radiograph.read(save(Image.fromarray(opaque, "LA"), tmp_path / "o.png")).remarks
 
 
 def test_changes_made_while_reading_are_reported(picture, tmp_path):
     red = Image.merge("RGB", [Image.fromarray(p) for p in (picture, picture // 2, picture // 3)])
     assert radiograph.read(save(red, tmp_path / "red.png")).remarks == ("colour, turned to grey",)
-    deep = Image.fromarray(picture.astype(np.uint16) * 16)
-    assert "read as 12" in radiograph.read(save(deep, tmp_path / "deep.png")).remarks[0]
+    deep = picture.astype(np.uint16) * 16
+    deep[0, 50] = 65535
+    (remark,) = radiograph.read(save(deep, tmp_path / "deep.png")).remarks
+    assert "read as 12 bits, 1 brighter pixels cut" in remark
     low = dicom(tmp_path / "low.dcm", picture, PhotometricInterpretation="MONOCHROME1")
     assert "MONOCHROME1, inverted" in radiograph.read(low).remarks
+    padded = dicom(tmp_path / "padded.dcm", picture, PixelPaddingValue=16)
+    assert "padding is black" in radiograph.read(padded).remarks
 
 
-@pytest.mark.parametrize("depth", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("depth", pixels.DEPTHS)
 def test_every_bit_depth_is_scaled_to_the_full_range(depth):
     highest = (1 << depth) - 1
-    grey, assumed = radiograph.eight_bit(np.array([[0, highest // 2, highest]], np.uint16))
-    assert assumed == depth and grey.tolist()[0] in ([0, 127, 255], [0, 128, 255])
+    values = np.repeat(np.array([0, highest // 2, highest], np.uint16), 5)
+    low, high, words = pixels.display_range(values)
+    assert words == f"read as {depth} bits" and (low, high) == (0, highest)
 
 
 def test_values_beyond_a_dicom_window_are_cut_off(tmp_path):
@@ -184,44 +309,25 @@ def test_values_beyond_a_dicom_window_are_cut_off(tmp_path):
     assert radiograph.read(path).grey[0].tolist() == [0, 0, 128, 255, 255]
 
 
-def test_a_dicom_lookup_table_is_honoured(tmp_path):
-    table = Dataset()
-    table.add_new("LUTDescriptor", "US", [16, 0, 12])
-    table.add_new("LUTData", "US", [i * 273 for i in range(16)])
-    values = np.tile(np.array([0, 5, 10, 15, 200], np.uint16), (5, 1))
-    path = dicom(tmp_path / "lut.dcm", values, VOILUTSequence=[table])
-    assert radiograph.read(path).grey[0].tolist() == [0, 85, 170, 255, 255]
-
-
 # ------------------------------------------------------------------------------- preparation
 
 
-def test_an_image_of_the_data_set_is_left_unchanged(splits, tmp_path):
-    for i, image in enumerate(splits["test"].images[:5]):
-        read = radiograph.read(save(Image.fromarray(image), tmp_path / f"{i}.png"))
-        assert np.array_equal(radiograph.prepare(read.grey, SIDE), image)
-
-
-@pytest.mark.parametrize("factor", [2, 7, 40])
-def test_an_enlarged_image_is_reduced_to_its_original(splits, factor):
+def test_an_image_of_the_data_set_is_left_unchanged(splits):
     for image in splits["test"].images[:5]:
-        large = Image.fromarray(image).resize((SIDE * factor, SIDE * factor), Image.BICUBIC)
-        back = radiograph.prepare(np.array(large), SIDE)
-        assert np.abs(back.astype(int) - image).mean() < 8  # of 255; the noise is smoothed
-        assert np.corrcoef(back.ravel(), image.ravel())[0, 1] > 0.98
+        assert np.array_equal(radiograph.prepare(image, SIDE), image)
 
 
 @pytest.mark.parametrize("shape", [(300, 220), (220, 300), (64, 64), (29, 1000), (10, 14)])
 def test_preparation_equals_a_centre_crop_and_scikit_images_resize(shape):
     grey = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    square = np.asarray(v2.CenterCrop(min(shape))(Image.fromarray(grey)))
+    square = radiograph.Radiograph(grey).seen
+    assert square.shape == (min(shape), min(shape))
     smooth = len(square) > SIDE
     options = {"mode": "symmetric", "preserve_range": True, "anti_aliasing": smooth}
     expected = np.rint(resize(square, (SIDE, SIDE), order=1, **options))
     prepared = radiograph.prepare(grey, SIDE)
     assert prepared.shape == (SIDE, SIDE) and prepared.dtype == np.uint8
-    if (shape[0] - shape[1]) % 2 == 0:  # an odd rest may go to either side
-        assert np.abs(prepared - expected).max() <= 1 - smooth  # halves may be rounded either way
+    assert np.abs(prepared - expected).max() <= 1 - smooth  # halves may be rounded either way
 
 
 @pytest.mark.skipif(not KERMANY.exists(), reason="needs Kermany's radiographs")
@@ -241,9 +347,9 @@ def test_preparation_comes_nearer_to_medmnist_than_bicubic_does():
         wider = [grey[:, cut : len(grey) - cut] for cut in range(0, 50, 2)]
         crops = [np.asarray(Image.fromarray(c).resize(grey.shape)) for c in wider]
         for name, way in ways.items():
-            rows = np.stack([way(crop) for crop in crops]).reshape(-1, SIDE**2)
-            square = (rows.astype(np.float32) ** 2).sum(1)[:, None] + (genuine**2).sum(1)
-            apart = square - 2 * rows.astype(np.float32) @ genuine.T
+            rows = np.stack([way(crop) for crop in crops]).reshape(-1, SIDE**2).astype(np.float32)
+            square = (rows**2).sum(1)[:, None] + (genuine**2).sum(1)
+            apart = square - 2 * rows @ genuine.T
             nearest[name].append(float(np.sqrt(apart.min() / SIDE**2)))
     ours, bicubic = (np.median(nearest[name]) for name in ("ours", "bicubic"))
     assert ours < 6 and ours < bicubic - 0.5
@@ -260,128 +366,59 @@ def test_cropped_away_pixels_have_no_influence(picture):
 # ------------------------------------------------------------------------------ unusable files
 
 
-def png(path: Path, values: np.ndarray) -> Path:
-    return save(Image.fromarray(values), path)
-
-
-def cut(path: Path, values: np.ndarray) -> Path:
-    whole = png(path, values).read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    return path
-
-
 def written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
 
 
-UNUSABLE = {
-    "no such file": lambda folder, grey: folder / "missing.png",
-    "empty": lambda folder, grey: written(folder / "empty.png", b""),
-    "no picture; accepted: PNG, JPEG or DICOM": lambda folder, grey: written(
-        folder / "letter.png", b"Dear colleague"
-    ),
-    "damaged": lambda folder, grey: cut(folder / "cut.png", grey),
-    "damaged (": lambda folder, grey: written(
-        folder / "cut.dcm", dicom(folder / "d.dcm", grey).read_bytes()[:3000]
-    ),
-    "blank": lambda folder, grey: png(folder / "blank.png", np.full_like(grey, 77)),
-    "more pixels than any image has": lambda folder, grey: save(
-        Image.new("1", (20_000, 20_000)), folder / "bomb.png"
-    ),
-    "9000 x 9000 pixels; accepted: ": lambda folder, grey: save(
-        Image.new("1", (9000, 9000)), folder / "large.png"
-    ),
-    "2 pictures in one file": lambda folder, grey: save(
-        Image.fromarray(grey),
-        folder / "two.png",
-        save_all=True,
-        append_images=[Image.fromarray(255 - grey)],
-    ),
-    "leaves its 16 bits unused": lambda folder, grey: png_of_16_bit_colour(
-        folder / "c12.png", grey.astype(np.uint16) * 16
-    ),
-    "DICOM with 3 frames": lambda folder, grey: dicom(folder / "f.dcm", grey, NumberOfFrames=3),
-    "DICOM without pixels": lambda folder, grey: without_pixels(folder / "none.dcm", grey),
-    "DICOM of PALETTE COLOR; accepted: MONOCHROME1": lambda folder, grey: dicom(
-        folder / "p.dcm", grey, PhotometricInterpretation="PALETTE COLOR"
-    ),
-    "JPEG Lossless": lambda folder, grey: of_syntax(folder / "l.dcm", grey, uid.JPEGLossless),
-    "2 x 20000 pixels; accepted: ": lambda folder, grey: save(
-        Image.new("1", (2, 20_000)), folder / "thin.png"
-    ),
-    "132,000 bytes of pixels; expected: 66,000": lambda folder, grey: dicom(
-        folder / "long.dcm", grey, PixelData=2 * grey.tobytes()
-    ),
-    "unpack to 5000 x 4000; expected: 220 x 300": lambda folder, grey: encapsulated(
-        folder / "big.dcm", grey.T, in_format("JPEG", Image.new("L", (5000, 4000)))
-    ),
-    "compressed, for 300 x 220": lambda folder, grey: encapsulated(
-        folder / "rle.dcm", grey, struct.pack("<16I", 1, 64, *[0] * 14) + b"\x81\5" * 200_000
-    ),
-    "box without a length": lambda folder, grey: encapsulated(
-        folder / "box.dcm", grey, b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99), uid.JPEG2000
-    ),
-    "more than 64 scans": lambda folder, grey: written(folder / "s.jpg", with_scans(grey, 100)),
-    "more elements than any header": lambda folder, grey: with_element(
-        folder / "items.dcm", grey, 0x00283011, b"SQ", 70_000 * ITEM, length=0xFFFFFFFF
-    ),
-    "(0028,1050) has 600,000 bytes": lambda folder, grey: with_element(
-        folder / "numbers.dcm", grey, 0x00281050, b"UN", b"1\\" * 300_000
-    ),
-    "beyond all numbers": lambda folder, grey: dicom(
-        folder / "inf.dcm", grey, RescaleSlope="1e300", RescaleIntercept="1e308"
-    ),
-    "60000 x 60000 pixels": lambda folder, grey: dicom(
-        folder / "huge.dcm", grey, Rows=60_000, Columns=60_000
-    ),
-}
+def cut(path: Path, n: int) -> Path:
+    return written(path, path.read_bytes()[:n])
 
 
-def in_format(kind: str, image: Image.Image, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def with_scans(grey: np.ndarray, n: int) -> bytes:
-    """A JPEG whose last scan is repeated: 50 bytes each, and each goes over all pixels."""
-    whole = in_format("JPEG", Image.fromarray(grey), progressive=True)
-    return whole[:-2] + n * whole[whole.rindex(b"\xff\xda") : -2] + whole[-2:]
-
-
-def encapsulated(
-    path: Path, grey: np.ndarray, frame: bytes, syntax: str = uid.JPEGBaseline8Bit
-) -> Path:
-    file = pydicom.dcmread(dicom(path, grey))
-    file.file_meta.TransferSyntaxUID = syntax
-    file.PixelData = pydicom.encaps.encapsulate([frame])
-    file.save_as(path)
-    return path
-
-
-def with_element(path: Path, grey: np.ndarray, tag: int, kind: bytes, value: bytes, length=0):
-    """A DICOM file with one more element, before the pixels, as nobody's library would write it."""
-    whole = dicom(path, grey).read_bytes()
-    at = whole.rindex(struct.pack("<HH", 0x7FE0, 0x10))
-    head = struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, kind, 0, length or len(value))
-    return written(path, whole[:at] + head + value + whole[at:])
-
-
-def without_pixels(path: Path, grey: np.ndarray) -> Path:
-    file = pydicom.dcmread(dicom(path, grey))
+def without_pixels(path: Path) -> Path:
+    file = pydicom.dcmread(path)
     del file.PixelData
     file.save_as(path)
     return path
 
 
-def of_syntax(path: Path, grey: np.ndarray, syntax: str) -> Path:
-    """A file whose pixels are compressed in a way for which no decoder is installed."""
-    file = pydicom.dcmread(dicom(path, grey))
-    file.file_meta.TransferSyntaxUID = syntax
-    file.PixelData = pydicom.encaps.encapsulate([b"no JPEG stream"])
-    file.save_as(path)
-    return path
+UNUSABLE = {  # what is said -> a file
+    "no such file": lambda d, grey: d / "missing.png",
+    "file name too long": lambda d, grey: d / ("x" * 300),
+    "empty": lambda d, grey: written(d / "empty.png", b""),
+    "no picture; accepted: PNG, JPEG or DICOM": lambda d, grey: written(d / "a.png", b"Dear Sir"),
+    "damaged": lambda d, grey: cut(save(grey, d / "cut.png"), 9000),
+    "damaged (": lambda d, grey: cut(dicom(d / "d.dcm", grey), 3000),
+    "blank": lambda d, grey: save(np.full_like(grey, 77), d / "blank.png"),
+    "decompression bomb": lambda d, grey: save(Image.new("1", (20_000, 20_000)), d / "b.png"),
+    "colour that leaves its 16 bits unused": lambda d, grey: png_of_16_bits(
+        d / "c12.png", np.dstack([grey.astype(np.uint16) * 16] * 3)
+    ),
+    "grey with transparency that leaves": lambda d, grey: png_of_16_bits(
+        d / "a12.png", np.dstack([grey.astype(np.uint16) * 16, np.full(grey.shape, 65535)])
+    ),
+    "DICOM with 3 frames": lambda d, grey: dicom(d / "f.dcm", grey, NumberOfFrames=3),
+    "DICOM without pixels": lambda d, grey: without_pixels(dicom(d / "none.dcm", grey)),
+    "DICOM of PALETTE COLOR; accepted: MONOCHROME1": lambda d, grey: dicom(
+        d / "p.dcm", grey, PhotometricInterpretation="PALETTE COLOR"
+    ),
+    "JPEG Lossless": lambda d, grey: dicom(d / "l.dcm", grey, uid.JPEGLossless),
+    "or install pylibjpeg": lambda d, grey: dicom(d / "e.dcm", grey, uid.JPEGExtended12Bit),
+    "save it uncompressed": lambda d, grey: dicom(d / "m.dcm", grey, uid.MPEG2MPML),
+    "60000 x 60000 pixels": lambda d, grey: dicom(d / "h.dcm", grey, Rows=60_000, Columns=60_000),
+    "beyond all numbers": lambda d, grey: dicom(
+        d / "inf.dcm", grey, RescaleSlope="1e300", WindowCenter=5, WindowWidth=10
+    ),
+    "window or lookup table leaves nothing": lambda d, grey: dicom(
+        d / "w.dcm", grey, WindowCenter=10_000, WindowWidth=100
+    ),
+    "rescaling, window": lambda d, grey: dicom(
+        d / "s.dcm", grey, RescaleSlope=0, RescaleIntercept=5, WindowCenter=5, WindowWidth=10
+    ),
+    "all of its pixels are padding": lambda d, grey: dicom(
+        d / "n.dcm", grey, PixelPaddingValue=0, PixelPaddingRangeLimit=255
+    ),
+}
 
 
 @pytest.mark.parametrize("reason", UNUSABLE)
@@ -390,8 +427,8 @@ def test_an_unusable_file_is_refused_in_one_line(reason, picture, tmp_path):
     with pytest.raises(UserError) as error:
         radiograph.read(path)
     said = str(error.value)
-    assert said.startswith(f"{path}: ") and reason.lower() in said.lower()
-    assert "\n" not in said and "Traceback" not in said
+    assert said.startswith(f"{path}: ") and reason.lower() in said.lower() and "\n" not in said
+    assert "gdcm" not in said, "which reads less than pylibjpeg"
 
 
 def test_dicom_without_pydicom_names_the_command_that_installs_it(picture, tmp_path, monkeypatch):
@@ -399,181 +436,34 @@ def test_dicom_without_pydicom_names_the_command_that_installs_it(picture, tmp_p
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UserError, match=r"uv pip install .* --extra dicom"):
         radiograph.read(path)
-    assert radiograph.read(png(tmp_path / "image.png", picture)).grey.shape == picture.shape
-
-
-def test_large_private_elements_are_passed_over(picture, tmp_path):
-    path = with_element(tmp_path / "p.dcm", picture, 0x00291010, b"UN", bytes(3_000_000))
-    assert np.array_equal(radiograph.read(path).grey, picture)
-
-
-ZEROS = 1 << 24  # bytes that are deflated at once
-READ = """
-import resource, sys
-from pathlib import Path
-from chestflow.core.errors import UserError
-from chestflow.own import radiograph
-try:
-    radiograph.read(Path(sys.argv[1]))
-except UserError as error:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, error)
-"""
-
-
-def deflated_bomb(path: Path, grey: np.ndarray, tag: int, parts: int) -> Path:
-    """A DICOM file that inflates to one element of so many times ZEROS bytes, or, without a tag, to
-    millions of empty elements."""
-    file = pydicom.dcmread(dicom(path, grey))
-    file.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
-    file.save_as(path)
-    whole = path.read_bytes()
-    start = 144 + int.from_bytes(whole[140:144], "little")
-    inner = zlib.decompress(whole[start:], -zlib.MAX_WBITS)
-    inner = inner[: inner.rindex(struct.pack("<HH", 0x7FE0, 0x10))]
-    head, filling = struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"OB", 0, parts * ZEROS), b"\0"
-    if not tag:
-        head, filling = b"", struct.pack("<HH2sH", 0x29, 0x1010, b"LO", 0)
-    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    begun = packer.compress(inner + head) + packer.flush(zlib.Z_FULL_FLUSH)
-    part = packer.compress(filling * (ZEROS // len(filling))) + packer.flush(zlib.Z_FULL_FLUSH)
-    return written(path, whole[:start] + begun + parts * part + packer.flush())
-
-
-@pytest.mark.parametrize(
-    "tag, parts, reason",
-    [
-        (0x7FE00010, 120, "inflates to more"),  # 2 GB of pixels
-        (0x7FE00010, 10, "167,772,160 bytes of pixels; expected: 66,000"),
-        (0x00291010, 120, "inflates to more"),  # before the pixels
-        (0, 10, "more elements than any header"),
-    ],
-)
-def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tag, parts, reason, picture, tmp_path):
-    """In another process, whose memory is limited: this one's would be the tests' own."""
-    path = deflated_bomb(tmp_path / "bomb.dcm", picture, tag, parts)
-    assert path.stat().st_size < 3_000_000
-    ended = subprocess.run(
-        [sys.executable, "-c", READ, path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)),
-    )
-    kilobytes, _, said = ended.stdout.partition(" ")
-    assert ended.stderr == "" and reason in said
-    assert int(kilobytes) < 800_000
-
-
-@pytest.mark.parametrize("name", ["deep.png", "deep.dcm"])
-def test_a_defect_of_ours_is_not_called_damage(name, picture, tmp_path, monkeypatch):
-    def broken(values):
-        raise TypeError("a defect")
-
-    wide, path = picture.astype(np.uint16) * 16, tmp_path / name
-    save(Image.fromarray(wide), path) if path.suffix == ".png" else dicom(path, wide)
-    for module in ("radiograph", "dicom"):
-        monkeypatch.setattr(f"chestflow.own.{module}.eight_bit", broken)
-    with pytest.raises(TypeError, match="a defect"):
-        radiograph.read(path)
-
-
-# -------------------------------------------------------------------------- what is no file
-
-
-def fifo(path: Path) -> Path:
-    os.mkfifo(path)
-    return path
-
-
-def link(path: Path, to: str) -> Path:
-    path.symlink_to(to)
-    return path
-
-
-def bound(path: Path) -> Path:
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.relpath(path))  # its name may have 108 bytes only
-    return path
-
-
-def sparse(path: Path) -> Path:
-    written(path, b"x")
-    os.truncate(path, 1 << 33)
-    return path
-
-
-def unreadable(path: Path) -> Path:
-    written(path, b"x").chmod(0)
-    return path
-
-
-NO_FILES = {
-    "FIFO": fifo,
-    "device": lambda path: link(path, "/dev/zero"),
-    "socket": bound,
-    "levels of symbolic links": lambda path: link(path, path.name),
-    "No such file": lambda path: link(path, "nowhere"),
-    "name too long": lambda path: path.with_name("x" * 300),
-    "a folder that cannot": lambda path: path.mkdir() or path,
-    "accepted: up to": sparse,
-    "Permission denied": unreadable,
-}
-
-
-@pytest.mark.parametrize("reason", NO_FILES)
-def test_what_is_no_readable_file_is_refused_at_once(reason, tmp_path):
-    if reason == "Permission denied" and os.geteuid() == 0:
-        pytest.skip("root may read everything")
-    path = NO_FILES[reason](tmp_path / "x.png")
-    with pytest.raises(UserError, match=reason) as error:
-        radiograph.read(path)
-    assert str(error.value).startswith(f"{path}: ")
-    if not os.path.isdir(path):
-        assert radiograph.find([path]) == [path], "read says why, and the others are read"
-
-
-def test_messages_cannot_steer_a_terminal(tmp_path):
-    path = written(tmp_path / "a\n\x1b[31mb\u202e\udcff.png", b"Dear colleague")
-    with pytest.raises(UserError, match=r"no picture") as error:
-        radiograph.read(path)
-    assert str(error.value).isprintable()
-    assert r"/a\n\x1b[31mb\u202e\udcff.png: " in str(error.value)
 
 
 # ------------------------------------------------------------------------------------- folders
 
 
 def test_a_folder_stands_for_the_images_in_it(picture, tmp_path):
-    images = [tmp_path / "study" / name for name in ("a.png", "b.JPG", "deep/c.dcm", "deep/IM1")]
-    for path in images:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    png(images[0], picture)
-    save(Image.fromarray(picture), images[1], format="JPEG")
+    study = tmp_path / "study"
+    (study / "deep").mkdir(parents=True)
+    images = [study / name for name in ("a.png", "b.JPG", "deep/c.dcm", "deep/IM1", "e.jfif")]
+    save(picture, images[0])
+    save(picture, images[1], format="JPEG")
     dicom(images[2], picture)
-    dicom(images[3], picture)
-    for name in ("notes.txt", ".hidden.png", "README", "DICOMDIR", "out/a-1234.png"):
-        (tmp_path / "study" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "study" / name).write_text("no image")
-    found = radiograph.find([tmp_path / "study"], leave=[tmp_path / "study/out"])
-    assert sorted(found) == sorted(images)
-    again = radiograph.find(
-        [images[1], tmp_path / "study", images[1]], leave=[tmp_path / "study/out"]
-    )
-    assert again[0] == images[1] and sorted(again) == sorted(images)
+    without_preamble(dicom(images[3], picture))
+    save(picture, images[4], format="JPEG")
+    others = [study / name for name in ("a.mha", "b.dcm.gz", "c.pdf", "d.npy", "README")]
+    ignored = (".hidden.png", ".git/x.png", "DICOMDIR", "Thumbs.db", "out/a-1234.png")
+    for path in [*others, *(study / name for name in ignored)]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("no image")
+    (study / "loop").symlink_to(study)
+    found, passed_over = radiograph.find([images[1], study, images[1]], leave=[study / "out"])
+    assert found[0] == images[1] and sorted(found) == sorted(images)
+    assert passed_over == sorted(others)
+    note = radiograph.passed_over_note([*passed_over, study / "f.nrrd"])
+    assert note.startswith("6 files passed over") and "a.mha" in note and note.endswith(", ...")
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(UserError, match="no image in this folder; accepted: PNG"):
         radiograph.find([tmp_path])
-
-
-def test_links_that_lead_in_circles_end_no_search(picture, tmp_path):
-    folder = tmp_path / "study"
-    folder.mkdir()
-    image = png(folder / "a.png", picture)
-    link(folder / "itself", ".")
-    link(folder / "same.png", "a.png")
-    loop = link(folder / "loop.png", "loop.png")
-    assert radiograph.find([folder, folder / "itself", loop]) == [image, loop]

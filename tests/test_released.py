@@ -1,7 +1,6 @@
 """The released model, as it lies in Git: it is what its card says, and can be had and asked."""
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,8 +13,6 @@ import small_run
 import torch
 import yaml
 from PIL import Image
-from safetensors import safe_open
-from safetensors.numpy import save as as_bytes
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from chestflow import files, formatting
@@ -24,20 +21,20 @@ from chestflow.config import reading
 from chestflow.errors import UserError
 from chestflow.metrics import scores
 from chestflow.models import checkpoint, inference
-from chestflow.own_images import chosen_model, released
+from chestflow.own_images import model
 from chestflow.sources import archive
 
 ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / released.FOLDER
+FOLDER = ROOT / model.RELEASED
 GENUINE = ROOT.parent / "shared/medmnist/pneumoniamnist.npz"
-SCORES = files.read_json(FOLDER / released.SCORES)
-SHOWN = SCORES["shown"]
+SCORES = files.read_json(FOLDER / model.SCORES)
+REPRESENTATIVE = SCORES["representative"]
 SPLITS = ("train", "val", "test")
 genuine = pytest.mark.skipif(not GENUINE.exists(), reason="needs the genuine PneumoniaMNIST")
 
 
 def load(folder: Path = FOLDER):
-    return released.load(folder, torch.device("cpu"))
+    return model.load_released(folder, torch.device("cpu"))
 
 
 # --------------------------------------------------------------------------------- what it is
@@ -51,7 +48,7 @@ def test_card_and_scores_agree_with_the_predictions_beside_them():
         assert each["accuracy"][k] == pytest.approx(accuracy_score(labels, row >= 0.5), abs=1e-6)
     for score, title in (("auroc", "AUROC"), ("accuracy", "accuracy")):
         (line,) = [line for line in card.splitlines() if line.startswith(f"| {title} |")]
-        assert f"| {formatting.number(each[score][SHOWN])} [" in line
+        assert f"| {formatting.number(each[score][REPRESENTATIVE])} [" in line
         assert f"| {formatting.scored(SCORES, score)} |" in line
     assert checkpoint.digest(FOLDER) == SCORES["weights"] and SCORES["weights"] in card
     assert "PHANTOM" not in card and SCORES["data"] == "PneumoniaMNIST"
@@ -63,15 +60,15 @@ def test_the_cards_metadata_is_what_hugging_face_reads():
     assert found["license"] == "mit" and found["pipeline_tag"] == "image-classification"
     (result,) = found["model-index"][0]["results"]
     values = {metric["type"]: metric["value"] for metric in result["metrics"]}
-    assert values["roc_auc"] == SCORES["each"]["auroc"][SHOWN]
-    assert values["accuracy"] == SCORES["each"]["accuracy"][SHOWN]
+    assert values["roc_auc"] == SCORES["each"]["auroc"][REPRESENTATIVE]
+    assert values["accuracy"] == SCORES["each"]["accuracy"][REPRESENTATIVE]
 
 
 @genuine
 def test_safetensors_and_onnx_score_the_genuine_test_images_as_the_card_says():
     images = archive.read(GENUINE, "test_images")
     labels = archive.read(GENUINE, "test_labels").ravel()
-    by_torch = inference.probabilities(load()[0].classifier, torch.from_numpy(np.array(images)))
+    by_torch = inference.probabilities(load().classifier, torch.from_numpy(np.array(images)))
     session = onnxruntime.InferenceSession(FOLDER / "model.onnx")
     by_onnx = session.run(["probability"], {"images": images})[0][:, 1]
     for probability in (by_torch, by_onnx):
@@ -79,8 +76,8 @@ def test_safetensors_and_onnx_score_the_genuine_test_images_as_the_card_says():
             roc_auc_score(labels, probability),
             np.mean((probability >= 0.5) == labels),
         )
-        assert round(auroc, 3) == round(SCORES["each"]["auroc"][SHOWN], 3)
-        assert round(accuracy, 3) == round(SCORES["each"]["accuracy"][SHOWN], 3)
+        assert round(auroc, 3) == round(SCORES["each"]["auroc"][REPRESENTATIVE], 3)
+        assert round(accuracy, 3) == round(SCORES["each"]["accuracy"][REPRESENTATIVE], 3)
 
 
 @genuine
@@ -98,20 +95,19 @@ def test_medmnist_reads_the_same_scores_from_its_own_files():
 
 @genuine
 def test_training_images_are_known_by_their_hashes_and_others_are_not():
-    _, _, seen = load()
-    known = {name: released.hashes(archive.read(GENUINE, f"{name}_images")) for name in SPLITS}
+    seen = load().known_images
+    known = {name: model.hashes(archive.read(GENUINE, f"{name}_images")) for name in SPLITS}
     assert all(seen.issuperset(known[name]) for name in ("train", "val"))
     assert not seen.intersection(known["test"])
     assert seen == {*known["train"], *known["val"]}
 
 
 @genuine
-def test_few_validation_images_and_all_noise_are_unlike():
-    _, unlikeness, _ = load()
-    val = torch.from_numpy(np.array(archive.read(GENUINE, "val_images")))
-    noise = torch.randint(0, 256, (20, 28, 28), dtype=torch.uint8)
-    assert (unlikeness.rank(val) > 99).mean() < 0.02
-    assert (unlikeness.rank(noise) > 99).all()
+def test_few_validation_images_and_all_noise_are_out_of_distribution():
+    noise = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
+    val, noise = (load().answers(x) for x in (archive.read(GENUINE, "val_images"), noise))
+    assert np.mean([row["out_of_distribution"] for row in val]) < 0.02
+    assert all(row["out_of_distribution"] for row in noise)
 
 
 # ------------------------------------------------------------------------------ asking and having
@@ -122,7 +118,7 @@ def untrained(tmp_path) -> Path:
     """What of a fresh clone `predict` reads before anything was trained."""
     for name in ("params.yaml", "datasets.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(FOLDER, tmp_path / released.FOLDER)
+    shutil.copytree(FOLDER, tmp_path / model.RELEASED)
     return tmp_path
 
 
@@ -134,53 +130,15 @@ def test_it_answers_before_anything_was_trained(untrained):
     said = json.loads(ended.stdout)
     assert said["data"] == "PneumoniaMNIST" and "not for diagnosis" in said["notice"]
     assert said["notice"].startswith("released model, ")
-    assert said["images"][0]["unlike"] and said["images"][0]["unlike_percentile"] == 100
+    assert said["images"][0]["out_of_distribution_percentile"] == 100
     assert (untrained / said["images"][0]["overlay"]).parent == untrained / "predictions/released"
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (
-            ["--weights", "models/x"],
-            "predict: --weights is of a run trained here; say which: --run",
-        ),
-        (["--scores", "x.json"], "predict: --scores is of a run trained here; say which: --run"),
-        (
-            ["--run", "pneumonia", "--released", "x"],
-            "predict: --released and --run name two models",
-        ),
-        ([""], "argument IMAGE: '' is no path"),
-    ],
-)
-def test_what_would_be_passed_over_is_refused(untrained, words, line):
-    ended = small_run.call(untrained, "predict", "noise.png", *words)
-    assert ended.returncode and line in ended.stderr and "Traceback" not in ended.stderr
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "scores.json", "usual.safetensors"])
-def test_a_missing_damaged_or_exchanged_file_is_one_line_with_the_remedy(untrained, name):
-    path = untrained / released.FOLDER / name
-    content = path.read_bytes()
-    changed = content.replace(b'"weights": "', b'"weights": "0')
-    for wrong in (None, content[: len(content) // 2], changed if changed != content else b"{}"):
-        path.unlink(missing_ok=True)
-        if wrong is not None:
-            path.write_bytes(wrong)
-        with pytest.raises(UserError, match="git checkout HEAD released/pneumonia") as error:
-            load(untrained / released.FOLDER)
-        assert "\n" not in str(error.value) and len(str(error.value)) < 500
-
-
-def test_what_is_usual_for_other_weights_is_refused(untrained):
-    """Its statistics would fit, and mean nothing."""
-    folder = untrained / released.FOLDER
-    path = folder / released.USUAL
-    with safe_open(path, framework="np") as file:
-        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    path.write_bytes(as_bytes(arrays, {"weights": "0123456789ab"}))
-    with pytest.raises(UserError, match=r"usual.safetensors is of weights 0123456789ab.*git check"):
-        load(folder)
+@pytest.mark.parametrize("name", ["model.safetensors", model.SCORES, model.STATISTICS])
+def test_a_missing_file_is_one_line_with_the_remedy(name, untrained):
+    (untrained / model.RELEASED / name).unlink()
+    with pytest.raises(UserError, match=f"{name} is missing; restore it: git checkout HEAD"):
+        load(untrained / model.RELEASED)
 
 
 def test_dvc_fetches_it_from_the_repository(tmp_path):
@@ -212,36 +170,23 @@ def test_dvc_fetches_it_from_the_repository(tmp_path):
 # ----------------------------------------------------------------------------------- releasing
 
 
-def test_what_is_released_is_what_was_trained(tmp_path, shrunken, splits):
+def test_what_is_released_is_what_was_trained(tmp_path, shrunken, splits, monkeypatch):
     """Writing and reading a run of the small workspace: the same answers, and no image."""
     place = tmp_path / "workspace"
     place.mkdir()
-    small_run.build(place, shrunken, splits, with_autoencoder=False)
-    params = reading.params(place / "params.yaml")
-    here = Path.cwd()
-    os.chdir(place)
-    try:
-        model = chosen_model.load(chosen_model.options("pneumonia"), params)
-        trained_on = model.seen()
-    finally:
-        os.chdir(here)
-    report = files.read_json(place / "metrics/runs/pneumonia.json")
-    out = tmp_path / "released"
-    released.write(out, place / "models/pneumonia", report, model.unlikeness, trained_on)
-    run, unlikeness, seen = load(out)
-    images = torch.from_numpy(np.array(splits["test"].images[:20]))
-    expected = inference.probabilities(model.run.classifier, images)
-    assert np.array_equal(inference.probabilities(run.classifier, images), expected)
-    expected = model.unlikeness.measure(images)
-    assert unlikeness.measure(images) == pytest.approx(expected, rel=1e-3), "in single precision"
-    assert (run.threshold, run.calibration, run.share) == (
-        model.run.threshold,
-        model.run.calibration,
-        model.run.share,
-    )
-    assert seen == trained_on
-    assert run.notice() == model.run.notice().replace("run pneumonia", "released model")
-    held = b"".join(path.read_bytes() for path in out.iterdir())
+    small_run.build(place, shrunken, splits)
+    monkeypatch.chdir(place)
+    trained = model.load("pneumonia", reading.params("params.yaml"))
+    model.write(model.RELEASED, trained)
+    released = model.load(None, reading.params("params.yaml"))
+    images = np.array(splits["test"].images[:20])
+    for one, other in zip(trained.answers(images), released.answers(images)):
+        assert one["probability"] == other["probability"] and one["decision"] == other["decision"]
+        assert one["distance"] == pytest.approx(other["distance"], rel=1e-3), "single precision"
+    assert (released.threshold, released.share) == (trained.threshold, trained.share)
+    assert released.known_images == trained.known_images
+    assert released.notice() == trained.notice().replace("run pneumonia", "released model")
+    held = b"".join(path.read_bytes() for path in model.RELEASED.iterdir())
     assert not any(image.tobytes()[:200] in held for image in splits["train"].images[:50])
 
 
@@ -249,7 +194,7 @@ def test_one_training_gets_intervals_for_other_images_alone():
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 2
     probability = np.clip(0.5 + (labels - 0.5) * 0.3 + rng.normal(0, 0.3, 200), 0, 1)[None]
-    found = results.interval_of(labels, probability, 0.6)
+    found = results.scores_of(labels, probability, 0.6)
     assert found["half"]["auroc"]["value"] == pytest.approx(roc_auc_score(labels, probability[0]))
     low, high = found["half"]["accuracy"]["ci95"]
     share = found["half"]["accuracy"]["value"]

@@ -1,29 +1,26 @@
 """A labelled folder as a validation: its numbers, its page, and what users may hand it."""
 
-import argparse
 import csv
 import itertools
 import json
-import os
 import re
 from pathlib import Path
-from random import Random
 
 import browser
 import numpy as np
 import pytest
 import small_run
-from benchmarks.torture import pictures
 from PIL import Image
 from scipy import special, stats
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
-from chestflow import files
+from chestflow import cli, files
 from chestflow.data import arrays
 from chestflow.errors import UserError
 from chestflow.metrics import intervals
 from chestflow.own_images import radiograph, validate, validation_page, validation_scores
+from chestflow.own_images.pixels import Radiograph
 
 CHROMIUM = pytest.mark.skipif(not browser.PROGRAM, reason="no Chromium on this machine")
 KERMANY = Path(__file__).parents[2] / "shared/kermany224"
@@ -34,7 +31,7 @@ HOSTILE = '<img src=x onerror=alert(1)>|[a](b)`\x1b[2J\n"&.png'
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory, shrunken, splits) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
-    return small_run.build(folder, shrunken, splits, with_autoencoder=False)
+    return small_run.build(folder, shrunken, splits)
 
 
 def save(path: Path, image: np.ndarray) -> Path:
@@ -56,10 +53,8 @@ def ask(workspace, monkeypatch, capsys, tmp_path):
 
     def asked(*words: object) -> tuple[int, dict, str]:
         monkeypatch.chdir(workspace)
-        parser = argparse.ArgumentParser()
-        validate.add_arguments(parser)
         given = ["--run", "pneumonia", "--out", tmp_path / "out", "--json", *words]
-        code = validate.main(parser.parse_args([*map(str, given)]))
+        code = validate.main(cli.parse(["validate", *map(str, given)]))
         return code, json.loads(capsys.readouterr().out), (tmp_path / "out/pneumonia").as_posix()
 
     return asked
@@ -107,30 +102,27 @@ def test_on_the_runs_own_test_set_the_scores_are_its_own(ask, workspace, splits,
     """The network asked is one training of three; so are the numbers beside it."""
     _, report, _ = ask(laid_out(tmp_path / "in", splits["test"]))
     known = files.read_json(workspace / "metrics/runs/pneumonia.json")
-    shown = known["shown"]
-    assert report["scores"]["auroc"]["value"] == pytest.approx(known["each"]["auroc"][shown])
+    k = known["representative"]
+    assert report["scores"]["auroc"]["value"] == pytest.approx(known["each"]["auroc"][k])
     accuracy = report["scores"]["at_half"]["accuracy"]["value"]
-    assert accuracy == pytest.approx(known["each"]["accuracy"][shown], abs=1e-6)
+    assert accuracy == pytest.approx(known["each"]["accuracy"][k], abs=1e-6)
     assert report["own_test"]["scores"]["auroc"]["value"] == known["auroc"]
     recall = report["own_test"]["scores"]["at_threshold"]["recall"]
     assert [recall["value"], *recall["ci95"]] == known["at_val_threshold"]["recall"]
-    assert report["own_confusion"] == report["confusion"]
 
 
-def test_the_table_is_the_one_of_the_json(workspace, splits, tmp_path):
+def test_the_text_on_the_terminal_is_that_of_the_page(workspace, splits, tmp_path):
     folder = laid_out(tmp_path / "in", splits["test"], 60)
     ended = small_run.call(workspace, "validate", folder, "--run", "pneumonia", "--out", tmp_path)
     assert ended.returncode == 0 and ended.stderr == ""
     report = files.read_json(tmp_path / "pneumonia/validation.json")
     value, (low, high) = (report["scores"]["auroc"][key] for key in ("value", "ci95"))
-    assert re.search(rf"(?m)^AUROC +{value:.3f} \[{low:.3f}, {high:.3f}\] +0\.500 ", ended.stdout)
+    assert f"| AUROC | {value:.3f} [{low:.3f}, {high:.3f}] | 0.500 |" in ended.stdout
     assert "PHANTOM" in ended.stdout and "not for diagnosis" in ended.stdout
-    assert "Patients unknown (see --groups)" in ended.stdout
+    assert "Patients unknown (see --groups)" in ended.stdout and "![" not in ended.stdout
     assert ended.stdout.splitlines()[-1] == f"page: {tmp_path}/pneumonia/index.html"
-    assert {path.name for path in (tmp_path / "pneumonia").iterdir()} == {
-        validation_page.PAGE,
-        validation_page.DATA,
-    }
+    names = {path.name for path in (tmp_path / "pneumonia").iterdir()}
+    assert names == {validation_page.PAGE, validation_page.DATA}
 
 
 def test_calibration_is_that_of_a_logistic_regression():
@@ -154,7 +146,7 @@ def test_classes_that_separate_have_no_slope():
 # --------------------------------------------------------------------------------------- intervals
 
 
-def drawn(rng, n: int, mixed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sampled(rng, n: int, mixed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, probabilities and patients: one to five images each, whose errors correlate by .5;
     mixed: images of one patient may be of both classes."""
     patients = np.repeat(np.arange(n), rng.integers(1, 6, n))
@@ -180,7 +172,7 @@ def test_intervals_cover_where_images_of_a_patient_are_alike(mixed):
     """In 400 simulations of 60 patients, +- 3 standard errors of 95 %; as if every image were a
     patient of its own, those of the AUROC cover too seldom."""
     rng = np.random.default_rng(2)
-    labels, p, _ = drawn(rng, 100_000, mixed)
+    labels, p, _ = sampled(rng, 100_000, mixed)
     truth = {
         key: each["value"]
         for key, each in flat(
@@ -191,7 +183,7 @@ def test_intervals_cover_where_images_of_a_patient_are_alike(mixed):
     covered: dict[str, list[bool]] = {}
     alone = []
     for _ in range(400):
-        labels, p, patients = drawn(rng, 60, mixed)
+        labels, p, patients = sampled(rng, 60, mixed)
         for key, each in flat(validation_scores.report(labels, p, p, 0.3, patients)).items():
             if each["ci95"] is not None:
                 low, high = each["ci95"]
@@ -216,11 +208,11 @@ def test_with_few_patients_intervals_widen_by_what_carries_their_variance():
 
 def test_intervals_of_few_patients_hold_the_truth():
     rng = np.random.default_rng(3)
-    labels, p, _ = drawn(rng, 100_000, False)
+    labels, p, _ = sampled(rng, 100_000, False)
     truth = intervals.auroc(labels, p[None]).values[0]
     held, narrower = [], []
     for _ in range(400):
-        labels, p, patients = drawn(rng, 24, False)
+        labels, p, patients = sampled(rng, 24, False)
         if (ci := validation_scores.report(labels, p, p, 0.3, patients)["auroc"]["ci95"]) is None:
             continue
         held.append(ci[0] <= truth <= ci[1])
@@ -229,20 +221,9 @@ def test_intervals_of_few_patients_hold_the_truth():
     assert np.mean(narrower) < 0.93 <= np.mean(held), (np.mean(narrower), np.mean(held))
 
 
-def test_of_one_image_each_clusters_change_nothing_but_a_factor():
-    rng = np.random.default_rng(0)
-    labels, p, _ = drawn(rng, 40, True)
-    found = intervals.auroc(labels, p[None])
-    n = len(labels)
-    assert found.clustered(np.arange(n)).influence == pytest.approx(
-        found.influence * np.sqrt(n / (n - 1))
-    )
-    assert np.isnan(found.clustered(np.zeros(n, int)).influence).all(), "of one there is none"
-
-
 def test_the_variance_of_the_area_is_obuchowskis():
     """Obuchowski (1997), eq. 7 and 8, by its sums over clusters."""
-    labels, p, patients = drawn(np.random.default_rng(1), 300, True)
+    labels, p, patients = sampled(np.random.default_rng(1), 300, True)
     below = (p[labels == 1][:, None] > p[labels == 0]).astype(float)
     m, n = below.shape
     area, groups = below.mean(), patients.max() + 1
@@ -289,18 +270,14 @@ def test_images_that_training_saw_are_found_and_left_out(ask, splits, tmp_path):
     for i, split in enumerate(("train", "train", "val")):
         image, label = splits[split].images[i], splits[split].labels[i]
         save(tmp_path / "in" / LABELS[label] / f"seen{i}.png", image)
-    _, clean, _ = ask(laid_out(tmp_path / "clean", splits["test"], 40))
+    _, clean, page = ask(laid_out(tmp_path / "clean", splits["test"], 40))
+    assert clean["overlap"] == 0 and "No image equals one" in html(page)
     _, report, folder = ask(tmp_path / "in")
-    assert (clean["overlap"], clean["scores_with_overlap"]) == (0, None)
     seen = {row["file"] for row in report["images"] if row["overlap"]}
     assert {Path(name).stem for name in seen} == {"seen0", "seen1", "seen2"}
     assert (report["overlap"], report["n"], len(report["images"])) == (3, 40, 43)
-    assert report["scores"] == clean["scores"] != report["scores_with_overlap"]
-    warning = "3 of 43 images are among the training images"
-    assert warning in html(folder) and "with the training images among them" in html(folder)
-    assert validation_page.overlap(report).startswith(warning) and not validation_page.overlap(
-        clean
-    )
+    assert report["scores"] == clean["scores"]
+    assert "3 of 43 images are among the training images" in html(folder)
 
 
 def test_where_all_images_were_seen_scores_are_given_with_a_warning_first(
@@ -308,10 +285,9 @@ def test_where_all_images_were_seen_scores_are_given_with_a_warning_first(
 ):
     folder = laid_out(tmp_path / "in", splits["train"], 30)
     ended = small_run.call(workspace, "validate", folder, "--run", "pneumonia", "--out", tmp_path)
-    first = ended.stdout.splitlines()[0]
-    assert first == ("30 OF 30 IMAGES ARE AMONG THE TRAINING IMAGES: SCORES ON THEM SAY NOTHING.")
-    report = files.read_json(tmp_path / "pneumonia/validation.json")
-    assert report["n"] == 30 and report["scores_with_overlap"] is None
+    first = next(line for line in ended.stdout.splitlines()[3:] if line)
+    assert first == "**30 of 30 images are among the training images: scores on them say nothing.**"
+    assert files.read_json(tmp_path / "pneumonia/validation.json")["n"] == 30
 
 
 def test_the_worst_errors_are_the_worst(ask, splits, tmp_path):
@@ -376,26 +352,20 @@ def test_one_split_alone_is_a_folder_like_any_other(ask, splits, tmp_path):
 
 
 def test_unreadable_files_get_a_line_each_and_the_rest_is_done(workspace, splits, tmp_path):
-    folder, random = laid_out(tmp_path / "in", splits["test"], 30), Random(0)
-    place = folder / "NORMAL"
+    place = laid_out(tmp_path / "in", splits["test"], 30) / "NORMAL"
     (place / "letter\n.png").write_bytes(b"Dear colleague")
     (place / "empty.png").touch()
-    os.mkfifo(place / "fifo.png")
     (place / "loop.png").symlink_to("loop.png")
-    Image.new("1", (20_000, 20_000)).save(place / "huge.png")
-    makers = ("strange_png", "strange_dicom", "other_syntax", "no_picture", "picture", "dicom")
-    for i in range(60):
-        made = getattr(pictures, makers[i % len(makers)])(random)
-        (place / f"made{i:02}.dcm").write_bytes(made)
-    ended = small_run.call(workspace, "validate", folder, "--run", "pneumonia", "--out", tmp_path)
+    words = ("validate", tmp_path / "in", "--run", "pneumonia", "--out", tmp_path)
+    ended = small_run.call(workspace, *words)
     lines = ended.stderr.splitlines()
     report = files.read_json(tmp_path / "pneumonia/validation.json")
     assert ended.returncode == 1 and all(line.startswith("validate: ") for line in lines)
-    for name in ("letter\\n.png", "empty.png", "fifo.png", "loop.png", "huge.png"):
+    for name in ("letter\\n.png", "empty.png", "loop.png"):
         assert sum(name in line for line in lines) == 1, name
-    assert lines[-1] == f"validate: {len(lines) - 1} of 95 files could not be read, see above"
-    assert len(report["unread"]) == len(lines) - 1 == 95 - len(report["images"])
-    assert report["n"] > 30 and "Files that could not be read" in html(tmp_path / "pneumonia")
+    assert lines[-1] == "validate: 3 of 33 files could not be read, see above"
+    assert len(report["unread"]) == 3 and report["n"] == 30
+    assert "Files that could not be read" in html(tmp_path / "pneumonia")
 
 
 def test_where_nothing_can_be_read_nothing_is_written(ask, splits, tmp_path):
@@ -430,7 +400,7 @@ def test_names_can_neither_steer_a_terminal_nor_get_into_the_page(workspace, spl
 def test_a_file_that_vanishes_meanwhile_costs_its_picture_alone(ask, splits, tmp_path, monkeypatch):
     read, done = radiograph.read, set()
 
-    def once(path: Path) -> radiograph.Radiograph:
+    def once(path: Path) -> Radiograph:
         if path in done:
             raise UserError(f"{path}: gone")
         done.add(path)
@@ -444,25 +414,18 @@ def test_a_file_that_vanishes_meanwhile_costs_its_picture_alone(ask, splits, tmp
 # --------------------------------------------------------------------------------- files of the run
 
 
-def test_without_the_table_of_predictions_the_own_curve_is_missing(ask, splits, tmp_path):
+def test_without_the_table_of_predictions_the_own_curve_is_missing(
+    ask, workspace, splits, tmp_path
+):
     folder = laid_out(tmp_path / "in", splits["test"], 60)
-    _, report, shown = ask(folder, "--predictions", tmp_path / "none.csv")
-    assert report["own_confusion"] is None and "own test set: " not in html(shown)
+    table = workspace / "data/results/pneumonia/predictions.csv"
+    table.rename(tmp_path / "elsewhere.csv")
+    try:
+        _, report, page = ask(folder)
+    finally:
+        (tmp_path / "elsewhere.csv").rename(table)
+    assert 'own test set" src' not in html(page)
     assert report["own_test"]["scores"]["auroc"]["value"] > 0
-
-
-def test_predictions_of_other_trainings_are_refused(ask, workspace, splits, tmp_path):
-    folder = laid_out(tmp_path / "in", splits["test"], 20)
-    known = files.read_csv(workspace / "data/results/pneumonia/predictions.csv")
-    known["probability"] = known["probability"][::-1]
-    files.write_csv(tmp_path / "other.csv", files.rows_of(known))
-    with pytest.raises(UserError, match=r"other.csv has an AUROC of .* expected: both of the same"):
-        ask(folder, "--predictions", tmp_path / "other.csv")
-    for content in ("", "a,b\n1,2\n", "training,image,actual,probability\n0,0,x,y\n"):
-        (tmp_path / "broken.csv").write_text(content)
-        with pytest.raises(UserError, match=r"broken.csv is damaged, or another file"):
-            ask(folder, "--predictions", tmp_path / "broken.csv")
-    assert not (tmp_path / "out").exists()
 
 
 # ------------------------------------------------------------------------------------- the page
@@ -497,9 +460,9 @@ def test_of_a_real_folder_train_overlaps_and_test_does_not(tmp_path, shrunken):
         (tmp_path / "in" / split / label).mkdir(parents=True)
         for path in sorted((KERMANY / split / label).iterdir())[:60]:
             (tmp_path / "in" / split / label / path.name).symlink_to(path)
-    (tmp_path / "datasets.yaml").write_text(small_run.DATASETS.read_text())
-    params = small_run.ROOT / "params.yaml"
-    ended = small_run.call(tmp_path, "pack", "in", "--split", ".7,.2,.1", "--params", params)
+    for name in ("datasets.yaml", "params.yaml"):
+        (tmp_path / name).write_text((small_run.ROOT / name).read_text())
+    ended = small_run.call(tmp_path, "pack", "in", "--split", ".7,.2,.1")
     assert ended.returncode == 0, ended.stderr
     with np.load(tmp_path / "data/own/mine.npz") as packed:
         splits = {
@@ -507,11 +470,11 @@ def test_of_a_real_folder_train_overlaps_and_test_does_not(tmp_path, shrunken):
             for name in arrays.SPLITS
         }
     (tmp_path / "workspace").mkdir()
-    folder = small_run.build(tmp_path / "workspace", shrunken, splits, with_autoencoder=False)
+    folder = small_run.build(tmp_path / "workspace", shrunken, splits)
     for split, overlap in (("train", 120), ("test", 0)):
         ended = small_run.call(
             folder, "validate", tmp_path / "in" / split, "--run", "pneumonia", "--json"
         )
         report = json.loads(ended.stdout)
         assert (report["overlap"], report["n"]) == (overlap, 120), ended.stderr
-        assert report["scores"]["auroc"]["ci95"] is not None
+        assert report["scores"]["auroc"]["value"] > 0.8

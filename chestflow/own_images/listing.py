@@ -1,17 +1,16 @@
-"""What there is to pack: files with their classes, from folders or from a table (CSV)."""
+"""Labelled files: images with their classes, splits and patients, from folders or a table (CSV)."""
 
 import argparse
 import csv
 import re
 import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chestflow.errors import UserError
+from chestflow.formatting import printable
 from chestflow.own_images import radiograph
-from chestflow.own_images.radiograph import shown
 
 LAYOUTS = "FOLDER/{class}/..., FOLDER/{train,val,test}/{class}/..., or a CSV with file and label"
 SPLIT_OF = {
@@ -20,17 +19,24 @@ SPLIT_OF = {
     **{"test": "test", "testing": "test"},
 }
 HEALTHY = {
-    *("normal", "healthy", "negative", "none", "control", "0"),
+    *("normal", "healthy", "negative", "control", "0"),
     *("no finding", "no findings", "nofinding"),
 }
+MISSING = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "unknown", "missing", "?", "-"}
+MASK = re.compile(r"masks?(?![a-z])", re.IGNORECASE)  # in the name of a folder or file
 COLUMNS = {"file", "label", "split", "patient", ""}  # the last: of an index
 MOST_CLASSES = 100  # more are folders of patients, not of classes
-LARGEST = 1 << 27  # bytes of a CSV: a million lines
+NO_TABLES = {  # suffix -> what to do
+    ".npz": "is an archive as MedMNIST has them; it needs no packing: see docs/data.md",
+    ".xlsx": "is no CSV; save the sheet as CSV (UTF-8), see docs/data.md",
+    ".xls": "is no CSV; save the sheet as CSV (UTF-8), see docs/data.md",
+    ".zip": "is an archive; unpack it first",
+}
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file to be packed."""
+    """A labelled file."""
 
     name: str  # its path below the folder, or as the table has it
     path: Path
@@ -56,168 +62,192 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def items(given: Path) -> list[Item]:
-    """The files of a folder or table that is to be packed, as `files` lists them.
+def items(given: Path, groups: str | None, command: str) -> list[Item]:
+    """The files of a folder or table, in order of their names; what is left out is said on stderr.
 
-    Raises UserError, in one line, also where splits are incomplete.
+    Raises UserError where there are none, or where classes are unclear.
     """
-    found = files(given)
-    if given_in := {item.split for item in found} - {""}:
-        if missing := {"train", "test"} - given_in:
-            raise UserError(
-                f"{shown(given)}: splits {', '.join(sorted(given_in))}, but no"
-                f" {missing.pop()}; accepted: train, test and, unless it is to be drawn, val"
-            )
-        if any(not item.split for item in found):
-            raise UserError(f"{shown(given)}: a split for some files only; accepted: all or none")
-    return found
+    if given.is_dir():
+        listed, notes = _of_folder(given)
+    else:
+        listed, notes = _of_table(given)
+    for note in notes:
+        print(f"{command}: {printable(note)}", file=sys.stderr)
+    return _with_patients(sorted(listed, key=lambda item: item.name), groups)
 
 
-def files(given: Path) -> list[Item]:
-    """The files of a folder or table, in order of their names.
-
-    Raises UserError, in one line, where there are none, or where classes are unclear.
-    """
-    found = of_folder(given) if given.is_dir() else of_table(given)
-    return sorted(found, key=lambda item: item.name)
+# ---------------------------------------------------------------------------------------- folders
 
 
-def of_folder(folder: Path) -> list[Item]:
+def _of_folder(folder: Path) -> tuple[list[Item], list[str]]:
+    """The labelled files, and what was left out, in sentences."""
     top = _folders(folder)
-    _refuse_stray(folder, top)
     splits = [SPLIT_OF.get(each.name.lower(), "") for each in top]
-    if not any(splits):
-        return _of_classes(folder, folder, "")
-    if not all(splits):
+    if any(splits) and not all(splits):
         other = top[splits.index("")].name
-        raise UserError(f"{shown(folder)}: {shown(other)} lies beside splits; accepted: {LAYOUTS}")
-    parts = (_of_classes(folder, each, split) for each, split in zip(top, splits))
-    return [item for part in parts for item in part]
-
-
-def _of_classes(root: Path, folder: Path, split: str) -> list[Item]:
-    if not (classes := _folders(folder)):
-        raise UserError(f"{shown(folder)}: no folder per class in it; accepted: {LAYOUTS}")
-    _refuse_stray(folder, classes)
-    for below in (below for each in classes for below in _folders(each)):
-        name = below.name.lower()
-        if name in SPLIT_OF or (is_healthy(name) and not name.isdigit()):
-            raise UserError(f"{shown(below)}: too deep for a split or class; accepted: {LAYOUTS}")
-    found = ((each.name, path) for each in classes for path in radiograph.find([each]))
-    return [Item(path.relative_to(root).as_posix(), path, (name,), split) for name, path in found]
+        raise UserError(f"{folder}: {other} lies beside splits; accepted: {LAYOUTS}")
+    listed: list[Item] = []
+    passed_over: list[Path] = []
+    for part, split in zip(top, splits) if any(splits) else [(folder, "")]:
+        if not (classes := _folders(part)):
+            raise UserError(f"{part}: no folder per class in it; accepted: {LAYOUTS}")
+        for place in classes:
+            label = _label(place.name, str(place))
+            images, others = radiograph.find([place])
+            passed_over += others
+            for path in images:
+                _check_depth(path.relative_to(place), place)
+                name = path.relative_to(folder).as_posix()
+                listed.append(Item(name, path, (label,), split))
+    notes = [radiograph.passed_over_note(passed_over)] if passed_over else []
+    return _without_masks(listed, notes), notes
 
 
 def _folders(folder: Path) -> list[Path]:
-    try:
-        below = sorted(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"{shown(folder)}: {error.strerror}") from error
-    return [p for p in below if p.is_dir() and not p.name.startswith(radiograph.HIDDEN)]
+    """Those in a folder; UserError for an image beside them, which would be in none of them."""
+    below = [p for p in sorted(folder.iterdir()) if not p.name.startswith(radiograph.SYSTEM_FILES)]
+    folders = [path for path in below if path.is_dir()]
+    stray = next((p for p in below if p.is_file() and radiograph.is_image(p)), None)
+    if folders and stray:
+        raise UserError(f"{stray} lies beside folders; accepted: {LAYOUTS}")
+    return folders
 
 
-def _refuse_stray(folder: Path, folders: list[Path]) -> None:
-    """Raise UserError for an image beside the folders, which would be in no class."""
-    beside = (path for path in sorted(folder.iterdir()) if path not in folders)
-    if folders and (stray := next(filter(radiograph.is_image, beside), None)):
-        raise UserError(f"{shown(stray)} lies beside folders; accepted: {LAYOUTS}")
+def _check_depth(path: Path, place: Path) -> None:
+    """Raise UserError for a split or class within a class."""
+    for name in (part.lower() for part in path.parts[:-1]):
+        if name in SPLIT_OF or (is_healthy(name) and not name.isdigit()):
+            raise UserError(f"{place / path}: too deep for a split or class; accepted: {LAYOUTS}")
 
 
-def of_table(table: Path) -> list[Item]:
+def _without_masks(listed: list[Item], notes: list[str]) -> list[Item]:
+    """Some data sets keep outlines of the lungs as images beside the radiographs."""
+    kept = [item for item in listed if not MASK.search(item.name)]
+    if masks := [item.name for item in listed if MASK.search(item.name)]:
+        notes.append(f"{len(masks):,} masks left out, by their names, such as {masks[0]}")
+    if not kept:
+        raise UserError(f"only masks, by their names, such as {masks[0]}; accepted: radiographs")
+    return kept
+
+
+def _label(word: str, where: str) -> str:
+    """A class without needless blanks; UserError for a word that stands for a missing value."""
+    label = " ".join(word.split())
+    if label.lower() in MISSING:
+        raise UserError(
+            f"{where}: no label ({label!r}); accepted: a class, such as normal for the healthy; or"
+            " leave the files out"
+        )
+    return label
+
+
+# ----------------------------------------------------------------------------------------- tables
+
+
+def _of_table(table: Path) -> tuple[list[Item], list[str]]:
     """Columns file, label and perhaps split and patient; paths are relative to the table. Other
     columns are named, for one of them may be meant."""
-    found: dict[str, Item] = {}
-    for line, row in rows(table, ("file", "label")):
-        if not found and (unused := sorted(row.keys() - COLUMNS)):
-            print(f"{shown(table)}: not used: {shown(', '.join(unused[:10]))}", file=sys.stderr)
-        where, name = f"{shown(table)}, line {line}", row["file"]
-        labels = {label.strip() for label in re.split(r"[|;]", row["label"])} - {""}
-        if not name or not labels:
-            missing = "label (of the healthy: normal)" if name else "file"
-            raise UserError(f"{where}: no {missing}")
-        if name in found:
-            raise UserError(f"{where}: {shown(name)} for the second time; accepted: once")
-        if len(labels) > 1 and (none := sorted(filter(is_healthy, labels))):
-            raise UserError(f"{where}: {shown(none[0])} together with a finding; accepted: either")
-        if (split := row.get("split", "").lower()) not in {"", *SPLIT_OF}:
-            raise UserError(f"{where}: split {shown(split)!r}; accepted: train, val, test")
-        given = (tuple(sorted(labels)), SPLIT_OF.get(split, ""), row.get("patient", ""))
-        found[name] = Item(name, table.parent / name, *given)
-    if not found:
-        raise UserError(f"{shown(table)}: no line below its header")
-    return list(found.values())
+    listed: dict[str, Item] = {}
+    unused: list[str] = []
+    for line, row in _rows(table, ("file", "label")):
+        unused = sorted(row.keys() - COLUMNS)
+        where, name = f"{table}, line {line}", row["file"]
+        if not name:
+            raise UserError(f"{where}: no file")
+        labels = _labels(row["label"], where)
+        if name in listed:
+            raise UserError(f"{where}: {name} for the second time; accepted: once")
+        split = row.get("split", "").lower()
+        if split not in MISSING and split not in SPLIT_OF:
+            raise UserError(f"{where}: split {split!r}; accepted: train, val, test")
+        patient = _patient(row.get("patient", ""))
+        listed[name] = Item(name, table.parent / name, labels, SPLIT_OF.get(split, ""), patient)
+    if not listed:
+        raise UserError(f"{table}: no line below its header")
+    notes = [f"{table}: not used: {', '.join(unused[:10])}"] if unused else []
+    return list(listed.values()), notes
 
 
-def rows(table: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+def _labels(field: str, where: str) -> tuple[str, ...]:
+    words = [word for word in re.split(r"[|;]", field) if word.strip()]
+    labels = sorted({_label(word, where) for word in words or [field]})
+    if len(labels) > 1 and (healthy := [label for label in labels if is_healthy(label)]):
+        raise UserError(f"{where}: {healthy[0]} together with a finding; accepted: either")
+    return tuple(labels)
+
+
+def _patient(word: str) -> str:
+    """Empty for a word that stands for a missing value."""
+    return "" if word.strip().lower() in MISSING else word
+
+
+def _rows(table: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Number and content of each line; columns are separated by comma, semicolon or tab."""
+    if advice := NO_TABLES.get(table.suffix.lower()):
+        raise UserError(f"{table} {advice}")
     accepted = LAYOUTS if "label" in needed else f"a CSV with the columns {' and '.join(needed)}"
+    line = 1
     try:
-        if table.stat().st_size > LARGEST or not table.is_file():
-            raise UserError(
-                f"{shown(table)}: neither a folder nor a CSV of up to {LARGEST:,} bytes"
-            )
-        text = table.read_text(encoding="utf-8-sig")
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            separator = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=separator, restval="", strict=True)
+            columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
+            if not set(needed) <= set(columns):
+                held = ", ".join(columns) or "none"
+                raise UserError(f"{table}: columns {held}; accepted: with {' and '.join(needed)}")
+            reader.fieldnames = columns
+            for row in reader:
+                line = reader.line_num
+                if None in row:
+                    raise UserError(
+                        f"{table}, line {line}: more fields than columns ({len(columns)});"
+                        " accepted: as many, several labels as a|b"
+                    )
+                yield line, {name: row[name].strip() for name in columns}
     except OSError as error:
-        raise UserError(f"{shown(table)}: {error.strerror}; accepted: {accepted}") from error
+        raise UserError(f"{table}: {error.strerror}; accepted: {accepted}") from error
     except UnicodeDecodeError as error:
-        if zipfile.is_zipfile(table):
-            raise UserError(f"{shown(table)} is an archive; unpack it first") from error
-        raise UserError(f"{shown(table)}: no CSV in UTF-8; accepted: {accepted}") from error
-    lines = text.splitlines()
-    separator = max(",;\t", key=(lines or [""])[0].count)
-    reader = csv.DictReader(lines, delimiter=separator, restval="", strict=True)
-    try:
-        columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
-        if not set(needed) <= set(columns):
-            raise UserError(
-                f"{shown(table)}: columns {shown(', '.join(columns)) or 'none'}; accepted: with"
-                f" {' and '.join(needed)}"
-            )
-        if twice := [name for name in columns if name and columns.count(name) > 1]:
-            raise UserError(f"{shown(table)}: column {shown(twice[0])} for the second time")
-        reader.fieldnames = columns
-        for row in reader:
-            if None in row:
-                raise UserError(
-                    f"{shown(table)}, line {reader.line_num}: more fields than columns"
-                    f" ({len(columns)}); accepted: as many, several labels as a|b"
-                )
-            yield reader.line_num, {name: row[name].strip() for name in columns}
+        raise UserError(f"{table}: no CSV in UTF-8; accepted: {accepted}") from error
     except csv.Error as error:
-        raise UserError(f"{shown(table)}, line {reader.line_num}: {error}") from error
+        raise UserError(f"{table}, after line {line}: {error}") from error
 
 
-def grouped(found: list[Item], groups: str | None) -> list[Item]:
+# --------------------------------------------------------------------------------------- patients
+
+
+def _with_patients(listed: list[Item], groups: str | None) -> list[Item]:
     """The same files with their patients: `groups` is a CSV of file and patient, or a pattern whose
     first group that takes part in a match is the patient. Empty where neither knows one.
 
     Raises UserError where it knows the patient of no file at all.
     """
     if groups is None:
-        return found
-    patients = patients_of([item.name for item in found], groups)
+        return listed
+    patients = [_patient(each) for each in _patients_of([item.name for item in listed], groups)]
     if not any(patients):
         raise UserError(
-            f"groups: {shown(groups)!r} knows no patient of {len(found):,} files, such as"
-            f" {shown(found[0].name)}; accepted: what fits such names"
+            f"groups: {groups!r} knows no patient of {len(listed):,} files, such as"
+            f" {listed[0].name}; accepted: what fits such names"
         )
-    return [replace(item, patient=patient) for item, patient in zip(found, patients)]
+    return [replace(item, patient=patient) for item, patient in zip(listed, patients)]
 
 
-def patients_of(names: list[str], groups: str) -> list[str]:
+def _patients_of(names: list[str], groups: str) -> list[str]:
     if groups.lower().endswith(".csv"):
         known: dict[str, str] = {}
-        for line, row in rows(Path(groups), ("file", "patient")):
+        for line, row in _rows(Path(groups), ("file", "patient")):
             if known.setdefault(row["file"], row["patient"]) != row["patient"]:
-                where = f"{shown(groups)}, line {line}: {shown(row['file'])}"
+                where = f"{groups}, line {line}: {row['file']}"
                 raise UserError(f"{where} with another patient than before; accepted: one")
         return [known.get(name, "") for name in names]
     try:
         pattern = re.compile(groups)
     except re.error as error:
-        raise UserError(f"groups: {shown(groups)!r} is no regular expression ({error})") from error
+        raise UserError(f"groups: {groups!r} is no regular expression ({error})") from error
     if not pattern.groups:
         raise UserError(
-            f"groups: {shown(groups)!r} has no group for the patient; accepted: such as"
+            f"groups: {groups!r} has no group for the patient; accepted: such as"
             r" 'person(\d+)', or a CSV with the columns file and patient"
         )
     matches = map(pattern.search, names)
@@ -248,21 +278,21 @@ class Classes:
         return any(self.names[k] in item.labels for k in self.diseased)
 
 
-def classes_of(found: list[Item], positive: list[str]) -> Classes:
+def classes_of(listed: list[Item], positive: list[str]) -> Classes:
     """positive: the classes that count as diseased; empty for all but those named as healthy."""
-    several = any(len(item.labels) > 1 for item in found)
-    names = sorted({label for item in found for label in item.labels})
-    said = shown(", ".join(names[:10])) + ", ..." * (len(names) > 10)
+    several = any(len(item.labels) > 1 for item in listed)
+    names = sorted({label for item in listed for label in item.labels})
+    present = ", ".join(names[:10]) + ", ..." * (len(names) > 10)
     if unknown := [name for name in positive if name not in names]:
-        raise UserError(f"positive: {shown(unknown[0])!r} is no class; accepted: {said}")
+        raise UserError(f"positive: {unknown[0]!r} is no class; accepted: {present}")
     if len(names) < 2:
-        raise UserError(f"one class only, {said}; accepted: two or more")
+        raise UserError(f"one class only, {present}; accepted: two or more")
     if len(names) > MOST_CLASSES:
-        raise UserError(f"{len(names)} classes ({said}); accepted: up to {MOST_CLASSES}")
+        raise UserError(f"{len(names)} classes ({present}); accepted: up to {MOST_CLASSES}")
     chosen = positive or [name for name in names if not is_healthy(name)]
     if len(chosen) == len(names) and not (several and positive):
         raise UserError(
-            f"which of the classes {said} are diseased? Name them: --positive CLASS[,CLASS]"
+            f"which of the classes {present} are diseased? Name them: --positive CLASS[,CLASS]"
         )
     if several:
         names = [name for name in names if name in positive or not is_healthy(name)]

@@ -1,6 +1,5 @@
 """Draw where the network saw evidence, over the whole of one's own image."""
 
-import os
 from pathlib import Path
 
 import matplotlib
@@ -8,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from chestflow.own_images.radiograph import Radiograph
+from chestflow.own_images.pixels import Radiograph
 from chestflow.plots.gradcam import COLORMAP
 from chestflow.plots.style import OUTLINE
 
@@ -90,15 +89,8 @@ def _with_words(picture: Image.Image, scale: str, lines: list[str], warning: str
 
 
 def save(picture: Image.Image, path: Path, words: str) -> None:
-    """Write a PNG, all or nothing, with words in it that travel along when it is sent on."""
+    """Write a PNG with words in it that travel along when it is sent on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     note = PngInfo()
     note.add_text("Comment", words)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        picture.save(part, "PNG", pnginfo=note)
-        os.replace(part, path)
-    except OSError as error:  # which names no file if the disk is full
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        part.unlink(missing_ok=True)
+    picture.save(path, "PNG", pnginfo=note)

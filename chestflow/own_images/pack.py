@@ -2,29 +2,32 @@
 datasets.yaml. Splits never divide a patient, and what lies in two of them is found."""
 
 import argparse
-import fcntl
 import hashlib
+import json
 import os
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from chestflow.config import reading
 from chestflow.config.schema import Params
 from chestflow.config.values import RESERVED
 from chestflow.errors import UserError
-from chestflow.own_images import duplicates, entry, listing, radiograph, splitting
+from chestflow.formatting import printable
+from chestflow.own_images import listing, near_duplicates, radiograph, splitting
 from chestflow.own_images.listing import Classes, Item
-from chestflow.own_images.radiograph import shown
 from chestflow.own_images.splitting import SPLITS
-from chestflow.sources import archive, parts
+from chestflow.sources import archive
 
+PARAMS, DATASETS = Path("params.yaml"), Path("datasets.yaml")
+MARK = "# by `chestflow pack`, which may replace it"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 NAMED = 5  # of each kind of finding, the first few
 Pair = tuple[str, str]
 
@@ -33,7 +36,7 @@ Pair = tuple[str, str]
 class Packed:
     """What has become of the files."""
 
-    kept: dict[str, list[Item]]  # by split, in the order of the archive
+    items: dict[str, list[Item]]  # by split, in the order of the archive
     images: dict[str, np.ndarray]  # (N, side, side) uint8 each
     unread: list[str] = field(default_factory=list)
     dropped: list[Pair] = field(default_factory=list)  # equal to an image of another split
@@ -50,54 +53,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of drawn splits (%(default)s)")
     listing.add_options(parser)
     add("--out", type=Path, default=Path("data/own"), help="folder of the archive (%(default)s)")
-    add("--params", type=Path, default="params.yaml", help="%(default)s")
-    add("--datasets", type=Path, default="datasets.yaml", help="%(default)s")
 
 
 def main(options: argparse.Namespace) -> int:
     """Returns the exit code: 1 if a file could not be read."""
-    params, shares = reading.params(options.params), splitting.fractions(options.split)
+    params, shares = reading.params(PARAMS), splitting.fractions(options.split)
     if options.seed < 0:
         raise UserError(f"seed = {options.seed}; accepted: 0 or more")
-    entry.check(options.datasets, options.name)
-    items = listing.grouped(listing.items(options.given), options.groups)
+    check_name(options.name)
+    items = listing.items(options.given, options.groups, "pack")
     classes = listing.classes_of(items, options.positive)
     splits = splitting.assign(items, shares, options.seed)
     check_classes(splits, classes)
+    packed = prepare(splits, options.pixels)
+    check_classes(packed.items, classes)
     target = (options.out / f"{options.name}.npz").resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    replaced = options.name in reading.datasets(options.datasets)
-    with alone(target.parent), parts.folder_for(target) as folder:
-        packed = prepare(splits, options.pixels, folder)
-        try:
-            check_classes(packed.kept, classes)
-            archive.write(target, dict(arrays_of(packed, classes)))
-            write_entry(options, target, classes)
-            report(packed, classes)
-            did = "replaced" if replaced else "wrote"
-            print(f"pack: {did} {shown(target)}, and datasets.{options.name} in {options.datasets}")
-            print(f"next: {next_command(params, options.name, options.pixels)}", flush=True)
-        finally:
-            for line in packed.unread:
-                print(f"pack: {line}", file=sys.stderr)
+    archive.write(target, arrays_of(packed, classes))
+    write_entry(options.name, target, classes)
+    report(packed, classes)
+    print(f"pack: wrote {printable(target)}, and datasets.{options.name} in {DATASETS}")
+    print(f"next: {next_command(params, options.name, options.pixels)}", flush=True)
     if packed.unread:
         unread = f"{len(packed.unread):,} of {len(items):,} files"
         print(f"pack: {unread} could not be read, see above", file=sys.stderr)
     return int(bool(packed.unread))
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Raise UserError where another `pack` is at work, which writes the same datasets.yaml."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed however the process ends
-        except BlockingIOError as error:
-            raise UserError(f"another pack is at work in {shown(folder)}; try later") from error
-        yield
-    finally:
-        os.close(opened)
 
 
 def check_classes(splits: dict[str, list[Item]], classes: Classes) -> None:
@@ -111,40 +90,33 @@ def check_classes(splits: dict[str, list[Item]], classes: Classes) -> None:
         missing += ["healthy"] * (False not in sides) + ["diseased"] * (True not in sides)
         if missing:
             raise UserError(
-                f"no image of class {shown(missing[0])} in {split} ({len(items)} images); accepted:"
-                " each class in every split, which needs three patients, or files, of each"
+                f"no image of class {missing[0]} in {split} ({len(items)} images); accepted: each"
+                " class in every split, which needs three patients, or files, of each"
             )
 
 
-def prepare(splits: dict[str, list[Item]], side: int, folder: Path) -> Packed:
+def prepare(splits: dict[str, list[Item]], side: int) -> Packed:
     """Read and prepare all files. What equals an image of a split that comes later among train, val
     and test is left out: a score must not profit from it, and training can do without."""
     packed = Packed({split: [] for split in SPLITS}, {})
     known: dict[bytes, tuple[str, Item]] = {}
-    total = sum(map(len, splits.values()))
-    with tqdm(total=total, desc="pack", unit="image", disable=None) as bar:
+    with tqdm(total=sum(map(len, splits.values())), desc="pack", unit="image", disable=None) as bar:
         for split in reversed(SPLITS):
-            with (folder / split).open("wb") as file:
-                for item in splits[split]:
-                    if (image := prepared(item, side, packed)) is not None:
-                        content = image.tobytes()
-                        digest = hashlib.sha256(content).digest()
-                        place, twin = known.setdefault(digest, (split, item))
-                        if keep(item, split, twin, place, packed):
-                            file.write(content)
-                    bar.update()
-            shape = (len(packed.kept[split]), side, side)
-            if shape[0]:
-                packed.images[split] = np.memmap(folder / split, np.uint8, "r", shape=shape)
+            images = []
+            for item in splits[split]:
+                bar.update()
+                try:
+                    image = radiograph.prepare(radiograph.read(item.path).grey, side)
+                except UserError as error:
+                    tqdm.write(f"pack: {printable(error)}", file=sys.stderr)
+                    packed.unread.append(item.name)
+                    continue
+                place, twin = known.setdefault(image.tobytes(), (split, item))
+                if keep(item, split, twin, place, packed):
+                    packed.items[split].append(item)
+                    images.append(image)
+            packed.images[split] = np.array(images, np.uint8).reshape(-1, side, side)
     return packed
-
-
-def prepared(item: Item, side: int, packed: Packed) -> np.ndarray | None:
-    try:
-        return radiograph.prepare(radiograph.read(item.path).grey, side)
-    except UserError as error:
-        packed.unread.append(str(error))
-        return None
 
 
 def keep(item: Item, split: str, twin: Item, place: str, packed: Packed) -> bool:
@@ -154,44 +126,58 @@ def keep(item: Item, split: str, twin: Item, place: str, packed: Packed) -> bool
         (packed.repeated if split == place else packed.dropped).append(pair)
         if item.labels != twin.labels:
             packed.contradictory.append(pair)
-    if split == place:
-        packed.kept[split].append(item)
     return split == place
 
 
-def arrays_of(packed: Packed, classes: Classes) -> Iterable[tuple[str, np.ndarray]]:
+def arrays_of(packed: Packed, classes: Classes) -> dict[str, np.ndarray]:
+    arrays = {}
     for split in SPLITS:
-        yield f"{split}_images", packed.images[split]
-        labels = [classes.row(item) for item in packed.kept[split]]
-        yield f"{split}_labels", np.array(labels, np.uint8)
+        arrays[f"{split}_images"] = packed.images[split]
+        labels = [classes.row(item) for item in packed.items[split]]
+        arrays[f"{split}_labels"] = np.array(labels, np.uint8)
+    return arrays
 
 
-def nearly_equal(packed: Packed) -> list[Pair]:
-    pairs = []
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        for i, j in duplicates.near(packed.images[one], packed.images[other]):
-            names = packed.kept[one][i].name, packed.kept[other][j].name
-            pairs.append((f"{names[0]} ({one})", f"{names[1]} ({other})"))
-    return pairs
+# -------------------------------------------------------------------------------------- the entry
 
 
-def write_entry(options: argparse.Namespace, target: Path, classes: Classes) -> None:
-    with target.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    named = [classes.names[k] for k in classes.diseased]
-    usable = len(named) == 1 and len(named[0]) <= 20 and named[0].isprintable()
+def check_name(name: str) -> None:
+    """Raise UserError for a name that is not allowed, or taken by what `pack` has not written."""
+    if not NAME.fullmatch(name) or yaml.safe_load(name) != name:  # on, for one, is True
+        raise UserError(f"name: {name!r} is no name; accepted: letters, digits, _ and -")
+    taken = {key.lower() for key in reading.datasets(DATASETS)}
+    if name.lower() in taken and not _entry(name).search(DATASETS.read_text(encoding="utf-8")):
+        raise UserError(f"{DATASETS} has a data set {name} already; accepted: another --name")
+
+
+def _entry(name: str) -> re.Pattern:
+    """An entry that `pack` has written."""
+    return re.compile(rf"^  {re.escape(name)}:  {re.escape(MARK)}\n(?:    .*\n)*", re.MULTILINE)
+
+
+def write_entry(name: str, target: Path, classes: Classes) -> None:
+    """Append the entry to datasets.yaml, or replace it; the other text stays as it is."""
+    diseased = [classes.names[k] for k in classes.diseased]
+    usable = len(diseased) == 1 and len(diseased[0]) <= 20 and diseased[0].isprintable()
+    numbered = ", ".join(f"{k} {printable(label)}" for k, label in enumerate(classes.names))
     values = {
-        "title": options.name,
-        "positive": named[0] if usable and named[0].lower() != "healthy" else "diseased",
+        "title": name,
+        "positive": diseased[0] if usable and diseased[0].lower() != "healthy" else "diseased",
         "findings": len(classes.names) if classes.several else 1,
         "classes": 2 if classes.several else len(classes.names),
         "diseased": list(classes.diseased),
         "url": str(target),
-        "md5": md5,
+        "md5": hashlib.md5(target.read_bytes()).hexdigest(),
         "phantom": None,
     }
-    numbered = (f"{k} {shown(name)}" for k, name in enumerate(classes.names))
-    entry.write(options.datasets, options.name, values, ", ".join(numbered))
+    lines = [f"    {key}: {json.dumps(v, ensure_ascii=False)}" for key, v in values.items()]
+    entry = "\n".join([f"  {name}:  {MARK}", *lines, ""])
+    entry = entry.replace("\n    url:", f"  # {numbered}\n    url:")
+    before = DATASETS.read_text(encoding="utf-8").rstrip("\n") + "\n"
+    after, replaced = _entry(name).subn(lambda _: entry, before)
+    part = DATASETS.with_name(f"{DATASETS.name}.part")
+    part.write_text(after if replaced else before + entry, encoding="utf-8")
+    os.replace(part, DATASETS)
 
 
 def next_command(params: Params, name: str, pixels: int) -> str:
@@ -204,11 +190,14 @@ def next_command(params: Params, name: str, pixels: int) -> str:
     return " ".join(["dvc exp run", *(f"-S {change}" for change in changes), f"evaluate@{run}"])
 
 
+# ----------------------------------------------------------------------------- what is reported
+
+
 def report(packed: Packed, classes: Classes) -> None:
-    """The splits as a table, and what was found in them."""
-    known = any(item.patient for items in packed.kept.values() for item in items)
-    rows = [("", "images", *(["patients"] * known), *map(shown, classes.names))]
-    for split, items in packed.kept.items():
+    """The splits as a table, and what was noticed in them."""
+    known = any(item.patient for items in packed.items.values() for item in items)
+    rows = [("", "images", *(["patients"] * known), *map(printable, classes.names))]
+    for split, items in packed.items.items():
         counts = Counter(label for item in items for label in item.labels)
         patients = {item.patient or f"file {item.name}" for item in items}
         numbers = [len(items), *([len(patients)] * known), *(counts[n] for n in classes.names)]
@@ -217,20 +206,29 @@ def report(packed: Packed, classes: Classes) -> None:
     for row in rows:
         print("  ".join(map(str.rjust, row, widths)))
     diseased = ", ".join(classes.names[k] for k in classes.diseased)
-    print(f"pack: diseased: {shown(diseased)}")
-    unknown = [item.name for items in packed.kept.values() for item in items if not item.patient]
-    if not known:
-        print("pack: warning: patients unknown, each file counts as one of its own (see --groups)")
-    else:
+    print(f"pack: diseased: {printable(diseased)}")
+    if known:
+        unknown = [item.name for each in packed.items.values() for item in each if not item.patient]
         tell("files without a patient, each one of its own", unknown)
+    else:
+        print("pack: warning: patients unknown, each file counts as one of its own (see --groups)")
     tell("equal images across splits, left out of the first", packed.dropped)
     tell("equal images within a split, kept", packed.repeated)
     tell("equal images of different classes", packed.contradictory)
     tell("nearly equal images across splits, kept", nearly_equal(packed))
 
 
-def tell(what: str, found: list) -> None:
-    if found:
-        named = [" = ".join(each) if isinstance(each, tuple) else each for each in found[:NAMED]]
-        rest = ", ..." * (len(found) > NAMED)
-        print(f"pack: {len(found):,} {what}: {shown(', '.join(named))}{rest}")
+def nearly_equal(packed: Packed) -> list[Pair]:
+    pairs = []
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        for i, j in near_duplicates.near(packed.images[one], packed.images[other]):
+            names = packed.items[one][i].name, packed.items[other][j].name
+            pairs.append((f"{names[0]} ({one})", f"{names[1]} ({other})"))
+    return pairs
+
+
+def tell(what: str, cases: list) -> None:
+    if cases:
+        names = [" = ".join(each) if isinstance(each, tuple) else each for each in cases[:NAMED]]
+        rest = ", ..." * (len(cases) > NAMED)
+        print(f"pack: {len(cases):,} {what}: {printable(', '.join(names))}{rest}")

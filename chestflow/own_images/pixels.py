@@ -1,40 +1,18 @@
-"""An image in grey values, as every file is read: its limits, and its scaling to 8 bits."""
+"""An image in grey values, and its scaling to 8 bits."""
 
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from chestflow.errors import UserError
 
 ACCEPTED = "PNG, JPEG or DICOM"
-MAX_PIXELS = 1 << 25  # a radiograph has 15 million; what unpacks to more is no image
-MAX_SIDE = 1 << 14  # pixels; overlays grow with the square of the longer side
-MAX_BYTES = 6 * MAX_PIXELS + (1 << 25)  # of a file: colour of 16 bits, and room for its header
-MAX_SCANS = 64  # of a progressive JPEG, which mostly has 10; each goes over all pixels
 DEPTHS = (8, 10, 12, 14, 16)  # bits per pixel of detectors and files
-
-# What Pillow, pydicom and what they call raise for damaged files.
-DAMAGE: tuple[type[Exception], ...] = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,  # NotImplementedError and RecursionError as well
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+OUTLIERS = 1000
 
 
 @dataclass(frozen=True)
@@ -58,66 +36,50 @@ class Radiograph:
 
 
 @contextmanager
-def decoding(*further: type[Exception]) -> Iterator[None]:
-    """Around calls of decoders, and of nothing else: what they raise for a damaged file becomes a
-    UserError, whereas the same from a line of ours is a defect, whose traceback is needed.
-
-    further: what a decoder raises besides DAMAGE.
-    """
+def decoding() -> Iterator[None]:
+    """Around calls of Pillow and pydicom alone: what they raise for a damaged file, which is nearly
+    every exception there is, becomes a UserError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a file strays from a norm helps no reader here
             yield
-    except UserError:  # itself a ValueError
+    except UserError:
         raise
-    except (*DAMAGE, *further) as error:
-        raise UserError(_reason(error)) from error
+    except UnidentifiedImageError:
+        raise UserError(f"no picture; accepted: {ACCEPTED}") from None
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"damaged ({reason})") from error
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return f"no picture; accepted: {ACCEPTED}"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"more pixels than any image has; accepted: up to {MAX_PIXELS:,}"
-    if isinstance(error, MemoryError):
-        return "needs more memory than there is"
-    said = " ".join(str(error).split())
-    return f"damaged ({said or type(error).__name__})"
+def display_range(values: np.ndarray) -> tuple[float, float, str]:
+    """The values to be shown black and white where a file does not name them; and which, in words.
 
-
-def check_size(width: int, height: int) -> None:
-    """Raise UserError for an image whose pixels would not fit into memory."""
-    if not (0 < width * height <= MAX_PIXELS and max(width, height) <= MAX_SIDE):
-        raise UserError(
-            f"{width} x {height} pixels; accepted: 1 to {MAX_PIXELS:,} in all, and up to"
-            f" {MAX_SIDE:,} a side"
-        )
-
-
-def check_scans(jpeg: bytes) -> None:
-    """Raise UserError for a JPEG that a few bytes per scan would keep busy for minutes."""
-    by_chance = len(jpeg) >> 15  # twice as often as two given bytes follow each other by chance
-    if jpeg.count(b"\xff\xda") > MAX_SCANS + by_chance:
-        raise UserError(f"damaged (more than {MAX_SCANS} scans in a JPEG)")
-
-
-def eight_bit(values: np.ndarray) -> tuple[np.ndarray, int]:
-    """Pixels of any depth, none negative -> uint8, and the depth in bits that was assumed.
-
-    Files of 16 bits mostly hold fewer, and seldom say so: an image of 12 bits would come out black.
-    So the depth is the smallest usual one that holds the image's highest value; black stays black.
+    Files of 16 bits mostly hold fewer and seldom say so: an image of 12 bits would come out black.
+    So white is the highest value of the smallest usual depth that holds the image's values. Values
+    below 0 or with fractions are shown by their own range. One pixel in OUTLIERS at either end,
+    which may be hot or dead, takes no part.
     """
-    highest = int(values.max())
-    depth = next((depth for depth in DEPTHS if highest < 1 << depth), highest.bit_length())
-    return stretch(values, 0, (1 << depth) - 1), depth
+    k = min(values.size // OUTLIERS + 1, (values.size - 1) // 2)
+    low, high = map(float, np.partition(values.ravel(), (k, -1 - k))[[k, -1 - k]])
+    if values.min() < 0 or (values != np.rint(values)).any():
+        return low, high, "shown by its own range"
+    depth = next((d for d in DEPTHS if high < 1 << d), int(high).bit_length())
+    white = (1 << depth) - 1
+    brighter = int((values > white).sum())
+    return (
+        0,
+        white,
+        f"read as {depth} bits" + f", {brighter:,} brighter pixels cut" * bool(brighter),
+    )
 
 
 def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """low..high -> 0..255, rounded; what lies beyond is cut off."""
-    span = max(high - low, float(np.finfo(np.float32).tiny))
+    """low..high -> 0..255, rounded; what lies beyond is cut off. Where low is the greater number,
+    the values are turned round."""
     scaled = values.astype(np.float32)
     scaled -= np.float32(low)  # in place, here and below: the image may be large
-    scaled *= np.float32(255 / span)
+    scaled *= np.float32(255 / (high - low) if high != low else 0)
     return np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
 
 
@@ -127,5 +89,5 @@ def in_grey(image: Image.Image) -> Radiograph:
     if image.mode in ("1", "L"):
         return Radiograph(grey)
     # Images are often stored as colour with three equal channels, but for the noise of JPEG.
-    spread = np.ptp(np.asarray(image.convert("RGB")), axis=2).mean()
-    return Radiograph(grey, ("colour, turned to grey",) if spread > 2 else ())
+    difference = np.ptp(np.asarray(image.convert("RGB")), axis=2).mean()
+    return Radiograph(grey, ("colour, turned to grey",) if difference > 2 else ())

@@ -1,223 +1,157 @@
 """Ask the released model, or a run trained here, about your own images: the probability of disease,
-where the evidence for it lies, and how unlike the training images each is. Not for diagnosis."""
+where the evidence for it lies, and how far each is from the training images. Not for diagnosis."""
 
 import argparse
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from chestflow import files
 from chestflow.config import reading
 from chestflow.errors import UserError
-from chestflow.explain import gradcam
+from chestflow.formatting import printable
 from chestflow.metrics import prevalence
-from chestflow.models import inference
-from chestflow.own_images import (
-    chosen_model,
-    out_of_distribution,
-    overlay,
-    pixels,
-    radiograph,
-    trained,
-)
+from chestflow.own_images import model, out_of_distribution, overlay, pixels, radiograph
+from chestflow.own_images.model import Model
+from chestflow.own_images.pixels import Radiograph
 
-BATCH = 32  # images in memory at once, each at its own resolution, or fewer that are very large
+BATCH = 32  # images in memory at once, each at its own resolution
 STEM = 200  # bytes of an image's name that its overlay bears; systems allow 255 for the whole
-GUESS = "unlike the training images: treat the answer as a guess"
+GUESS = "out of distribution: treat the answer as a guess"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "given",
-        nargs="+",
-        type=named,
-        metavar="IMAGE",
-        help=f"{pixels.ACCEPTED}, or a folder of them",
-    )
+    add, accepted = parser.add_argument, f"{pixels.ACCEPTED}, or a folder of them"
+    add("given", nargs="+", type=Path, metavar="IMAGE", help=accepted)
     add("--out", type=Path, default=Path("predictions"), help="folder for overlays (%(default)s)")
     add("--json", action="store_true", help="print one JSON document for machines")
     add("--share", help="share of disease to expect among your images, above 0 and below 1")
-    chosen_model.add_arguments(parser)
-
-
-def named(words: str) -> Path:
-    """Not of an empty shell variable: Path("") is the folder one is in."""
-    if not words:
-        raise argparse.ArgumentTypeError("'' is no path")
-    return Path(words)
+    model.add_argument(parser)
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what the run says of every image; returns the exit code: 1 if one could not be read."""
-    params = reading.params(options.params)
+    """Print what the network says of every image; returns the exit code: 1 if one could not be
+    read."""
+    params = reading.params("params.yaml")
     share = None if options.share is None else prevalence.parsed("--share", options.share)
-    model = chosen_model.load(options, params)
-    run, unlikeness = model.run, model.unlikeness
-    out, answers, failures = options.out / (options.run or "released"), [], []
-    paths = radiograph.find(options.given, leave=(options.out, out))
+    network = model.load(options.run, params)
+    paths, passed_over = radiograph.find(options.given, leave=(options.out,))
+    if passed_over:
+        note = printable(radiograph.passed_over_note(passed_over))
+        print(f"predict: {note}", file=sys.stderr)
+    out = options.out / (options.run or "released")
+    failed: list[dict] = []
+    report = document(network, share) | {"images": [], "failed": failed}
     with tqdm(total=len(paths), desc="predict", unit="image", disable=None) as bar:
-        for images, unread in read(paths):
-            failures += unread
-            if images:
-                answers += answer(images, run, unlikeness, model.layer, out, share)
-            bar.update(len(images) + len(unread))
-    report = document(run, unlikeness, answers, failures, share)
+        for start in range(0, len(paths), BATCH):
+            batch = paths[start : start + BATCH]
+            if images := read(batch, failed):
+                report["images"] += answers(images, network, out, report)
+            bar.update(len(batch))
     print(json.dumps(files.rounded(report), indent=2) if options.json else table(report, out))
-    return int(bool(failures))
+    return int(bool(failed))
 
 
-def read(paths: list[Path]) -> Iterator[tuple[dict[Path, pixels.Radiograph], list[dict]]]:
-    """In batches, the images that can be read, and why the others cannot; that is said at once."""
-    images: dict[Path, pixels.Radiograph] = {}
-    unread: list[dict] = []
+def read(paths: list[Path], failed: list[dict]) -> dict[Path, Radiograph]:
+    """The images that can be read; why the others cannot is said at once, and added to `failed`."""
+    images = {}
     for path in paths:
         try:
             images[path] = radiograph.read(path)
         except UserError as error:
-            tqdm.write(f"predict: {error}", file=sys.stderr)
-            unread.append({"image": str(path), "reason": str(error)})
-        size = sum(each.grey.size for each in images.values())
-        if len(images) + len(unread) == BATCH or size > pixels.MAX_PIXELS:
-            yield images, unread
-            images, unread = {}, []
-    yield images, unread
+            tqdm.write(f"predict: {printable(error)}", file=sys.stderr)
+            failed.append({"image": str(path), "reason": str(error)})
+    return images
 
 
-def answer(
-    radiographs: dict[Path, pixels.Radiograph],
-    run: trained.Trained,
-    unlikeness: out_of_distribution.Unlikeness,
-    layer: str,
-    out: Path,
-    share: float | None,
+def document(network: Model, share: float | None) -> dict:
+    """What is said beside the images. Probabilities and `threshold` are calibrated, and refer to
+    images of which `share` is diseased, or, if that is null, `share_of_probabilities`. The
+    threshold moves with the share, so that no decision changes."""
+    return {
+        "notice": network.notice(),
+        "run": network.run,
+        "data": network.about.caption,
+        "classes": list(network.about.classes),
+        "share": share,
+        "share_of_probabilities": network.share,
+        "threshold": float(network.at_share(np.array(network.calibrated_threshold), share)),
+        "raw_threshold": network.threshold,
+        "calibration": network.report["calibration"],
+        "out_of_distribution_above": out_of_distribution.LIMIT,
+        "validation_images": len(network.reference.distances),
+    }
+
+
+def answers(
+    radiographs: dict[Path, Radiograph], network: Model, out: Path, report: dict
 ) -> list[dict]:
-    """One row per image, whose overlay is written; share: of disease, to expect among them."""
-    prepared = np.stack([radiograph.prepare(each.grey, run.side) for each in radiographs.values()])
-    images = torch.from_numpy(prepared).to(next(run.classifier.parameters()).device)
-    raw = inference.probabilities(run.classifier, images)
-    probability = run.at_share(run.calibrated(raw), share)
-    ranks = unlikeness.rank(images)
-    heat = gradcam.grad_cams(run.classifier, layer, images, target=1)
-    rows: list[dict] = []
-    for i, (path, each) in enumerate(radiographs.items()):
-        row: dict[str, Any] = {
-            "image": str(path),
-            "probability": float(probability[i]),
-            "decision": run.about.classes[int(raw[i] >= run.threshold)],
-            "unlike": bool(ranks[i] > out_of_distribution.LIMIT),
-            "unlike_percentile": float(ranks[i]),
-            "raw_probability": float(raw[i]),
-            "size": list(each.grey.shape[::-1]),
-            "seen": list(each.square),
-            "remarks": list(each.remarks),
-            "overlay": str(place(out, path)),
-        }
-        scale, lines = words(row, run, heat[i], share)
-        picture = overlay.draw(each, heat[i], scale, lines, GUESS * row["unlike"])
-        overlay.save(picture, Path(row["overlay"]), run.notice())
-        rows.append(row)
+    """One row per image, whose overlay is written; `seen`: left, top and side, in pixels, of the
+    square that the network sees."""
+    images = np.stack([radiograph.prepare(r.grey, network.side) for r in radiographs.values()])
+    rows = network.answers(images, report["share"])
+    for (path, image), row, heat in zip(radiographs.items(), rows, network.heat(images)):
+        row |= {"image": str(path), "size": list(image.grey.shape[::-1])}
+        row |= {"seen": list(image.square), "remarks": list(image.remarks)}
+        row |= {"overlay": str(overlay_path(out, path))}
+        scale, lines = captions(row, report, heat)
+        warning = GUESS if row["out_of_distribution"] else ""
+        picture = overlay.draw(image, heat, scale, lines, warning)
+        overlay.save(picture, Path(row["overlay"]), report["notice"])
     return rows
 
 
-def place(folder: Path, path: Path) -> Path:
-    """Where an image's overlay goes: images of one name in different folders stay apart, and asking
-    again about an image replaces its overlay. Of a name that is long, or no text, only part stays.
-    """
+def overlay_path(folder: Path, path: Path) -> Path:
+    """Images of one name in different folders stay apart, and asking again about an image replaces
+    its overlay. Of a name that is long, or no text, only part stays."""
     digest = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
     stem = "".join(sign if sign.isprintable() else "_" for sign in path.stem)
     kept = stem.encode()[:STEM].decode(errors="ignore")  # no half of a letter
     return folder / f"{kept}-{digest[:8]}.png"
 
 
-def words(
-    row: dict, run: trained.Trained, heat: np.ndarray, share: float | None
-) -> tuple[str, list[str]]:
+def captions(row: dict, report: dict, heat: np.ndarray) -> tuple[str, list[str]]:
     """What stands below an overlay: the meaning of its colours, and lines."""
-    disease = run.about.classes[1]
+    disease = report["classes"][1]
     scale = f"evidence for {disease}: none to this image's strongest (GradCAM)"
     if not heat.any():
         scale = f"no evidence for {disease} anywhere (GradCAM)"
-    said = f"probability of {disease} {decimals(row['probability'], share)}"
-    said += f", threshold {decimals(threshold(run, share), share)}: {row['decision']}"
-    return scale, [said, *run.notice().replace(": ", ":\n").split("\n")]
-
-
-def threshold(run: trained.Trained, share: float | None) -> float:
-    """On the scale of the probabilities shown: it moves along, so that no decision changes."""
-    return float(run.at_share(np.array(run.calibrated_threshold), share))
-
-
-def document(
-    run: trained.Trained,
-    unlikeness: out_of_distribution.Unlikeness,
-    images: list[dict],
-    failed: list[dict],
-    share: float | None,
-) -> dict:
-    """All that is said, for machines; probabilities and `threshold` are calibrated, and refer to
-    images of which `share` is diseased, or, if that is null, `share_of_probabilities`; `seen` is
-    left, top and side, in pixels, of the square that the network sees."""
-    return {
-        "notice": run.notice(),
-        "run": run.run,
-        "data": run.about.caption,
-        "classes": list(run.about.classes),
-        "share": share,
-        "share_of_probabilities": run.share,
-        "threshold": threshold(run, share),
-        "raw_threshold": run.threshold,
-        "calibration": list(run.calibration),
-        "unlike_above": out_of_distribution.LIMIT,
-        "validation_images": len(unlikeness.usual),
-        "images": images,
-        "failed": failed,
-    }
+    probability, threshold = f"{row['probability']:.3f}", f"{report['threshold']:.3f}"
+    decision = f"probability of {disease} {probability}, threshold {threshold}: {row['decision']}"
+    return scale, [decision, *report["notice"].replace(": ", ":\n").split("\n")]
 
 
 def table(report: dict, folder: Path) -> str:
     """The same for people; folder: where the overlays lie."""
-    rows = [("image", "probability", "decision", "unlike", "overlay", "remarks")]
+    rows = [("image", "probability", "decision", "distance", "overlay", "remarks")]
     for row in report["images"]:
-        remarks = "; ".join([GUESS.upper()] * row["unlike"] + row["remarks"])
-        said = [decimals(row["probability"], report["share"]), row["decision"]]
-        said.append(f"{row['unlike_percentile']:.1f} %")
-        named = radiograph.shown(row["image"])
-        rows.append((named, *said, Path(row["overlay"]).name, remarks))
+        remarks = [GUESS.upper()] * row["out_of_distribution"] + row["remarks"]
+        probability = f"{row['probability']:.3f}"
+        distance = f"{row['out_of_distribution_percentile']:.1f} %"
+        name, drawn = printable(row["image"]), Path(row["overlay"]).name
+        rows.append((name, probability, row["decision"], distance, drawn, "; ".join(remarks)))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    n, limit = report["validation_images"], report["unlike_above"]
-    legend = (
-        *meaning_of_probability(report),
-        f"unlike: percent of {n:,} validation images that are nearer to the training images;\n"
-        f"  above {limit:.0f} %: a guess",
-        f"overlays: in {radiograph.shown(folder)}",
-    )
-    return "\n".join([report["notice"], "", *lines, "", *legend])
+    return "\n".join([report["notice"], "", *lines, "", *legend(report, folder)])
 
 
-def meaning_of_probability(report: dict) -> list[str]:
-    """Which share of disease the probabilities refer to, and where the decision changes."""
+def legend(report: dict, folder: Path) -> list[str]:
     disease, share, own = report["classes"][1], report["share"], report["share_of_probabilities"]
-    where = f"{100 * own:.3g} %"
+    where, shifted = f"{100 * own:.3g} %", ""
     if share is not None:
-        where = f"{100 * share:.3g} % (--share), shifted from {where}"
+        where, shifted = f"{100 * share:.3g} % (--share), shifted from {where}", ", also shifted"
+    n, limit = report["validation_images"], report["out_of_distribution_above"]
     return [
         f"probability: of {disease} where its share is {where};\n"
         "  calibrated where that helped on validation",
-        f"decision: {disease} from {decimals(report['threshold'], share)}, the threshold chosen on"
-        " validation" + ", shifted likewise" * (share is not None),
+        f"decision: {disease} from {report['threshold']:.3f}, the threshold chosen on"
+        f" validation{shifted}",
+        f"distance: percent of {n:,} validation images that are nearer to the training images;\n"
+        f"  above {limit:.0f} %: out of distribution",
+        f"overlays: in {printable(folder)}",
     ]
-
-
-def decimals(probability: float, share: float | None) -> str:
-    """One more where the share is given: where disease is rare, all probabilities are small."""
-    return f"{probability:.{2 if share is None else 3}f}"

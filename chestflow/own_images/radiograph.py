@@ -1,9 +1,7 @@
-"""Read one's own image, and prepare it as MedMNIST prepared the images that the networks know."""
+"""Read a user's own image, and prepare it as MedMNIST prepared those that the networks know."""
 
 import os
-import stat
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -16,153 +14,121 @@ from chestflow.errors import UserError
 from chestflow.own_images import dicom
 from chestflow.own_images.pixels import (
     ACCEPTED,
-    MAX_BYTES,
     Radiograph,
-    check_scans,
-    check_size,
     decoding,
-    eight_bit,
+    display_range,
     in_grey,
+    stretch,
 )
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
-REFUSED = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".heic", ".nii", ".nii.gz")  # `read` says so
-PNG_START, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # signature, and where the bits per channel stand
-JPEG_START = b"\xff\xd8\xff"
-TRANSPARENT = "transparent"  # key of what Pillow keeps with a picture
-HIDDEN = (".", "__MACOSX")  # how the names of a system's own files begin
+PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+SYSTEM_FILES = (".", "__MACOSX", "Thumbs.db", "desktop.ini", "DICOMDIR")  # how their names begin
+NAMED = 5  # of the files passed over, the first few
 
 
-def find(given: Iterable[Path], leave: Iterable[Path] = ()) -> list[Path]:
-    """The files that stand for the given ones: a folder stands for the images in it and below it,
-    as `is_image` knows them; links to folders in it are not followed. Each file once, in the order
-    given; hidden files, and the folders to `leave`, where overlays lie, are passed over. What
-    cannot be looked into stands for itself: `read` says why.
+def find(given: Iterable[Path], leave: Iterable[Path] = ()) -> tuple[list[Path], list[Path]]:
+    """The images that files and folders stand for, each once, in the order given; and the files in
+    folders that are none. A folder stands for all in it and below it, but for a system's own files
+    and the folders to `leave`, where overlays lie.
 
     Raises UserError for a folder without images.
     """
-    found: dict[str, Path] = {}
-    left = {os.path.realpath(folder) for folder in leave}
+    images: dict[str, Path] = {}
+    passed_over: list[Path] = []
     for path in given:
-        # Unlike pathlib, os.path raises neither for a loop of links nor for a name too long.
-        images = _images_below(path, left) if os.path.isdir(path) else [path]
-        if not images:
-            raise UserError(f"{shown(path)}: no image in this folder; accepted: {ACCEPTED}")
-        for image in images:
-            found.setdefault(os.path.realpath(image), image)
-    return list(found.values())
+        inside = [path]
+        if os.path.isdir(path):  # unlike pathlib, it raises nothing for a name too long
+            files = _files_below(path, leave)
+            inside = [file for file in files if is_image(file)]
+            passed_over += sorted(set(files) - set(inside))
+            if not inside:
+                raise UserError(f"{path}: no image in this folder; accepted: {ACCEPTED}")
+        for image in inside:
+            images.setdefault(os.path.abspath(image), image)
+    return list(images.values()), passed_over
 
 
-def _images_below(folder: Path, leave: set[str]) -> list[Path]:
-    images: list[Path] = []
-
-    def keep(error: OSError) -> None:
-        images.append(Path(error.filename))
-
-    for place, folders, names in os.walk(folder, onerror=keep):
-        folders[:] = [f for f in folders if not f.startswith(HIDDEN)]
-        folders[:] = [f for f in folders if os.path.realpath(Path(place, f)) not in leave]
-        images += filter(is_image, (Path(place, name) for name in names))
-    return sorted(images)
+def _files_below(folder: Path, leave: Iterable[Path]) -> list[Path]:
+    left = [each.resolve() for each in leave]
+    return sorted(
+        path
+        for path in folder.rglob("*")  # which follows no link to a folder
+        if not os.path.isdir(path)
+        and not any(part.startswith(SYSTEM_FILES) for part in path.relative_to(folder).parts)
+        and not any(path.absolute().is_relative_to(each) for each in left)
+    )
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file in a folder is taken for an image: by its ending, even if `read` refuses it,
-    or with any other ending by its first bytes: archives name DICOM files by numbers and dots."""
-    if path.name.startswith(HIDDEN):
-        return False
-    if path.name.lower().endswith((*SUFFIXES, *REFUSED)):
+    """By its suffix, or else by its first bytes: archives name DICOM files by numbers and dots."""
+    if path.suffix.lower() in SUFFIXES:
         return True
-    try:  # DICOMDIR is a table of contents
-        return path.name.upper() != "DICOMDIR" and path.is_file() and _starts_as_image(path)
-    except OSError:
+    if not path.is_file():
         return False
-
-
-def _starts_as_image(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(dicom.START)
     return dicom.is_dicom(start) or start.startswith((PNG_START, JPEG_START))
 
 
-def shown(words: object) -> str:
-    """A path, or words out of a file, as they may be printed: in one line, and without codes that
-    steer a terminal."""
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode()
-        for sign in str(words)
-    )
+def passed_over_note(paths: list[Path]) -> str:
+    names = ", ".join(path.name for path in paths[:NAMED]) + ", ..." * (len(paths) > NAMED)
+    return f"{len(paths):,} files passed over, which are no {ACCEPTED}: {names}"
 
 
 def read(path: Path) -> Radiograph:
     """A PNG, JPEG or DICOM file in grey values; what it is, its content decides.
 
     Colour becomes grey by luma, what is transparent black, EXIF's orientation is honoured; more
-    than 8 bits are scaled as `eight_bit` and, for DICOM, the image's own window say.
-    Raises UserError, in one line that begins with the path, for whatever is no such image.
+    than 8 bits are scaled as `display_range` and, for DICOM, the image's own window say.
+    Raises UserError, which begins with the path, for whatever is no such image.
     """
     try:
-        content = _content(path)
+        if not path.is_file():
+            raise UserError("no such file")
+        content = path.read_bytes()
+        if not content:
+            raise UserError("the file is empty")
         image = dicom.read(content) if dicom.is_dicom(content) else _picture(content)
         if np.ptp(image.seen) == 0:
             raise UserError("blank: all pixels of its central square are equal")
         return image
     except UserError as error:
-        raise UserError(shown(f"{path}: {error}")) from error
-
-
-def _content(path: Path) -> bytes:
-    """All of a file. What is none is not opened: a FIFO would wait, and a device never end."""
-    try:
-        about = path.stat()
-        if stat.S_ISDIR(about.st_mode):
-            raise UserError("a folder that cannot be looked into")
-        if not stat.S_ISREG(about.st_mode):
-            raise UserError("no file, but a device, FIFO or socket; accepted: files and folders")
-        if not about.st_size:
-            raise UserError("the file is empty")
-        if about.st_size > MAX_BYTES:
-            raise UserError(f"{about.st_size:,} bytes; accepted: up to {MAX_BYTES:,}")
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES)
+        raise UserError(f"{path}: {error}") from error
     except OSError as error:
-        raise UserError(error.strerror or str(error)) from error
+        raise UserError(f"{path}: {error.strerror or error}") from error
 
 
 def _picture(content: bytes) -> Radiograph:
     """PNG and JPEG."""
-    picture = _upright(content)
-    if picture.mode.startswith("I"):
-        grey, depth = eight_bit(np.asarray(picture))
-        return Radiograph(grey, (f"16 bits in the file, read as {depth}",))
-    found = in_grey(picture)
-    if picture.info.get(TRANSPARENT):
-        found = replace(found, remarks=(*found.remarks, "partly transparent, put on black"))
-    # Of colours with 16 bits, Pillow keeps the upper 8: little of an image of 12 bits.
-    sixteen = content.startswith(PNG_START) and content[PNG_DEPTH] == 16
-    if sixteen and found.grey.max() < 64:
-        raise UserError("a colour picture that leaves its 16 bits unused; save it as grey")
-    return found
+    with decoding():
+        image = ImageOps.exif_transpose(Image.open(BytesIO(content), formats=("PNG", "JPEG")))
+        if image.mode.startswith("I"):
+            values = np.asarray(image)
+            low, high, words = display_range(values)
+            return Radiograph(stretch(values, low, high), (f"16 bits in the file, {words}",))
+        opaque, is_transparent = _on_black(image)
+        radiograph = in_grey(opaque)
+    # Of colour or transparency with 16 bits, Pillow keeps the upper 8: little of 12 bits.
+    is_deep = content.startswith(PNG_START) and content[24] == 16  # bits per channel
+    if is_deep and radiograph.grey.max() < 64:
+        what = "grey with transparency" if content[25] == 4 else "colour"
+        raise UserError(f"{what} that leaves its 16 bits unused; save it as grey without alpha")
+    if is_transparent:
+        return Radiograph(
+            radiograph.grey, (*radiograph.remarks, "partly transparent, put on black")
+        )
+    return radiograph
 
 
-def _upright(content: bytes) -> Image.Image:
-    """The picture in a PNG or JPEG file as a viewer would turn it, on black."""
-    with decoding():
-        image = Image.open(BytesIO(content), formats=("PNG", "JPEG"))
-        frames = getattr(image, "n_frames", 1)
-    check_size(*image.size)
-    if image.format != "PNG":
-        check_scans(content)
-    elif frames > 1:
-        raise UserError(f"{frames} pictures in one file; accepted: one")
-    with decoding():
-        upright = ImageOps.exif_transpose(image)
-        if upright.has_transparency_data and not upright.mode.startswith("I"):
-            black, upright = Image.new("RGBA", upright.size, "black"), upright.convert("RGBA")
-            transparent = bool(np.asarray(upright)[..., 3].min() < 255)
-            upright = Image.alpha_composite(black, upright).convert("RGB")
-            upright.info[TRANSPARENT] = transparent
-        return upright
+def _on_black(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The picture without transparency, and whether it had any."""
+    if not image.has_transparency_data:
+        return image, False
+    with_alpha = image.convert("RGBA")
+    black = Image.new("RGBA", image.size, "black")
+    is_transparent = bool(np.asarray(with_alpha)[..., 3].min() < 255)
+    return Image.alpha_composite(black, with_alpha).convert("RGB"), is_transparent
 
 
 def prepare(grey: np.ndarray, side: int) -> np.ndarray:

@@ -6,7 +6,6 @@ import numpy as np
 
 from chestflow.errors import UserError
 from chestflow.own_images.listing import Item
-from chestflow.own_images.radiograph import shown
 
 SPLITS = ("train", "val", "test")
 
@@ -20,60 +19,82 @@ def fractions(text: str) -> dict[str, float]:
     in_range = len(shares) == 3 and all(0 < share < 1 for share in shares)
     if not in_range or abs(sum(shares) - 1) > 1e-6:
         raise UserError(
-            f"split = {shown(text)}; accepted: three shares above 0, of train, val and test, that"
-            " sum to 1, such as 0.8,0.1,0.1"
+            f"split = {text}; accepted: three shares above 0, of train, val and test, that sum to"
+            " 1, such as 0.8,0.1,0.1"
         )
     return dict(zip(SPLITS, shares))
 
 
 def assign(items: list[Item], shares: dict[str, float], seed: int) -> dict[str, list[Item]]:
-    """The items of each split, in their order: as given, or drawn.
+    """The items of each split, in their order: as given, or drawn; val is drawn from train where
+    only train and test are given.
 
-    Raises UserError where a patient is in two of the splits given.
+    Raises UserError for incomplete splits, and for a patient in two of them.
     """
     chosen = [item.split for item in items]
-    to_draw = SPLITS if not any(chosen) else ("train", "val") if "val" not in chosen else ()
+    given = set(chosen) - {""}
+    if given and ("" in chosen or not {"train", "test"} <= given):
+        rest = ", and of some files not at all" if "" in chosen else ""
+        raise UserError(
+            f"splits are given as {', '.join(sorted(given))}{rest}; accepted: train, test and,"
+            " unless it is to be drawn, val, of every file"
+        )
+    to_draw = SPLITS if not given else ("train", "val") if "val" not in given else ()
     pool = [i for i, split in enumerate(chosen) if split in ("", "train")]
     if to_draw:
         wanted = {split: shares[split] for split in to_draw}
         for i, split in zip(pool, draw([items[i] for i in pool], wanted, seed)):
             chosen[i] = split
-    found: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    assigned: dict[str, list[Item]] = {split: [] for split in SPLITS}
     for item, split in zip(items, chosen):
-        found[split].append(item)
-    check_patients(found)
-    return found
+        assigned[split].append(item)
+    check_patients(assigned)
+    return assigned
 
 
 def draw(items: list[Item], shares: dict[str, float], seed: int) -> list[str]:
-    """The split of each item. The largest patients come first, those of one size in an order drawn
-    by seed; each goes where most is missing of its classes, and of images."""
+    """The split of each item. First every split gets a patient of each class where there are
+    enough, the rarest class and the smallest patients first. Then the others, the largest first,
+    go where most is missing of their classes, and of images. Seed: the order of patients of one
+    size."""
     classes = sorted({label for item in items for label in item.labels})
     patients: dict[str, list[int]] = defaultdict(list)
     for i, item in enumerate(items):
         patients[f"patient {item.patient}" if item.patient else f"file {item.name}"].append(i)
+    members = [patients[name] for name in sorted(patients)]
     each = np.array([[*(name in item.labels for name in classes), True] for item in items], float)
-    members = [np.array(patients[name]) for name in sorted(patients)]
-    order = np.random.default_rng(seed).permutation(len(members))
-    wanted = np.outer(list(shares.values()), each.sum(0)) / sum(shares.values())
-    missing, drawn = wanted.copy(), np.zeros(len(items), int)
-    for patient in sorted(order, key=lambda k: -len(members[k])):
-        counts = each[members[patient]].sum(0)
-        split = int((missing / wanted @ counts).argmax())
-        missing[split] -= counts
-        drawn[members[patient]] = split
+    counts = np.array([each[rows].sum(0) for rows in members])  # (patients, classes + 1)
+    wanted = np.outer(list(shares.values()), counts.sum(0)) / sum(shares.values())
+    shuffled = np.random.default_rng(seed).permutation(len(members)).tolist()
+    order = sorted(shuffled, key=lambda k: -len(members[k]))
+    split_of: dict[int, int] = {}
+    held = np.zeros_like(wanted)
+
+    def place(patient: int, split: int) -> None:
+        split_of[patient] = split
+        held[split] += counts[patient]
+
+    for column in np.argsort(counts[:, :-1].sum(0), kind="stable"):
+        for split in range(len(shares)):
+            having = (k for k in reversed(order) if counts[k, column] and k not in split_of)
+            if not held[split, column] and (first := next(having, None)) is not None:
+                place(first, split)
+    for patient in order:
+        if patient not in split_of:
+            place(patient, int(((wanted - held) / wanted @ counts[patient]).argmax()))
+    drawn = {i: split for k, split in split_of.items() for i in members[k]}
     names = list(shares)
-    return [names[split] for split in drawn]
+    return [names[drawn[i]] for i in range(len(items))]
 
 
-def check_patients(found: dict[str, list[Item]]) -> None:
+def check_patients(assigned: dict[str, list[Item]]) -> None:
     places: dict[str, set[str]] = defaultdict(set)
-    for split, items in found.items():
+    for split, items in assigned.items():
         for item in items:
             places[item.patient].add(split)
     places.pop("", None)
     if divided := sorted(patient for patient, splits in places.items() if len(splits) > 1):
-        few = shown(", ".join(divided[:3])) + ", ..." * (len(divided) > 3)
+        few = ", ".join(divided[:3]) + ", ..." * (len(divided) > 3)
         raise UserError(
             f"{len(divided)} patients are in more than one split ({few}); accepted: each in one. If"
             " every split counts its patients afresh, let --groups take the split's name as well"

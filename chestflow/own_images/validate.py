@@ -1,6 +1,6 @@
 """Validate the released model, or a run trained here, on labelled images of your own: scores with
-intervals, beside those on the run's own test set; overlap with the training images, and how unlike
-them yours are; the worst errors. One page of HTML and a JSON. Not for diagnosis."""
+intervals, beside those on the run's own test set; overlap with the training images, and how far
+from them yours are; the worst errors. One page of HTML and a JSON. Not for diagnosis."""
 
 import argparse
 import json
@@ -9,204 +9,172 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from chestflow import files
 from chestflow.config import reading
 from chestflow.errors import UserError
-from chestflow.metrics import intervals, scores
+from chestflow.formatting import printable
+from chestflow.metrics import calibration
 from chestflow.own_images import (
-    chosen_model,
-    judging,
     listing,
+    model,
     out_of_distribution,
-    released,
-    trained,
+    radiograph,
     validation_page,
     validation_scores,
 )
-from chestflow.own_images.chosen_model import Asked
-from chestflow.own_images.judging import Judged
-from chestflow.own_images.listing import Classes
-from chestflow.own_images.radiograph import shown
+from chestflow.own_images.listing import Classes, Item
+from chestflow.own_images.model import Model
 
 WORST = 12  # errors that the page shows
-AGREE = 1e-4  # AUROC of a table of predictions, and the one in the metrics file
+Rows = list[dict[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    layouts = listing.LAYOUTS.replace("%", "%%")
+    add, layouts = parser.add_argument, listing.LAYOUTS.replace("%", "%%")
     add("given", type=Path, metavar="FOLDER|CSV", help=f"{layouts}; splits are pooled")
     listing.add_options(parser)
     add("--out", type=Path, default=Path("validation"), help="folder of the page (%(default)s)")
-    add("--json", action="store_true", help="print the JSON instead of the table")
-    add(
-        "--predictions",
-        type=Path,
-        default=Path("data/results/{run}/predictions.csv"),
-        help="of the run, on its own test set (%(default)s)",
-    )
-    chosen_model.add_arguments(parser)
+    add("--json", action="store_true", help="print the JSON instead of the page's text")
+    model.add_argument(parser)
 
 
 def main(options: argparse.Namespace) -> int:
     """Write the page and its JSON; returns the exit code: 1 if a file could not be read."""
-    params = reading.params(options.params)
-    items = listing.grouped(listing.files(options.given), options.groups)
-    model = chosen_model.load(options, params)
-    classes = judging.classes(items, options.positive, model.run.about.classes[1])
-    own = own_test(options, model)
-    judged, unread = judging.judge(items, classes, model)
-    report = files.rounded(document(options.given, model, classes, judged, own, unread))
+    params = reading.params("params.yaml")
+    items = listing.items(options.given, options.groups, "validate")
+    network = model.load(options.run, params)
+    classes = classes_of(items, options.positive, network.about.classes[1])
+    images, unread = read(items, network.side)
+    rows = evaluate(items, images, classes, network)
+    # Scores are about the images that training has not seen, if there are any.
+    used = [row for row in rows if not row["overlap"]] or rows
+    splits = sorted({item.split for item in items} - {""})
+    report: dict[str, Any] = {"given": str(options.given), "pooled_splits": splits}
+    report |= document(network, classes, rows, used)
+    report |= {"files": len(items), "images": rows, "unread": unread}
+    report = files.rounded(report)
     folder = options.out / (options.run or "released")
-    validation_page.write(folder, report, judged.used, model, own)
-    print(
-        json.dumps(report, indent=2)
-        if options.json
-        else table(report, folder / validation_page.PAGE)
-    )
+    worst = [(row, images[row["file"]]) for row in worst_errors(used)]
+    paths = {item.name: item.path for item in items}
+    text = validation_page.write(folder, report, used, worst, paths, network)
+    print(json.dumps(report, indent=2) if options.json else text)
     if unread:
         counted = f"{len(unread):,} of {len(items):,} files"
         print(f"validate: {counted} could not be read, see above", file=sys.stderr)
     return int(bool(unread))
 
 
-# --------------------------------------------------------------------- the run's own test set
-
-
-def own_test(options: argparse.Namespace, model: Asked) -> dict[str, Any]:
-    """The metrics file of the run, and, where its table of predictions is there, labels, raw and
-    calibrated probabilities of the network that is asked."""
-    if model.folder is not None:
-        report, table = model.folder / released.SCORES, model.folder / "predictions.csv"
-    else:
-        report, table = (
-            trained.at(path, run=options.run) for path in (options.scores, options.predictions)
-        )
-    found = trained.metrics(report, model.run.run)
-    own: dict[str, Any] = {"report": found, "scores": own_scores(found)}
-    if not table.exists():
-        return own
-    try:
-        labels, probability = scores.predictions(files.read_csv(table))
-        raw, auroc = probability[found["shown"]], found["each"]["auroc"][found["shown"]]
-        of_table = float(intervals.auroc(labels, raw[None]).values[0])
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{table} is damaged, or another file ({error!r})") from error
-    if not abs(of_table - auroc) < AGREE:
-        raise UserError(
-            f"{table} has an AUROC of {of_table:.4f}, {report} one of {auroc:.4f}; expected: both"
-            " of the same trainings"
-        )
-    return own | {
-        "labels": labels,
-        "raw": raw,
-        "calibrated": model.run.calibrated(raw),
-        "auroc": of_table,
-    }
-
-
-def own_scores(found: dict) -> dict[str, Any]:
-    """What a metrics file holds of the scores of `validation.report`, in its shape: means over the
-    trainings; None for what it lacks."""
-    at, intervals = found["at_val_threshold"], found.get("ci95", {})
-
-    def flat(name: str) -> dict[str, Any]:
-        return {"value": found.get(name), "ci95": intervals.get(name)}
-
-    scaling = found.get("scaling", {})
-    return {
-        "auroc": flat("auroc"),
-        "auprc": flat("auprc"),
-        "at_half": {name: flat(name) for name in validation_scores.RATES},
-        "at_threshold": {
-            name: {"value": at[name][0], "ci95": at[name][1:]}
-            for name in validation_scores.RATES
-            if name in at
-        },
-        "brier": {"value": scaling.get("brier", {}).get("scaled")},
-        "calibration_error": {"value": scaling.get("calibration_error", {}).get("scaled")},
-    }
-
-
-# ----------------------------------------------------------------------------- what is reported
-
-
-def document(
-    given: Path, model: Asked, classes: Classes, judged: Judged, own: dict, unread: list[dict]
-) -> dict[str, Any]:
-    """All that the page says, and a row per image. Scores are about the `n` images that neither
-    training nor validation saw, or, if there are none, about all."""
-    run, used = model.run, judged.used
-    splits = sorted({item.split for item in judged.items} - {""})
-    pairs, contradictory = judging.duplicates(judged)
-    share_unlike = float(np.mean(used.ranks > out_of_distribution.LIMIT))
-    return {
-        "notice": run.notice(),
-        "run": run.run,
-        "data": run.about.caption,
-        "classes": list(run.about.classes),
-        "given": str(given),
-        "labels": list(classes.names),
-        "diseased_labels": [classes.names[k] for k in classes.diseased],
-        "pooled_splits": splits,
-        "files": len(judged.items) + len(unread),
-        "n": len(used.items),
-        "patients": len(set(used.groups)) if any(item.patient for item in used.items) else None,
-        "without_patient": [item.name for item in used.items if not item.patient],
-        "diseased": int(used.labels.sum()),
-        "overlap": int(judged.overlap.sum()),
-        "overlap_left_out": bool(judged.overlap.any() and not judged.overlap.all()),
-        "raw_threshold": run.threshold,
-        "threshold": run.calibrated_threshold,
-        "calibration": list(run.calibration),
-        "share_of_probabilities": run.share,
-        "scores": scored(used, run),
-        "scores_with_overlap": scored(judged, run) if len(used.items) < len(judged.items) else None,
-        "baselines": validation_scores.baselines(used.labels),
-        "own_test": {"n": own["report"].get("n"), "trainings": own["report"].get("trainings")}
-        | {"scores": own["scores"]},
-        "confusion": confusions(used.labels, used.raw, run),
-        "own_confusion": confusions(own["labels"], own["raw"], run) if "raw" in own else None,
-        "reliability": scores.reliability(used.labels, used.calibrated),
-        "unlike": {
-            "above": out_of_distribution.LIMIT,
-            "n": int((used.ranks > out_of_distribution.LIMIT).sum()),
-            "share": share_unlike,
-            "expected": 1 - out_of_distribution.LIMIT / 100,
-            "median_percentile": float(np.median(used.ranks)),
-            "validation_images": len(judging.usual(model)),
-        },
-        "duplicates": pairs,
-        "contradictory": contradictory,
-        "worst": [used.items[i].name for i in judging.worst(used, run.threshold, WORST)],
-        "images": judging.rows(judged, model),
-        "unread": unread,
-    }
-
-
-def scored(judged: Judged, run: trained.Trained) -> dict[str, Any]:
-    return validation_scores.report(
-        judged.labels, judged.raw, judged.calibrated, run.threshold, judged.groups
+def classes_of(items: list[Item], positive: list[str], disease: str) -> Classes:
+    """As `pack` takes them. Of one class alone its name says whether it is diseased: --positive,
+    or what the network calls disease."""
+    names = sorted({label for item in items for label in item.labels})
+    if len(names) > 1 or set(positive) - set(names):
+        return listing.classes_of(items, positive)
+    if positive or names[0].lower() == disease.lower():
+        return Classes((names[0],), (0,), False)
+    if listing.is_healthy(names[0]):
+        return Classes((names[0],), (), False)
+    raise UserError(
+        f"is the only class, {names[0]}, diseased? Say so with --positive, or call it normal"
     )
 
 
-def confusions(labels: np.ndarray, raw: np.ndarray, run: trained.Trained) -> dict[str, list]:
+def read(items: list[Item], side: int) -> tuple[dict[str, np.ndarray], list[dict[str, str]]]:
+    """The prepared images by name, (side, side) each, and which files could not be read; that is
+    said at once. Raises UserError if none could be."""
+    images, unread = {}, []
+    for item in tqdm(items, desc="validate", unit="image", disable=None):
+        try:
+            images[item.name] = radiograph.prepare(radiograph.read(item.path).grey, side)
+        except UserError as error:
+            tqdm.write(f"validate: {printable(error)}", file=sys.stderr)
+            unread.append({"file": item.name, "reason": str(error)})
+    if not images:
+        raise UserError(f"none of {len(items):,} files could be read, see above")
+    return images, unread
+
+
+def evaluate(
+    items: list[Item], images: dict[str, np.ndarray], classes: Classes, network: Model
+) -> Rows:
+    """What is known, and what the network says, of each image. `duplicate_of`: an earlier image
+    that is equal once prepared; `overlap`: whether training or validation saw an equal one."""
+    stacked = np.stack(list(images.values()))
+    rows, digests = network.answers(stacked), model.hashes(stacked)
+    first: dict[bytes, str] = {}
+    read = [item for item in items if item.name in images]
+    for item, row, digest in zip(read, rows, digests):
+        twin = first.setdefault(digest, item.name)
+        row |= {"file": item.name, "label": "|".join(item.labels), "patient": item.patient or None}
+        row |= {"diseased": classes.is_diseased(item), "overlap": digest in network.known_images}
+        row |= {"duplicate_of": twin if twin != item.name else None}
+    return rows
+
+
+def document(network: Model, classes: Classes, rows: Rows, used: Rows) -> dict[str, Any]:
+    """What the page says; `used`: the rows of the `n` images that scores are about."""
+    labels, raw, calibrated = columns(used)
+    patients = [row["patient"] for row in used]
+    groups = validation_scores.clusters(patients)
+    by_name, twins = {row["file"]: row for row in rows}, [r for r in rows if r["duplicate_of"]]
+    overlap = sum(row["overlap"] for row in rows)
     return {
-        "at_half": validation_scores.confusion(labels, raw >= 0.5),
-        "at_threshold": validation_scores.confusion(labels, raw >= run.threshold),
+        "notice": network.notice(),
+        "run": network.run,
+        "data": network.about.caption,
+        "classes": list(network.about.classes),
+        "labels": list(classes.names),
+        "diseased_labels": [classes.names[k] for k in classes.diseased],
+        "n": len(used),
+        "patients": len(set(groups)) if any(patients) else None,
+        "without_patient": [row["file"] for row in used if not row["patient"]],
+        "diseased": int(labels.sum()),
+        "overlap": overlap,
+        "overlap_left_out": 0 < overlap < len(rows),
+        "raw_threshold": network.threshold,
+        "threshold": network.calibrated_threshold,
+        "calibration": network.report["calibration"],
+        "share_of_probabilities": network.share,
+        "scores": validation_scores.report(labels, raw, calibrated, network.threshold, groups),
+        "baselines": validation_scores.baselines(labels),
+        "own_test": validation_scores.of_metrics_file(network.report),
+        "confusion": {
+            "at_half": validation_scores.confusion(labels, raw >= 0.5),
+            "at_threshold": validation_scores.confusion(labels, raw >= network.threshold),
+        },
+        "reliability": calibration.reliability(labels, calibrated),
+        "out_of_distribution": {
+            "above": out_of_distribution.LIMIT,
+            "n": sum(row["out_of_distribution"] for row in used),
+            "share": float(np.mean([row["out_of_distribution"] for row in used])),
+            "expected": 1 - out_of_distribution.LIMIT / 100,
+            "median_percentile": float(
+                np.median([row["out_of_distribution_percentile"] for row in used])
+            ),
+            "validation_images": len(network.reference.distances),
+        },
+        "duplicates": [(row["file"], row["duplicate_of"]) for row in twins],
+        "contradictory": [
+            (row["file"], row["duplicate_of"])
+            for row in twins
+            if row["diseased"] != by_name[row["duplicate_of"]]["diseased"]
+        ],
+        "worst": [row["file"] for row in worst_errors(used)],
     }
 
 
-# ------------------------------------------------------------------------------- for the terminal
+def columns(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N,) each: labels of 0 and 1, raw and calibrated probabilities."""
+    keys = ("diseased", "raw_probability", "probability")
+    labels, raw, calibrated = (np.array([row[key] for row in rows]) for key in keys)
+    return labels.astype(int), raw, calibrated
 
 
-def table(report: dict, where: Path) -> str:
-    """The scores as a table, with what has to be known about them."""
-    warned = validation_page.overlap(report)
-    lines = [*([warned.upper()] if warned else []), report["notice"]]
-    lines += [*validation_page.about(report), *validation_page.findings(report)]
-    for rows in (validation_page.score_rows(report), validation_page.confusion_rows(report)):
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines += ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
-    return "\n".join([*lines, "", validation_page.INTERVALS, f"page: {shown(where)}"])
+def worst_errors(used: Rows) -> Rows:
+    """The images decided wrongly, first those whose probability leaves least for the true class."""
+    wrong = [row for row in used if (row["decision"] == "healthy") == row["diseased"]]
+    return sorted(wrong, key=lambda row: abs(row["diseased"] - row["probability"]), reverse=True)[
+        :WORST
+    ]

@@ -3,14 +3,14 @@
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize, special, stats
 from sklearn import metrics
+from sklearn.linear_model import LogisticRegression
 
-from chestflow.metrics import intervals, scores
+from chestflow.metrics import calibration, intervals
 from chestflow.metrics.intervals import Measured
 
 RATES = ("accuracy", "recall", "specificity")
-STEPS = 100  # of Newton's method, which needs about seven
 
 
 def report(
@@ -28,17 +28,17 @@ def report(
     """
     large, slope = recalibration(labels, calibrated)
     return {
-        "auroc": _told(intervals.auroc(labels, raw[None]), groups),
+        "auroc": _with_interval(intervals.auroc(labels, raw[None]), groups),
         "auprc": average_precision(labels, raw),
         "at_half": rates(labels, raw >= 0.5, groups),
         "at_threshold": rates(labels, raw >= threshold, groups),
-        "brier": _told(intervals.mean((calibrated - labels)[None] ** 2), groups),
-        "calibration_error": {  # see scores.calibration_error
-            "value": scores.calibration_error(labels, calibrated),
+        "brier": _with_interval(intervals.mean((calibrated - labels)[None] ** 2), groups),
+        "calibration_error": {  # see calibration.calibration_error
+            "value": calibration.calibration_error(labels, calibrated),
             "ci95": None,
         },
-        "calibration_in_the_large": _told(large, groups, (None, None)),
-        "calibration_slope": _told(slope, groups, (None, None)),
+        "calibration_in_the_large": _with_interval(large, groups, (None, None)),
+        "calibration_slope": _with_interval(slope, groups, (None, None)),
     }
 
 
@@ -70,7 +70,7 @@ def clusters(patients: list[str]) -> np.ndarray:
 # -------------------------------------------------------------------------------------- intervals
 
 
-def _told(
+def _with_interval(
     measured: Measured, groups: np.ndarray, bounds: tuple = (0, 1), student: bool = True
 ) -> dict[str, Any]:
     """Value and interval; None where the variance is not defined, or 0 because every image is at
@@ -79,23 +79,23 @@ def _told(
     measured = measured.clustered(groups)
     if student:
         measured = Measured(measured.values, measured.influence * stretch(measured.influence))
-    found = intervals.estimate(measured, bounds)
-    low, high = found["ci95"]
-    return {"value": found["value"], "ci95": [low, high] if low < high else None}
+    estimate = intervals.estimate(measured, bounds)
+    low, high = estimate["ci95"]
+    return {"value": estimate["value"], "ci95": [low, high] if low < high else None}
 
 
 def stretch(influence: np.ndarray) -> float:
     """Student's quantile over the normal one, for a variance that is the sum of squared influences.
 
     Its degrees of freedom (Satterthwaite 1946) are twice its square over the variance of that sum,
-    which is estimated from the squares' spread: few where few clusters carry most of it.
+    which is estimated from the squares' variance: few where few clusters carry most of it.
     influence: (1, G).
     """
     squares = influence[0] ** 2
-    spread = ((squares - squares.mean()) ** 2).sum()
+    deviation = ((squares - squares.mean()) ** 2).sum()
     df = len(squares) - 1.0
-    if spread > 0:
-        df = min(df, 2 * squares.sum() ** 2 / spread)
+    if deviation > 0:
+        df = min(df, 2 * squares.sum() ** 2 / deviation)
     return float(
         special.stdtrit(df, 1 - intervals.LEVEL / 2) / special.ndtri(1 - intervals.LEVEL / 2)
     )
@@ -105,18 +105,18 @@ def rates(labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> dict
     """Accuracy, recall and specificity of yes-or-no predictions, (N,)."""
     measured = intervals.decisions(labels, predicted[None])
     counted = {"accuracy": labels >= 0, "recall": labels == 1, "specificity": labels == 0}
-    found = {name: _told(measured[name], groups, student=False) for name in RATES}
-    for name, rate in found.items():
+    scored = {name: _with_interval(measured[name], groups, student=False) for name in RATES}
+    for name, rate in scored.items():
         if rate["value"] in (0, 1):
             rate["ci95"] = at_bound(rate["value"], len(set(groups[counted[name]])))
-    return found
+    return scored
 
 
 def at_bound(rate: float, n: int) -> list[float]:
     """The interval of Clopper & Pearson (1934) where all of n patients are on one side: images of
     the same patient add nothing to it."""
-    beyond = 1 - (intervals.LEVEL / 2) ** (1 / n)
-    return [1 - beyond, 1.0] if rate else [0.0, beyond]
+    interval = stats.binomtest(round(rate) * n, n).proportion_ci(1 - intervals.LEVEL)
+    return [float(interval.low), float(interval.high)]
 
 
 def average_precision(labels: np.ndarray, raw: np.ndarray) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def recalibration(labels: np.ndarray, probability: np.ndarray) -> tuple[Measured
     """Calibration-in-the-large and calibration slope, ideally 0 and 1 (Cox 1958; Van Calster et al.
     2019): the intercept of a logistic regression with the probability's log odds as offset, and
     their coefficient. NaN where a class is missing, the slope also where the classes separate."""
-    odds = scores.logit(probability)
+    odds = calibration.logit(probability)
     lost = Measured(np.full(1, np.nan), np.full((1, len(labels)), np.nan))
     if not 0 < labels.sum() < len(labels):
         return lost, lost
@@ -148,19 +148,35 @@ def recalibration(labels: np.ndarray, probability: np.ndarray) -> tuple[Measured
     healthy, diseased = odds[labels == 0], odds[labels == 1]
     if healthy.max() <= diseased.min() or diseased.max() <= healthy.min():
         return large, lost
-    return large, _slope(labels, odds) or lost
+    return large, _slope(labels, odds)
 
 
-def _slope(labels: np.ndarray, odds: np.ndarray) -> Measured | None:
-    """The slope by Newton's method, and each image's influence on it: the sandwich's score."""
-    design, weights = np.stack([np.ones_like(odds), odds], axis=1), np.zeros(2)
-    for _ in range(STEPS):
-        fitted = special.expit(design @ weights)
-        information = (design * (fitted * (1 - fitted))[:, None]).T @ design
-        if np.linalg.cond(information) > 1e12:
-            return None
-        influence = (design * (labels - fitted)[:, None]) @ np.linalg.inv(information)
-        weights = weights + (step := influence.sum(axis=0))
-        if np.abs(step).max() < 1e-9:
-            return Measured(weights[1:], influence.T[1:])
-    return None
+def _slope(labels: np.ndarray, odds: np.ndarray) -> Measured:
+    """The slope, and each image's influence on it: the sandwich's score."""
+    regression = LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-10)
+    fitted = regression.fit(odds[:, None], labels).predict_proba(odds[:, None])[:, 1]
+    design = np.stack([np.ones_like(odds), odds], axis=1)
+    information = (design * (fitted * (1 - fitted))[:, None]).T @ design
+    influence = (design * (labels - fitted)[:, None]) @ np.linalg.inv(information)
+    return Measured(regression.coef_[0], influence.T[1:])
+
+
+# --------------------------------------------------------------------------------- the own test set
+
+
+def of_metrics_file(report: dict) -> dict[str, Any]:
+    """What a run's metrics file says, its scores in the shape of `report`: means over trainings."""
+    at, interval, scaling = report["at_val_threshold"], report["ci95"], report["scaling"]
+
+    def flat(name: str) -> dict[str, Any]:
+        return {"value": report[name], "ci95": interval.get(name)}
+
+    means = {
+        "auroc": flat("auroc"),
+        "auprc": flat("auprc"),
+        "at_half": {name: flat(name) for name in RATES},
+        "at_threshold": {name: {"value": at[name][0], "ci95": at[name][1:]} for name in RATES},
+        "brier": {"value": scaling["brier"]["scaled"]},
+        "calibration_error": {"value": scaling["calibration_error"]["scaled"]},
+    }
+    return {"n": report["n"], "trainings": report["trainings"], "scores": means}

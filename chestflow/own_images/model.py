@@ -1,0 +1,210 @@
+"""The network that is asked about a user's images: the released one, or a run trained here."""
+
+import argparse
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save as as_bytes
+
+from chestflow import files
+from chestflow.config import reading
+from chestflow.config.schema import Params
+from chestflow.data import arrays, captions
+from chestflow.errors import UserError
+from chestflow.explain import gradcam
+from chestflow.metrics import calibration, prevalence, scores
+from chestflow.models import checkpoint, cnn, device, inference
+from chestflow.own_images import out_of_distribution
+from chestflow.own_images.out_of_distribution import Reference
+
+RELEASED = Path("released/pneumonia")
+SCORES, STATISTICS = "scores.json", "reference_statistics.safetensors"  # in a released folder
+REFERENCE_IMAGES = 5000  # training images, at most, to which distances are measured
+HASH_BYTES = 8  # enough to tell some thousands of images apart
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with its metrics file: what validation chose, and how it scored."""
+
+    run: str
+    classifier: cnn.Classifier  # in evaluation mode, on the device
+    side: int  # of the images that it was trained on, in pixels
+    report: dict  # the metrics file
+    predictions: Path  # on its own test images; may be missing
+    layer: str = "last"  # for GradCAM
+    images: Path | None = None  # of training; None for the released model
+
+    @property
+    def about(self) -> captions.About:
+        """What the images are called that it was trained on."""
+        return captions.of_report(self.report)
+
+    @property
+    def threshold(self) -> float:
+        """Of the raw probability, chosen on validation."""
+        return self.report["at_val_threshold"]["threshold"]
+
+    @property
+    def share(self) -> float:
+        """Of disease, among the images that calibrated probabilities refer to."""
+        return self.report["share"]
+
+    def calibrated(self, probability: np.ndarray) -> np.ndarray:
+        """After Platt scaling, as fitted on validation."""
+        return calibration.calibrated(probability, *self.report["calibration"])
+
+    @property
+    def calibrated_threshold(self) -> float:
+        return float(self.calibrated(np.array(self.threshold)))
+
+    def at_share(self, probability: np.ndarray, share: float | None) -> np.ndarray:
+        """Calibrated probabilities where `share` of the images are diseased; None: as they are."""
+        if share is None:
+            return probability
+        return np.asarray(prevalence.shifted(probability, self.share, share))
+
+    def test_predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(N,) labels and raw probabilities of its own test images, if their table is there."""
+        if not self.predictions.exists():
+            return None
+        labels, probability = scores.predictions(files.read_csv(self.predictions))
+        return labels, probability[self.report["representative"]]
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The training and validation images to which others are compared."""
+        if self.images is None:
+            stored = _statistics()
+            kept = (stored[name].astype(np.float64) for name in ("mean", "precision", "distances"))
+            return Reference(self.classifier, *kept)
+        train, val = (arrays.read(self.images, split).images for split in ("train", "val"))
+        chosen = np.random.default_rng(0).permutation(len(train))[:REFERENCE_IMAGES]
+        return out_of_distribution.fit(
+            self.classifier, self.on_device(train[np.sort(chosen)]), self.on_device(val)
+        )
+
+    @cached_property
+    def known_images(self) -> set[bytes]:
+        """The hashes of the images that it was trained on, validation included."""
+        if self.images is None:
+            return {row.tobytes() for row in _statistics()["hashes"]}
+        splits = (arrays.read(self.images, split).images for split in ("train", "val"))
+        return {each for images in splits for each in hashes(images)}
+
+    def on_device(self, images: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.array(images)).to(next(self.classifier.parameters()).device)
+
+    def answers(self, images: np.ndarray, share: float | None = None) -> list[dict[str, Any]]:
+        """A row for each of (N, side, side) uint8 images; share: see `at_share`."""
+        on_device = self.on_device(images)
+        raw = inference.probabilities(self.classifier, on_device)
+        probability = self.at_share(self.calibrated(raw), share)
+        distances = self.reference.measure(on_device)
+        percentiles = self.reference.percentiles(distances)
+        return [
+            {
+                "probability": float(probability[i]),
+                "raw_probability": float(raw[i]),
+                "decision": self.about.classes[int(raw[i] >= self.threshold)],
+                "out_of_distribution": bool(percentiles[i] > out_of_distribution.LIMIT),
+                "out_of_distribution_percentile": float(percentiles[i]),
+                "distance": float(distances[i]),
+            }
+            for i in range(len(images))
+        ]
+
+    def heat(self, images: np.ndarray) -> np.ndarray:
+        """(N, h, h) from 0 to 1: GradCAM of disease."""
+        return gradcam.grad_cams(self.classifier, self.layer, self.on_device(images), target=1)
+
+    def notice(self) -> str:
+        """What has to stand wherever an answer of the network does."""
+        trained_on = self.about.caption
+        if self.about.is_phantom:
+            trained_on += ": synthetic images, which say nothing about patients"
+        name = f"run {self.run}" if self.images else "released model"
+        return f"{name}, trained on {trained_on}; not for diagnosis"
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", help="ask this run, trained here, instead of the released model")
+
+
+def load(run: str | None, params: Params) -> Model:
+    """A run trained here, or the released model; UserError, with what to do, if it is not there."""
+    here = device.prepare(params.threads)
+    return load_released(RELEASED, here) if run is None else load_run(run, params, here)
+
+
+def load_released(folder: Path, here: torch.device) -> Model:
+    for name in (checkpoint.FILE, SCORES, STATISTICS):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name} is missing; restore it: git checkout HEAD {folder}")
+    about = checkpoint.read(folder)[1]
+    classifier = checkpoint.load_classifier(folder).to(here)
+    report = _report(folder / SCORES, folder)
+    return Model(about["run"], classifier, about["side"], report, folder / "predictions.csv")
+
+
+def load_run(run: str, params: Params, here: torch.device) -> Model:
+    dataset = reading.entry(params.runs, run, "run").dataset
+    folder, report = Path("models", run), Path(f"metrics/runs/{run}.json")
+    images, make = Path("data/binary", dataset), f"make it: dvc repro evaluate@{run}"
+    for path in (folder / checkpoint.FILE, report, images / "train_images.npy"):
+        if not path.is_file():
+            raise UserError(f"{path} is missing; {make} (or everything: make repro)")
+    about = checkpoint.read(folder)[1]
+    side = arrays.read(images, "train").images.shape[-1]
+    if (about["origin"], about["side"]) != (arrays.origin(images), side):
+        raise UserError(f"{folder} was not trained on the present {images}; {make}")
+    return Model(
+        run,
+        checkpoint.load_classifier(folder).to(here),
+        side,
+        _report(report, folder),
+        Path(f"data/results/{run}/predictions.csv"),
+        params.gradcam.layer,
+        images,
+    )
+
+
+def _report(path: Path, folder: Path) -> dict:
+    """The metrics file; UserError where it is of other weights than those in the folder."""
+    report, weights = files.read_json(path), checkpoint.digest(folder)
+    if report["weights"] != weights:
+        raise UserError(
+            f"{path} is of weights {report['weights']}, {folder} holds {weights}; make both anew,"
+            " or restore them by git checkout"
+        )
+    return report
+
+
+def _statistics(folder: Path = RELEASED) -> dict[str, np.ndarray]:
+    with safe_open(folder / STATISTICS, framework="np") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def hashes(images: np.ndarray) -> list[bytes]:
+    """HASH_BYTES of the SHA-256 of each of (N, H, W) uint8 images: equal for equal images only."""
+    return [hashlib.sha256(each.tobytes()).digest()[:HASH_BYTES] for each in images]
+
+
+def write(out: Path, network: Model) -> None:
+    """Write a run trained here as a folder that `load_released` reads: weights, scores, and the
+    statistics and hashes of the images that it was trained on, but none of these images."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights = Path("models", network.run, checkpoint.FILE)
+    (out / checkpoint.FILE).write_bytes(weights.read_bytes())
+    files.write_json(out / SCORES, network.report)
+    stored = {name: getattr(network.reference, name) for name in ("mean", "precision", "distances")}
+    single = {name: values.astype(np.float32) for name, values in stored.items()}
+    known = b"".join(sorted(network.known_images))
+    single["hashes"] = np.frombuffer(known, np.uint8).reshape(-1, HASH_BYTES)
+    (out / STATISTICS).write_bytes(as_bytes(single, {"weights": checkpoint.digest(out)}))
