@@ -88,15 +88,6 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def printable(text: object) -> str:
-    """A path, or words out of a file, for a terminal: in one line, and without the codes that steer
-    it."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in str(text)
-    )
-
-
 def literal(text: str) -> str:
     """Words that a user chose, such as a data set's title, as Markdown that shows them as they are:
     on one line, without markup, links and pictures, fit for the cell of a table."""

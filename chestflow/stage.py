@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chestflow.config import reading
-from chestflow.errors import UserError
-from chestflow.formatting import printable
+from chestflow.errors import UserError, printable
 
 
 def run(function: Callable[..., None]) -> None:

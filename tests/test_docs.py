@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,12 @@ def commands(page: Path) -> list[list[str]]:
     text = re.sub(r"(?m)^- Removed: .*$", "", written(page))
     lines = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```", text)).replace("\\\n", " ").splitlines()
     lines += re.findall(r"`((?:dvc|make|chestflow) [^`]+)`", text)
-    lines = [part for line in lines for part in re.sub(r"\$\([^)]*\)", "x", line).split(" && ")]
-    listed = [shlex.split(line, comments=True) for line in lines]
-    return [words for words in listed if words and not {"...", "COMMAND"} & set(words)]
+    listed = []
+    for line in lines:
+        words = shlex.split(re.sub(r"\$\([^)]*\)", "x", line), comments=True)
+        parts = groupby(words, key=lambda word: word == "&&")
+        listed += [list(part) for is_separator, part in parts if not is_separator]
+    return [words for words in listed if not {"...", "COMMAND"} & set(words)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)

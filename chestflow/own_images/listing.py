@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chestflow.errors import UserError
-from chestflow.formatting import printable
+from chestflow.errors import UserError, printable
 from chestflow.own_images import radiograph
 
 LAYOUTS = "FOLDER/{class}/..., FOLDER/{train,val,test}/{class}/..., or a CSV with file and label"

@@ -18,8 +18,7 @@ from tqdm import tqdm
 from chestflow.config import reading
 from chestflow.config.schema import Params
 from chestflow.config.values import RESERVED
-from chestflow.errors import UserError
-from chestflow.formatting import printable
+from chestflow.errors import UserError, printable
 from chestflow.own_images import listing, near_duplicates, radiograph, splitting
 from chestflow.own_images.listing import Classes, Item
 from chestflow.own_images.splitting import SPLITS

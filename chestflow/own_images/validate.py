@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from chestflow import files
 from chestflow.config import reading
-from chestflow.errors import UserError
-from chestflow.formatting import printable
+from chestflow.errors import UserError, printable
 from chestflow.metrics import calibration
 from chestflow.own_images import (
     listing,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chestflow import files, formatting
-from chestflow.errors import UserError
+from chestflow.errors import UserError, printable
 from chestflow.metrics import calibration, scores
 from chestflow.own_images import out_of_distribution, overlay, radiograph, validation_scores
 from chestflow.own_images.model import Model
@@ -68,7 +68,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PAGE).write_text(html, encoding="utf-8")
     files.write_exact_json(folder / DATA, report)
-    return FIGURE.sub("", markdown) + f"\npage: {formatting.printable(folder / PAGE)}"
+    return FIGURE.sub("", markdown) + f"\npage: {printable(folder / PAGE)}"
 
 
 def score_rows(report: dict) -> list[tuple[str, ...]]:
