@@ -21,6 +21,7 @@ FILES = {
     name: yaml.safe_load((ROOT / name).read_text()) for name in ("params.yaml", "datasets.yaml")
 }
 DVC = get_main_parser()
+QUOTED = r"\$\([^)]*\)|'[^']* && [^']*'"  # commands within a command
 
 
 def identify(path: Path) -> str:
@@ -61,7 +62,7 @@ def commands(page: Path) -> list[list[str]]:
     text = re.sub(r"(?m)^- Removed: .*$", "", written(page))
     lines = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```", text)).replace("\\\n", " ").splitlines()
     lines += re.findall(r"`((?:dvc|make|chestflow) [^`]+)`", text)
-    lines = [part for line in lines for part in re.sub(r"\$\([^)]*\)", "x", line).split(" && ")]
+    lines = [part for line in lines for part in re.sub(QUOTED, "x", line).split(" && ")]
     listed = [shlex.split(line, comments=True) for line in lines]
     return [words for words in listed if words and not {"...", "COMMAND"} & set(words)]
 
