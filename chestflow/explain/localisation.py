@@ -100,7 +100,7 @@ def _defined_mean(values: np.ndarray, axis: int) -> np.ndarray:
 def report(scores: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> dict:
     """The means of the scores from `score`; `ci95`: their 95 % intervals over images, for this
     training alone; `random_weights`: mean, lowest and highest score of the random networks;
-    `random_networks`: the score of each."""
+    `random_networks`: the score of each (without intervals, since networks differ, not images)."""
     summary: dict = {
         "n": len(scores["empty_maps"]),
         "empty_maps": float(scores["empty_maps"].mean()),
