@@ -1,9 +1,9 @@
-# make repro                    install once, run the graph, print the headline figures
-# make repro SOURCE=medmnist    the same on the public images
+# make repro                    install once, run the graph, print the main scores
+# make repro SOURCE=medmnist    the same on real images
 # make repro JOBS=1             one stage after another, with DVC's own output
-# make sweep                    experiments declared in sweep/grid.yaml; QUEUE=2 runs two at once
+# make sweep                    the experiments in sweep/grid.yaml; QUEUE=2 runs two at once
 # make sweep CLUSTER=tcp://scheduler:8786   the same on a Dask cluster: docs/machines.md
-# make bench                    benchmarks/README.md: QUICK=--quick tries it, GRAPH=--graph adds 5 min
+# make bench                    benchmarks: benchmarks/README.md
 # make test                     linter, type checker and test suite
 
 PYTHON ?= python3
@@ -39,8 +39,9 @@ test: install
 
 install: .venv/installed
 
-# uv takes torch and torchvision as a pair from one registry; requirements.txt pins, and what is
-# installed is what pyproject.toml asks for on this machine. Bytecode halves every stage's start.
+# uv takes torch and torchvision from one registry, so that they match. requirements.txt pins the
+# versions for all platforms; pyproject.toml says which packages to install. Compiling bytecode now
+# halves the time that every stage takes to start.
 .venv/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv

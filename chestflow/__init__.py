@@ -1,4 +1,4 @@
-"""What the stages of the graph are made of; every package says in its docstring what it holds.
+"""The code behind the stages. Every package says in its docstring what it holds.
 
     sources                  downloads, archives, phantoms
     data                     arrays of images, binary labels
@@ -9,9 +9,9 @@
     plots                    one file per figure
     report                   the page of answers
     own_images               the user's own radiographs
-    commands, cli.py         what people call by hand around the graph
+    commands, cli.py         the command `chestflow`
     config, stage.py         params.yaml and datasets.yaml; a stage as a command
     files.py, errors.py      JSON and CSV; mistakes that the user can fix
 
-The building blocks know nothing of DVC and of paths: they take arrays, tensors and plain values.
+Most modules know nothing of DVC or paths: they take arrays, tensors and plain values.
 """

@@ -1,4 +1,4 @@
-"""The command `chestflow`: what people call by hand, around the graph that DVC runs."""
+"""The command `chestflow`: tools around the graph, which DVC runs."""
 
 import argparse
 import importlib
@@ -22,10 +22,10 @@ COMMANDS = {  # name -> its module, and the line in the list of commands
 
 
 def main() -> None:
-    # Names of files need not be text, and must not end a batch.
+    # A file name that is not valid text must not end a batch.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    # As in an activated environment: what DVC runs are `dvc` and `python` of this one.
+    # As in an activated environment, so that DVC uses `dvc` and `python` of this one.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     options = parse(sys.argv[1:])
     with one_line(options.command):
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def parse(words: list[str]) -> argparse.Namespace:
-    """What the command line asks for; `function` is the command's `main`."""
+    """The parsed command line; `function` is the command's `main`."""
     called = next((word for word in words if word in COMMANDS), None)
     parser = argparse.ArgumentParser(
         prog="chestflow",
@@ -45,7 +45,7 @@ def parse(words: list[str]) -> argparse.Namespace:
         sub = commands.add_parser(
             command, help=line, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        if command == called:  # only this one is loaded: some need seconds for their packages
+        if command == called:  # only this module is imported: some take seconds
             module = importlib.import_module(f"chestflow.{module_name}")
             sub.description = module.__doc__
             module.add_arguments(sub)

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-DIGITS = 6  # more than any of our sample sizes can resolve, few enough to hide summation order
+DIGITS = 6  # finer than our sample sizes resolve, coarse enough to hide the order of summation
 
 
 def rounded(value):
-    """Round every float in nested dicts and lists; NaN becomes None, for which JSON has a word."""
+    """Round every float in nested dicts and lists; NaN becomes None, because JSON has no NaN."""
     if isinstance(value, dict):
         return {key: rounded(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
@@ -21,7 +21,7 @@ def rounded(value):
 
 
 def write_json(path: Path, values: dict) -> None:
-    """Results, rounded; indented, but a list of plain values, such as an interval, on one line."""
+    """Write results, rounded and indented; a list of plain values (an interval) is one line."""
     write_exact_json(path, rounded(values))
 
 
@@ -32,7 +32,7 @@ def write_exact_json(path: Path, values: dict) -> None:
 
 
 def _indented(value, depth: int = 0) -> str:
-    """`json.dumps(value, indent=2)`, which would give every number of an interval its own line."""
+    """Like `json.dumps(value, indent=2)`, but with lists of plain values on one line."""
     nested = isinstance(value, dict) or (
         isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
     )
@@ -68,7 +68,7 @@ def read_csv(path: Path) -> dict[str, list]:
 
 
 def columns(text: str) -> dict[str, list]:
-    """The same of a table's text."""
+    """The same from the text of a table."""
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     return {name: _numbers([row[name] for row in rows]) for name in rows[0]}
 

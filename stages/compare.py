@@ -1,4 +1,4 @@
-"""Stage: set the runs side by side: paired differences, latent spaces, label efficiency."""
+"""Stage: compare the runs: paired differences, similarity of latent spaces, label efficiency."""
 
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +14,7 @@ from chestflow.metrics.scores import predictions as from_table
 
 CURVES = ("roc", "precision_recall", "reliability")
 TESTED = ("auroc", "balanced_accuracy")
-# Two runs may differ in these, and a difference of their scores still answers a question.
+# Runs that differ only in these can be compared; any other difference would be a confounder.
 COMPARABLE = ("name", "init", "strategy")
 
 Predictions = tuple[np.ndarray, np.ndarray]  # labels (N,), probabilities (K, N)
@@ -34,7 +34,7 @@ def compare(
     comparison: Comparison,
 ) -> None:
     declared = files.read_json(settings)["runs"]
-    # Folders may still hold files of runs that are no longer declared: they are not read.
+    # Read declared runs only: the folders may still hold files of others.
     reports = {run: files.read_json(scores / f"{run}.json") for run in declared}
     predicted = {run: predictions(results / run) for run in declared}
     answers = files.rounded(answer(comparison, declared, predicted))
@@ -61,8 +61,8 @@ def predictions(folder: Path) -> Predictions:
 
 
 def answer(comparison: Comparison, declared: dict, predicted: dict[str, Predictions]) -> list[dict]:
-    """One entry per question: paired differences on the same test images, p-values corrected for
-    all that are tested together."""
+    """One entry per question: paired differences on the same test images, with p-values corrected
+    for the number of tests."""
     measured = {run: tested(*pair) for run, pair in predicted.items()}
     answers: list[dict] = []
     for question in comparison.questions:
@@ -88,19 +88,19 @@ def correct(differences: list[dict]) -> None:
 
 
 def config_difference(a: dict, b: dict) -> dict[str, list]:
-    """The settings in which two runs differ though no question is about them. A setting that one of
-    them does not use is null, and differs only because of one that is listed."""
+    """The settings, other than COMPARABLE ones, in which two runs differ. A setting that one of
+    them does not use (null) is left out: it differs only because another listed setting does."""
     pairs = {key: [a[key], b[key]] for key in a if key not in COMPARABLE}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and None not in pair}
 
 
 def alike(a: dict, b: dict) -> bool:
-    """Whether two runs are trained alike when both have as many labels."""
+    """Whether two runs have the same settings, apart from the numbers of labels."""
     return not config_difference(a, b).keys() - {"labels", "val_labels"}
 
 
 def summary(answers: list[dict]) -> dict:
-    """Everything for the record; DVC's table lists the differences of AUROC."""
+    """All answers, and the differences of AUROC once more, flat, for `dvc metrics show`."""
     auroc = {f"{e['run']}-{e['against']}": e["auroc"]["difference"] for e in answers}
     tests = len(answers) * len(TESTED)
     return {"auroc_difference": auroc, "tests": tests, "questions": answers}
@@ -110,8 +110,8 @@ def summary(answers: list[dict]) -> dict:
 
 
 def similarities(runs: list[str], declared: dict[str, dict], latent: Path) -> list[dict]:
-    """Linear CKA, on the test images, of every two encoders of a space and of their starts: mean
-    and sd over the trainings."""
+    """Linear CKA on the test images between all encoders of a space, and those that they started
+    from: mean and sd over the trainings."""
     stored = {run: load_file(latent / run / "embeddings.safetensors") for run in runs}
     starts = {declared[run]["init"]: e["start"] for run, e in stored.items() if "start" in e}
     vectors = starts | {run: embeddings["run"] for run, embeddings in stored.items()}
@@ -131,8 +131,8 @@ COLUMNS = ("dataset", "start", "strategy", "labels", "run", "trainings", "auroc"
 def efficiency_points(
     declared: dict[str, dict], predicted: dict[str, Predictions], few_labels: Path, models: Path
 ) -> list[dict]:
-    """The points of all curves, from the runs and from stage `label_efficiency`: of each its AUROC,
-    and its difference from scratch with as many labels."""
+    """The points of all curves, from the runs and from stage `label_efficiency`: the AUROC, and its
+    difference from training from scratch with the same number of labels."""
     measured: dict[tuple, tuple[str, bool, intervals.Measured]] = {}
     for run, entry in declared.items():
         own = len(files.read_json(models / run / "trainings/0/labelled.json")["train"])
@@ -162,7 +162,7 @@ def efficiency_points(
 
 
 def write_curves(out: Path, reports: dict[str, dict], results: Path, models: Path) -> None:
-    """The curves of all runs in one table per kind, so that DVC draws them in one panel."""
+    """One table per kind of curve, with all runs, so that DVC plots them in one panel."""
     sources = {kind: {run: results / run / f"{kind}.csv" for run in reports} for kind in CURVES}
     sources["training"] = {run: models / run / "history.csv" for run in reports}
     for kind, paths in sources.items():

@@ -1,7 +1,7 @@
-"""Stage: check all parameters, and write the complete settings of every training.
+"""Stage: check all parameters, and write the complete settings of every run.
 
-The stages that train read these files instead of `params.yaml`: a change reruns exactly the
-trainings whose settings it reaches, wherever in `params.yaml` it was made.
+The stages that train read these files instead of `params.yaml`, so a change of parameters retrains
+exactly the runs whose settings it changes.
 """
 
 import os
@@ -17,8 +17,8 @@ from chestflow import files, stage
 from chestflow.config import reading
 from chestflow.config.schema import Params, Settings, one_of
 
-COMMON = {"seed", "trainings", "threads", "timing"}  # what all trainings take alike
-USED_BY = {  # settings that only some trainings use, and which: null in the others
+COMMON = {"seed", "trainings", "threads", "timing"}  # settings that no run can override
+USED_BY = {  # settings that only some runs use, and which runs; written as null for the others
     "patience": ("keep", "best"),
     "min_delta": ("keep", "best"),
     "lr_factor": ("strategy", "headfirst"),
@@ -41,10 +41,10 @@ def configure(subject: str, params: Path, datasets: Path, scratch: Path, out: Pa
         points = points_of(checked, name)
         files.write_exact_json(out / "label_efficiency" / f"{name}.json", points)
     files.write_exact_json(out / "autoencoder.json", pretraining)
-    # One file keeps the runs in their order, for those that set them side by side.
+    # All runs, in their order: for the stages that compare them.
     everything = {"subject": subject, "runs": runs, "autoencoder": pretraining}
     files.write_exact_json(out / "all.json", everything)
-    # The same whatever the settings are: stages that need none of them wait for the check alone.
+    # Its content never changes: stages that need no settings depend on it to wait for the check.
     files.write_exact_json(out / "checked.json", {"names": "valid", "values": "in range"})
     write_scratch(scratch)
     for change in since_commit(params):
@@ -68,15 +68,14 @@ def points_of(params: Params, run: str) -> dict[str, Any]:
 
 
 def write_scratch(folder: Path) -> None:
-    """The empty start, so that a run from scratch has a start like any other run."""
+    """An empty checkpoint, so that a run from scratch starts from a file like any other run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.safetensors").write_bytes(save({}))
 
 
 def since_commit(params: Path) -> list[str]:
-    """What differs between the parameters and those of the last commit, or of the commit that an
-    experiment started from: an experiment inherits what the one before it has left in the folder.
-    """
+    """How the parameters differ from those of the last commit, or of the commit that an experiment
+    started from: an experiment in the folder inherits the changes that the one before it left."""
     start = os.environ.get("DVC_EXP_BASELINE_REV", "HEAD")
     committed = subprocess.run(["git", "show", f"{start}:./{params}"], capture_output=True)
     if committed.returncode:  # no commit yet

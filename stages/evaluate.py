@@ -1,5 +1,5 @@
-"""Stage: score a run's trainings on its test images, once. Threshold and calibration are chosen on
-validation. Writes numbers and curves; stage `plot` draws them."""
+"""Stage: score each training of a run on the test images. Threshold and calibration are chosen on
+validation images."""
 
 from pathlib import Path
 
@@ -54,15 +54,15 @@ def probabilities(model: cnn.Classifier, split: arrays.Split, here: torch.device
 
 
 def trained_share(folder: Path, train: arrays.Split) -> float:
-    """The share of disease in the loss: one half where both classes weighed the same."""
+    """The share of disease in the loss: one half with class weights, else that of the images."""
     if checkpoint.read(folder)[1]["class_weights"]:
         return 0.5
     return float(train[checkpoint.labelled(folder)["train"]].labels.mean())
 
 
 def training_record(epochs: history.Columns) -> dict:
-    """Mean validation scores of the weights that were kept, and, where it was timed, how many
-    seconds a training took."""
+    """Means over the trainings: validation scores of the weights that were kept and, if timed, the
+    seconds that a training took."""
     values = {name: history.kept(epochs, name) for name in ("val_auroc", "val_loss")}
     if "seconds" in epochs:
         values["train_seconds"] = [one["seconds"][-1] for one in history.by_training(epochs)]
@@ -70,7 +70,7 @@ def training_record(epochs: history.Columns) -> dict:
 
 
 def write_curves(out: Path, labels: np.ndarray, probability: list[np.ndarray]) -> None:
-    """Predictions, ROC, precision-recall and reliability: a table each, all trainings in it."""
+    """Predictions, ROC, precision-recall and reliability: a table each, with all trainings."""
     curves = [scores.curves(labels, row) for row in probability]
     for name in curves[0]:
         rows = ({"training": k, **row} for k, one in enumerate(curves) for row in one[name])

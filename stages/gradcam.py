@@ -1,5 +1,5 @@
-"""Stage: explain a run's representative training with GradCAM, and judge the maps: on phantoms by
-the true findings, everywhere beside random networks and by deletion and insertion."""
+"""Stage: explain a run's representative training with GradCAM, and test the maps: against networks
+with random weights, by deletion and insertion, and on phantoms against the true findings."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +16,11 @@ from chestflow.explain.gradcam import grad_cams, reinitialised
 from chestflow.metrics import intervals
 from chestflow.models import checkpoint, cnn, device, inference
 
-# The baseline of GradCAM. So many networks, because they differ by far; so few images, because more
-# would narrow their range by little and take longer than all else here.
+# The baseline of GradCAM. Many networks, because they differ widely; few images, because more would
+# hardly narrow the range, but would take longer than everything else in this stage.
 RANDOM_NETWORKS = 20
 RANDOM_IMAGES = 200
-# Of deletion and insertion: random maps beside each image's own, and how many pixels they cover.
+# Deletion and insertion: random maps per image; pixels of all images together (200 of 28 x 28).
 RANDOM_MAPS = 5
 PERTURBED_PIXELS = 200 * 28 * 28
 
@@ -59,7 +59,7 @@ Blocks = Iterator[tuple[np.ndarray, np.ndarray | None]]  # maps and, of phantoms
 
 
 def maps_by_block(model: cnn.Classifier, test: arrays.Split, layer: str, here) -> Blocks:
-    """The maps of all test images, which need not fit into memory."""
+    """The maps of all test images in blocks, because they may not fit into memory."""
     for block in arrays.blocks(test.images):
         images = torch.from_numpy(test.images[block]).to(here)
         masks = None if test.masks is None else test.masks[block]
@@ -68,7 +68,7 @@ def maps_by_block(model: cnn.Classifier, test: arrays.Split, layer: str, here) -
 
 def beside_random(model: cnn.Classifier, test: arrays.Split, layer: str, seed: int, here) -> Blocks:
     """Blocks of some test images' maps, by the trained network and by RANDOM_NETWORKS others."""
-    rng = np.random.default_rng(seed)  # not the seed itself: training may have begun there
+    rng = np.random.default_rng(seed)  # not the seed itself: a training may have had it
     some = test[np.sort(rng.permutation(len(test))[:RANDOM_IMAGES])]
     images = torch.from_numpy(some.images).to(here)
     seeds = rng.integers(2**31, size=RANDOM_NETWORKS).tolist()
@@ -88,8 +88,8 @@ def perturb(
     seed: int,
     here: torch.device,
 ) -> dict:
-    """Deletion and insertion of some images that the network calls diseased, each beside random
-    maps: the mean differences, with intervals over these images."""
+    """Deletion and insertion on some images that the network calls diseased, compared with random
+    maps: mean differences, with intervals over these images."""
     chosen = np.random.default_rng(seed).permutation(np.flatnonzero(probability >= 0.5))
     chosen = np.sort(chosen[: max(2, PERTURBED_PIXELS // test.images[0].size)])
     report: dict = {"n": len(chosen), "draws": RANDOM_MAPS}
@@ -121,7 +121,7 @@ def write_examples(
     kept = {"images": split.images, "labels": split.labels, "probability": probability[index]}
     kept |= {"maps": maps} | ({} if split.masks is None else {"masks": split.masks})
     out.parent.mkdir(parents=True, exist_ok=True)
-    # safetensors' own save_file does not call a full disk an OSError
+    # not safetensors' save_file: on a full disk, it does not raise OSError
     out.write_bytes(save({name: np.ascontiguousarray(v) for name, v in kept.items()}))
 
 

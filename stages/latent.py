@@ -1,4 +1,4 @@
-"""Stage: measure and project (PCA, t-SNE) a run's latent spaces."""
+"""Stage: score a run's latent space, and project it with PCA and t-SNE."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def latent(
     losses = history.kept(files.read_csv(trained / "history.csv"), "val_loss")
     representative = history.representative(losses)
     train, test = (arrays.read(images, split) for split in ("train", "test"))
-    vectors: dict[str, list] = {"run": [], "start": []}  # by the run's encoders, and its starts'
+    vectors: dict[str, list] = {"run": [], "start": []}  # by the encoders, and by their starts
     separations = []
     for k in range(len(losses)):
         folder = checkpoint.training(trained, k)
@@ -65,7 +65,7 @@ def latent(
 
 
 def write_vectors(path: Path, vectors: dict[str, list]) -> None:
-    """(K, N, D) float32 of each kind that there is."""
+    """Write the vectors of each kind as a (K, N, D) float32 array; `start` may be empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {name: np.stack(each).astype(np.float32) for name, each in vectors.items() if each}
     path.write_bytes(save(kept))

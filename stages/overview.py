@@ -1,4 +1,4 @@
-"""Stage: plot the figures that are about more than one run."""
+"""Stage: plot the figures about data sets, the autoencoder and several runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: compare the autoencoder's reconstructions with two baselines without a network."""
+"""Stage: score the autoencoder's reconstructions, and compare them with PCA and the mean image."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -53,8 +53,8 @@ def reconstruct(
 
 
 def some(train: torch.Tensor, seed: int) -> torch.Tensor:
-    """The images on which the baselines are fitted: all, or as many, drawn by seed, as PCA can
-    hold in memory."""
+    """The images on which the baselines are fitted: all, or a random sample if PCA could not hold
+    them in memory."""
     n = BASELINE_PIXELS // train[0].numel()
     order = np.random.default_rng(seed).permutation(len(train))
     return train if n >= len(train) else train[np.sort(order[:n])]
@@ -62,8 +62,8 @@ def some(train: torch.Tensor, seed: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Rebuilder:
-    """(N, H, W) uint8 images -> the images from 0 to 1, and, by method, as each of K autoencoders
-    and as the baselines give them back, (K, N, H, W); a baseline is the same K times."""
+    """(N, H, W) uint8 images -> the same from 0 to 1, and their reconstructions by each method,
+    (K, N, H, W): by K autoencoders, and by the baselines, repeated K times."""
 
     networks: list[autoencoder.Autoencoder]
     baselines: Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -76,8 +76,8 @@ class Rebuilder:
 
 
 def fidelities(rebuild: Rebuilder, images: torch.Tensor) -> dict:
-    """By measure (mse, psnr in dB, ssim) and by method: the mean over trainings and images; under
-    `ci95` its 95 % interval, under `difference` the autoencoder's from each baseline."""
+    """The mean over trainings and images, by measure (mse, psnr in dB, ssim) and method; `ci95`:
+    its 95 % interval; `difference`: the autoencoder's mean minus each baseline's."""
     values = defaultdict(list)
     for block in arrays.blocks(images):
         wanted, rebuilt = rebuild(images[block])

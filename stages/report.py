@@ -1,4 +1,4 @@
-"""Stage: answer the exercise sheets' questions from what all other stages wrote, as one page."""
+"""Stage: write the report, which answers the exercise sheets from the results of all stages."""
 
 from os.path import relpath
 from pathlib import Path

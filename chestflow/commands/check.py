@@ -1,7 +1,6 @@
-"""Check params.yaml and datasets.yaml before DVC reads them, and what DVC asks of Git.
+"""Check params.yaml and datasets.yaml, and that DVC can use Git here.
 
-DVC itself would call an unknown start of a run a missing file, and would not notice a key that
-nothing depends on.
+DVC itself would report an unknown `init` as a missing file, and would not notice a misspelt key.
 """
 
 import argparse

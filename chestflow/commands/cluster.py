@@ -1,7 +1,7 @@
-"""Experiments on a Dask cluster: a worker runs each in its own clone and pushes what came out.
+"""Experiments on a Dask cluster: workers run them, each in its own clone, and push the results.
 
-No command of its own: `chestflow sweep --cluster` calls it. What a worker does is sent to it as
-code, so that it is the driver's version, whatever the worker's clone held before.
+`chestflow sweep --cluster` uses it. The function that workers run is sent to them as code, so it is
+the driver's version, whatever the worker's clone held before.
 """
 
 import os
@@ -22,7 +22,7 @@ from chestflow.errors import UserError
 if TYPE_CHECKING:
     from distributed import Client
 
-REMOTE = "origin"  # Git's, in every clone
+REMOTE = "origin"  # the Git remote of every clone
 SECONDS = 10  # to wait for the scheduler's answer
 SHAPING = ("params.yaml", "datasets.yaml", "dvc.yaml", ".dvc/config", "chestflow", "stages")
 
@@ -75,8 +75,8 @@ def connected(address: str) -> Iterator["Client"]:
 def shared_commit() -> str:
     """The current commit, which workers will fetch.
 
-    Raises UserError unless it is all that shapes results, is on the Git remote, and DVC has a
-    remote to bring the outputs back.
+    Raises UserError if there are uncommitted changes, if the commit is not on the Git remote, or if
+    DVC has no remote through which the outputs come back.
     """
     changed = call("git", "status", "--porcelain", "--untracked-files=no", "--", *SHAPING)
     if files := ", ".join(line[3:] for line in changed.splitlines()):
@@ -127,17 +127,17 @@ def run(client: "Client", commit: str, experiments: dict[str, list[str]]) -> Non
 
 def train_and_push(commit: str, name: str, arguments: list[str]) -> None:
     """Run an experiment in the current folder, a clone used for nothing else, and push it. Raises
-    RuntimeError with all that was said, if a step fails."""
+    RuntimeError with the output of the step that fails."""
     here = f"{socket.gethostname()}:{os.getcwd()}"
     if not (Path(".git").exists() and Path("dvc.yaml").exists()):
         raise RuntimeError(f"{here} is no clone; start `dask worker` in the folder of one")
     if changed := call("git", "status", "--porcelain", "--untracked-files=no"):
         raise RuntimeError(f"{here} has uncommitted changes:\n{changed}")
     if name in pushed(commit):
-        return  # by a worker that was lost before it could tell
+        return  # already run by a worker that was lost before it could report
     call("git", "fetch", "--quiet", REMOTE)
     call("git", "checkout", "--quiet", "--detach", commit)
-    # What no remote has is made anew; an experiment may be left by a run that could not push.
+    # What no remote has is computed again. A run that could not push may have left an experiment.
     for words in (("fetch", "--with-deps", arguments[-1]), ("exp", "remove", name)):
         subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True)
     call("dvc", "exp", "run", "--temp", *arguments)

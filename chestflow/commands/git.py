@@ -1,4 +1,4 @@
-"""What DVC asks of Git: a repository, its whole history, and a name for commits."""
+"""What DVC needs from Git: a repository, its whole history, and a name for commits."""
 
 import os
 import subprocess
@@ -10,14 +10,14 @@ NAME = {"user.name": "chestflow", "user.email": "chestflow@localhost"}
 
 
 def git(*words: str) -> subprocess.CompletedProcess:
-    """A Git command, in English: its messages are read here."""
+    """A Git command, with messages in English, because some are read here."""
     english = os.environ | {"LC_ALL": "C"}
     return subprocess.run(["git", *words], capture_output=True, text=True, env=english)
 
 
 def require_git() -> None:
-    """Raise UserError outside of a Git repository, such as in a downloaded ZIP, and where Git
-    refuses to work in the one there is."""
+    """Raise UserError outside a Git repository (as in a downloaded ZIP), or if Git refuses to use
+    it."""
     refused = git("rev-parse", "--git-dir").stderr
     if "not a git repository (or any" in refused:
         start = "git init && git add . && git -c user.name=me -c user.email=me@localhost commit"
@@ -27,15 +27,15 @@ def require_git() -> None:
 
 
 def shallow() -> str:
-    """Why a shallow clone will not do and what to do about it, or nothing if it is whole."""
+    """What is wrong with a shallow clone and how to fix it; empty if the clone is complete."""
     if git("rev-parse", "--is-shallow-repository").stdout.strip() != "true":
         return ""
     return "this clone is shallow, and DVC keeps no experiments in it; git fetch --unshallow"
 
 
 def identify() -> None:
-    """Give this clone a name for commits if Git has none: DVC commits what an experiment starts
-    from when that is not the last commit."""
+    """Give this clone a name for commits if Git has none: DVC commits uncommitted changes before an
+    experiment."""
     if all(_configured(key) for key in NAME):
         return
     for key, value in NAME.items():

@@ -1,5 +1,5 @@
-"""Run what has changed in the graph, several stages at once: each by a `dvc repro --single-item` of
-its own, begun as soon as the stages before it are done.
+"""Run the stages that are out of date, several at once. Each runs as `dvc repro --single-item`, as
+soon as the stages before it are done.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from chestflow.errors import UserError
 
 Graph = dict[str, set[str]]  # stage -> the stages that it depends on
 RUNNING = re.compile(r"^Running stage '(.+)'", re.MULTILINE)
-# Processes are forked from one that has loaded these: half a second less per stage.
+# Processes are forked from one that has imported these, which saves half a second per stage.
 PRELOADED = ["dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run", "ruamel.yaml"]
 
 
@@ -50,7 +50,7 @@ def read_graph() -> Graph:
 
 
 def outdated(graph: Graph) -> Graph:
-    """What DVC says has changed, and all that follows; the whole graph where data are missing."""
+    """The stages that DVC calls changed, and all after them; the whole graph if data is missing."""
     dry = subprocess.run(["dvc", "repro", "--dry"], capture_output=True, text=True)
     changed = set(RUNNING.findall(dry.stdout)) if dry.returncode == 0 else {*graph} - {"configure"}
     for stage in TopologicalSorter(graph).static_order():
@@ -67,7 +67,7 @@ def run(graph: Graph, jobs: int) -> None:
     running: list[Stage] = []
     sorter.prepare()
     while sorter.is_active():
-        # What most of the graph waits for comes first.
+        # First the stages with the longest chain of stages waiting for them.
         ready = sorted([*ready, *sorter.get_ready()], key=lambda name: height[name])
         while ready and len(running) < jobs:
             running.append(Stage(ready.pop()))
@@ -89,7 +89,7 @@ def heights(graph: Graph) -> dict[str, int]:
 
 
 class Stage:
-    """A stage at work, as a DVC command in a process of its own."""
+    """A running stage: a DVC command in a process of its own."""
 
     def __init__(self, name: str) -> None:
         print(f"      {name} ...", flush=True)
@@ -102,7 +102,7 @@ class Stage:
         self.process.start()
 
     def result(self) -> str:
-        """After how many seconds it ended, and its last words. Raises UserError if it failed."""
+        """How many seconds it took, and its last line. Raises UserError if it failed."""
         seconds, said = time.monotonic() - self.start, self.log.read().decode(errors="replace")
         if self.process.exitcode:
             print(said, file=sys.stderr)
@@ -112,7 +112,7 @@ class Stage:
 
 
 def reproduce(stage: str, log: str) -> None:
-    """End this process as DVC ends; all that it and its commands say goes to a file."""
+    """Run the stage in this process, with all output in the log; exit with DVC's exit code."""
     from dvc.cli import main
 
     for stream in (1, 2):

@@ -61,7 +61,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def copy_figures(plots: Path, out: Path, subject: str) -> None:
-    """The figures of the report that show numbers, curves and points."""
+    """The figures of the report that show no images."""
     shutil.rmtree(out, ignore_errors=True)
     for folder in (Path("overview"), Path("runs", subject)):
         (out / folder).mkdir(parents=True)
@@ -89,7 +89,7 @@ def table(reports: dict[str, dict], subject: str) -> list[str]:
 
 
 def insert(page: Path, lines: list[str]) -> None:
-    """Replace what stands between the marks; the text around them is written by hand."""
+    """Replace the lines between the marks; the text around them is written by hand."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -138,8 +138,8 @@ def scores_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -> 
 
 
 def flagged(network: model.Model, counts: dict, own: str) -> dict[str, list[int]]:
-    """How many images `predict` would call out of distribution, and of how many: of the run's own
-    data set as they are and spoilt, of noise, and of the graph's other data sets."""
+    """How many images `predict` flags as out of distribution, and of how many: images of the run's
+    own data set, unchanged and corrupted, noise, and the graph's other data sets."""
     val, test = (arrays.read(Path("data/binary", own), split).images for split in ("val", "test"))
     noise = np.random.default_rng(0).integers(0, 256, test.shape, np.uint8)
     images = {"validation images": val, "test images": test, "noise": noise}

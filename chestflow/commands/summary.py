@@ -1,4 +1,4 @@
-"""Print the headline figures of the last run of the graph, and last the page to open."""
+"""Print the main scores of the last run of the graph, and the page to open."""
 
 import argparse
 from pathlib import Path
@@ -27,13 +27,13 @@ def main(options: argparse.Namespace) -> None:
     for path in paths:
         print(f"{path.stem:<22}{figures(path)}")
     print("Figures: plots/, numbers: metrics/; what differs from the last commit: dvc metrics diff")
-    # As an address that terminals let people click. Git does not hold the page.
+    # As an address, which can be clicked in most terminals. The page is not in Git.
     open_it = f"open {PAGE.resolve().as_uri()}"
     print(f"Answers: {open_it if PAGE.exists() else f'dvc repro report writes {PAGE}'}")
 
 
 def figures(path: Path) -> str:
-    """A run's figures, or why there are none."""
+    """A run's scores as a row, or why there are none."""
     try:
         report = files.read_json(path)
         cells = [f"{scored(report, key):<24}" for key in ("auroc", "accuracy")]

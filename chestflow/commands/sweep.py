@@ -1,7 +1,7 @@
-"""Train many configurations of run `pneumonia` as DVC experiments, and say which is best.
+"""Train many configurations of run `pneumonia` as DVC experiments, and rank them by validation.
 
-All that is reported is read back from DVC's records, and only what is not there yet is run: after
-an interruption or a failure, the same command goes on.
+Results are read from DVC's experiments, and only missing ones are run: after an interruption or a
+failure, start the same command again.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def plan(params: Params, configurations: dict, names: list[str], trainings: int)
 
 
 def name_of(configuration: str, trainings: int) -> str:
-    """What DVC shall call an experiment."""
+    """The name of an experiment."""
     return f"{configuration}-x{trainings}"
 
 
@@ -104,8 +104,8 @@ def name_of(configuration: str, trainings: int) -> str:
 
 
 def run(planned: Plan, options: argparse.Namespace) -> Done:
-    """Run what is missing: one after another, several at once by DVC's queue, or on a cluster.
-    Returns what is then on record; an experiment that fails does not stop the others."""
+    """Run the missing experiments: one after another, several at once in DVC's queue, or on a
+    cluster. Returns all that have finished; one that fails does not stop the others."""
     if options.cluster is not None:
         with cluster.connected(options.cluster) as client:
             commit = cluster.shared_commit()
@@ -139,13 +139,13 @@ def missing(planned: Plan) -> dict[str, list[str]]:
 
 
 def settings(params: Params) -> list[str]:
-    """As arguments of `dvc exp run`: all settings, though many are those of params.yaml."""
+    """All settings as arguments of `dvc exp run`, including those equal to params.yaml."""
     values = params.model_dump(include={*Settings.model_fields, "trainings", "timing"}, mode="json")
     return [f"-S{key}={str(value).lower()}" for key, value in values.items()]
 
 
 def finished(planned: Plan, on_record: list[Experiment]) -> Done:
-    """Found by their parameters, whatever their names."""
+    """The planned experiments that have finished, matched by parameters, not by name."""
     return {
         key: experiment
         for key, params in planned.items()
@@ -169,7 +169,7 @@ def recorded() -> list[Experiment]:
 
 
 def dvc_exp_run(*arguments: str) -> None:
-    """What went wrong, if anything, is printed."""
+    """Run `dvc exp run`; an error is printed, not raised."""
     ended = subprocess.run(["dvc", "exp", "run", *arguments], capture_output=True, text=True)
     if ended.returncode:
         tqdm.write(f"{' '.join(arguments)}\n{ended.stdout}{ended.stderr}", file=sys.stderr)
@@ -192,7 +192,7 @@ def ranked(done: Done, configurations: dict, min_delta: float) -> list[dict]:
 
 
 def differences(rows: list[dict], done: Done) -> list[dict]:
-    """The best row's distance from each of the others, on the same test images and seeds."""
+    """Paired differences of the best row from all others, on the same test images and seeds."""
     measured = {key[0]: tested(experiment.output(PREDICTIONS)) for key, experiment in done.items()}
     best, *others = (row["name"] for row in rows)
     entries = [
@@ -215,8 +215,8 @@ def tested(predictions: str) -> dict[str, intervals.Measured]:
 def summarise(
     once: list[dict], repeated: list[dict], compared: list[dict], reference: str, params: Params
 ) -> dict:
-    """All that the table, the figure and the report say; `chosen` is the best of those that were
-    trained several times, and `differences` are its distances from the others."""
+    """The content of sweep.json. `chosen` is the best of those that were trained several times, and
+    `differences` are its paired differences from the others."""
     return {
         "data": once[0]["data"],
         "n": once[0]["n"],

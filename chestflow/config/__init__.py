@@ -1,3 +1,3 @@
-"""What params.yaml and datasets.yaml may hold, and reading them. No stage depends on this package:
-a check shapes no output.
+"""Reading and checking params.yaml and datasets.yaml. No stage depends on this package, because
+checks do not change any output.
 """

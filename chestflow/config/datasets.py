@@ -1,5 +1,5 @@
-"""What `datasets.yaml` may hold. A data set of MedMNIST needs a title and the name of its positive
-class; where its file lies is in `medmnist.INFO`. What is absent is null."""
+"""The schema of `datasets.yaml`. A data set of MedMNIST needs only a title and the name of its
+positive class; the address of its file is in `medmnist.INFO`. Missing keys are null."""
 
 from typing import Annotated
 
@@ -27,11 +27,11 @@ class Dataset(Block):
     positive: str = Field(min_length=1, max_length=20)  # what a diseased image is called
     diseased: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     phantom: Phantom | None = None
-    # Of a file of the user's own, which takes the place of MedMNIST's:
+    # A file of the user's own, instead of MedMNIST's:
     url: str | None = None  # or a path
     md5: MD5 | None = None
-    findings: Count | None = None  # label columns; checked where it is given
-    classes: int | None = Field(default=None, ge=2, le=256)  # values of a label; likewise
+    findings: Count | None = None  # number of label columns; checked if given
+    classes: int | None = Field(default=None, ge=2, le=256)  # number of values of a label; likewise
 
 
 class Datasets(Block):

@@ -1,4 +1,4 @@
-"""Reading parameter files: every mistake is named in one line, before any data are read."""
+"""Reading parameter files: a mistake becomes an error of one line, before any data are read."""
 
 import re
 from pathlib import Path
@@ -95,7 +95,7 @@ def _checked(model: type[Model], values, where: str) -> Model:
 
 
 def _first_mistake(model: type[BaseModel], error: ValidationError) -> str:
-    mistakes = error.errors()  # a name that is unknown says why another is missing
+    mistakes = error.errors()  # an unknown name explains why another is missing
     mistake = next((m for m in mistakes if m["type"] == "extra_forbidden"), mistakes[0])
     place = [str(part) for part in mistake["loc"]]
     if place[-1:] == ["[key]"]:  # a bad name: the message quotes it

@@ -1,4 +1,4 @@
-"""What `params.yaml` and a sweep's grid may hold: one typed model of each block."""
+"""The schema of `params.yaml` and of a sweep's grid: one typed model per block."""
 
 import math
 from graphlib import CycleError, TopologicalSorter
@@ -18,7 +18,7 @@ class Block(BaseModel):
 
 
 class Settings(Block):
-    """Hyper-parameters of one training; the remarks in `params.yaml` say what each one does."""
+    """Hyper-parameters of a run; the comments in `params.yaml` say what each one does."""
 
     lr: Share
     schedule: Literal["onecycle", "constant", "plateau"]
@@ -48,7 +48,7 @@ class Settings(Block):
 
 
 class Training(Settings):
-    """A run with all its settings, as stage `configure` writes it: null where it uses none."""
+    """A run with all settings, as stage `configure` writes it: null for those it does not use."""
 
     patience: Count | None  # type: ignore[assignment]
     min_delta: float | None  # type: ignore[assignment]
@@ -115,7 +115,7 @@ class LabelEfficiency(Block):
 
 
 class Points(Block):
-    """What of it one run is trained with, as stage `configure` writes it."""
+    """The numbers of labels for one run, as stage `configure` writes them."""
 
     labels: list[int]
     val_share: Share
@@ -133,10 +133,10 @@ class Latent(Block):
 
 
 class Params(Settings):
-    """The whole of `params.yaml`; its top-level settings are those of every run."""
+    """The whole of `params.yaml`; its top-level settings apply to every run."""
 
     source: Literal["phantom", "medmnist"]
-    pixels: Literal[28, 64, 128, 224]  # not `size`, which DVC's run cache overlooks
+    pixels: Literal[28, 64, 128, 224]  # not `size`: DVC's run cache ignores keys of that name
     seed: Seed
     trainings: Count
     threads: Count
@@ -170,7 +170,8 @@ class Params(Settings):
             raise UserError(f"runs: {circle}; accepted: {accepted}") from None
 
     def _check_depth(self) -> None:
-        """Each block halves the images; GradCAM is drawn at a layer that all runs have."""
+        """Raise UserError for too many blocks (each halves the images), or for a GradCAM layer that
+        some run lacks."""
         own = {f"runs.{name}.blocks": run.blocks for name, run in self.runs.items() if run.blocks}
         depths = {"blocks": self.blocks} | own
         for key, blocks in depths.items():
@@ -183,7 +184,7 @@ class Params(Settings):
         one_of("gradcam.layer", self.gradcam.layer, ["last", *layers])
 
     def _check_comparison(self) -> None:
-        """Runs can be compared that exist and are tested on the same images."""
+        """Raise UserError for compared runs that do not exist or are tested on different images."""
         questions = enumerate(self.comparison.questions)
         compared = {f"questions.{i}": [one.run, one.against] for i, one in questions}
         compared |= {f"spaces.{name}": runs for name, runs in self.comparison.spaces.items()}
@@ -212,6 +213,6 @@ class Grid(Block):
 
 
 def one_of(key: str, value: str, accepted: list[str]) -> None:
-    """Raise UserError, which lists what is accepted, if the value is not."""
+    """Raise UserError, with the accepted values, if this one is not among them."""
     if value not in accepted:
         raise UserError(f"{key}: {value!r} is unknown; accepted: {', '.join(accepted)}")

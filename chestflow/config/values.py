@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-RESERVED = ("scratch", "autoencoder")  # the starts that are not runs; they lie in models/ as well
+RESERVED = ("scratch", "autoencoder")  # starts that are not runs; they are also folders in models/
 
 
 def _name(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""GradCAM, and how it is judged: by true findings, random networks, deletion and insertion."""
+"""GradCAM, and tests of its maps: true findings, random networks, deletion and insertion."""

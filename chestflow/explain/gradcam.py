@@ -30,16 +30,16 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, target: int) ->
     Returns (N, H, W) maps from 0 to 1; a map without any positive evidence is 0 everywhere.
     """
     kept = []
-    handle = layer.register_forward_hook(  # A asks for gradients even if no weight does
+    handle = layer.register_forward_hook(  # A needs a gradient even if all weights are frozen
         lambda _module, _inputs, output: kept.append(output.requires_grad_())
     )
-    try:  # 1. forward, keeping the layer's feature maps A
+    try:  # 1. forward, keeping the layer's output A (its channels)
         logits = model(images)
     finally:
         handle.remove()
     score = logits[:, target].sum()  # 2. the class score; images do not mix, so one sum serves all
     (gradient,) = torch.autograd.grad(score, kept)  # 3. its gradient with respect to A
-    weights = gradient.mean(dim=(2, 3), keepdim=True)  # 4. alpha: one weight per feature map
+    weights = gradient.mean(dim=(2, 3), keepdim=True)  # 4. alpha: one weight per channel
     maps = (weights * kept[0].detach()).sum(dim=1, keepdim=True)  # 5. their weighted sum
     maps = F.relu(maps)  # 6. only what speaks for the class
     maps = F.interpolate(maps, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]

@@ -1,5 +1,5 @@
-"""Whether GradCAM's maps mean anything: pointing game, evidence inside the finding, and what
-networks with random weights reach."""
+"""Tests of GradCAM's maps: pointing game, evidence inside the finding, and comparison with networks
+with random weights."""
 
 import math
 from collections import defaultdict
@@ -12,8 +12,8 @@ from chestflow.metrics import intervals
 
 
 def rank_correlations(maps: np.ndarray) -> np.ndarray:
-    """Spearman's rho of every two of M maps of the same image: (M, N, H, W) -> (N, M, M), NaN where
-    a map is constant."""
+    """Spearman's rho between all pairs of M maps of the same image: (M, N, H, W) -> (N, M, M), NaN
+    where a map is constant."""
     flat = maps.reshape(*maps.shape[:2], math.prod(maps.shape[2:])).swapaxes(0, 1)
     ranks = rankdata(flat, axis=2)
     ranks -= ranks.mean(axis=2, keepdims=True)
@@ -23,8 +23,8 @@ def rank_correlations(maps: np.ndarray) -> np.ndarray:
 
 
 def pointing_hits(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """(N,) 1 where a map's maximum lies in the true mask (Zhang et al. 2018), ties sharing; an
-    empty map points everywhere, so it scores the mask's share of the image."""
+    """(N,) 1 if a map's maximum lies in the true mask, else 0 (Zhang et al. 2018); of tied maxima,
+    the share that does. So an empty map scores the mask's share of the image."""
     flat, inside = _flat(maps), _flat(masks)
     top = flat == flat.max(axis=1, keepdims=True)
     return (top & inside).sum(axis=1) / top.sum(axis=1)
@@ -69,7 +69,7 @@ def localisation(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
 def beside_random(
     maps: Iterable[tuple[np.ndarray, np.ndarray | None]],
 ) -> dict[str, np.ndarray]:
-    """What R networks with random weights score on the same images, (R,) each: one draw may hit
+    """Scores of R networks with random weights on the same images, (R,) each. A single one may hit
     the finding never or in four of ten images, so only the range of many is a baseline.
 
     maps: blocks of (1 + R, N, H, W), the trained network's first, and, of phantoms, the masks.
@@ -93,14 +93,14 @@ def beside_random(
 
 
 def _defined_mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of what is defined; NaN, without a warning, where nothing is."""
+    """Mean without NaN; NaN, without a warning, if there is nothing else."""
     return np.ma.masked_invalid(values).mean(axis=axis).filled(np.nan)
 
 
 def report(scores: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> dict:
-    """The means of what `score` gave, under `ci95` the 95 % intervals over the images, for this
-    training alone. Of random networks, `random_weights` holds mean, lowest and highest,
-    `random_networks` each one's score: no interval over images, because they differ by weights."""
+    """The means of the scores from `score`; `ci95`: their 95 % intervals over images, for this
+    training alone; `random_weights`: mean, lowest and highest score of the random networks;
+    `random_networks`: the score of each (without intervals, since networks differ, not images)."""
     summary: dict = {
         "n": len(scores["empty_maps"]),
         "empty_maps": float(scores["empty_maps"].mean()),
@@ -118,7 +118,7 @@ def report(scores: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> dict
 
 
 def mean_and_range(values: np.ndarray) -> list[float]:
-    """Mean, lowest and highest of those that are defined."""
+    """Mean, lowest and highest value, without NaN."""
     defined = values[~np.isnan(values)]
     return [float(f(defined)) for f in (np.mean, np.min, np.max)] if len(defined) else [np.nan] * 3
 

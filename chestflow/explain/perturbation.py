@@ -1,5 +1,5 @@
-"""Deletion and insertion (Petsiuk et al. 2018, RISE, sec. 4.3): does a map name the pixels that the
-network decides by? And their baseline, random maps as smooth as GradCAM's."""
+"""Deletion and insertion (Petsiuk et al. 2018, RISE, sec. 4.3): does a map mark the pixels that the
+network uses? The baseline is random maps that are as smooth as GradCAM's."""
 
 import copy
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from chestflow.data.arrays import blocks
 from chestflow.models.inference import in_batches
 
-STEPS = 10  # 28 move an image's area by .009 to .017 on average, and the mean by up to .008
+STEPS = 10  # with 28, areas change by .009 to .017 on average, and their mean by up to .008
 GRID = 7  # side of GradCAM's map of a 28-pixel image at the last convolution, before upsampling
 
 
@@ -24,19 +24,18 @@ def beside_random_maps(
     draws: int,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Each image's `deletion` and `insertion`: the area under the target's probability over the
-    share of pixels that are deleted (lower is better) or inserted (higher is better), those that
-    the map calls most important first; and, as `deletion_difference` and `insertion_difference`,
-    the same minus their mean over so many random maps. (N,) each. A map that shows what the network
-    decides by has a negative difference in deletion, and a positive one in insertion. Pixels on
-    which a map is equal are taken in a random order.
+    """Four values for each image, (N,) each. `deletion` and `insertion` are areas under the curve
+    of the target's probability while pixels are deleted (lower is better) or inserted (higher is
+    better), the highest of the map first. `deletion_difference` and `insertion_difference` are
+    these areas minus their means over `draws` random maps: a map that shows what the network uses
+    has a negative difference in deletion, and a positive one in insertion. Pixels with equal
+    values in the map are taken in random order.
 
-    images: (N, H, H) uint8 that the network calls the target: in others there is hardly any
-    evidence to take away; maps: (N, H, H) from 0 to 1; replacement: (H, H) uint8, what stands where
-    a pixel is deleted, or not yet inserted: `healthy_mean` for the target diseased. Petsiuk's
-    constant and blurred images are no absence of disease to a network that has only seen chests: it
-    calls blurred ones diseased, and then not even a map of the true finding beats random ones,
-    whereas with the mean of healthy chests it does.
+    images: (N, H, H) uint8 that the network classifies as the target, because others hold hardly
+    any evidence to delete; maps: (N, H, H) from 0 to 1; replacement: (H, H) uint8, the image that
+    pixels are taken from when they are deleted, or not yet inserted. For the target diseased, use
+    `healthy_mean`. The constant and blurred images of Petsiuk et al. do not work here: the network
+    calls blurred chests diseased, so that not even a map of the true finding beats random maps.
     Call `model.eval()` before.
     """
     random = random_maps(draws * len(images), images.shape[-1], seed + 1)
@@ -61,8 +60,8 @@ def curve_areas(
     replacement: Tensor,
     seed: int,
 ) -> np.ndarray:
-    """(M, N, H, W) maps, M of each image -> areas (2, M, N): of deletion and of insertion. The
-    ends of the curves are the same for all maps, and computed once."""
+    """Maps (M, N, H, W), M for each image -> areas (2, M, N), of deletion and of insertion. The
+    ends of the curves are the same for all maps, so they are computed once."""
     fast = copy.deepcopy(model).to(memory_format=torch.channels_last)  # half the time on a CPU
 
     def probability(batch: Tensor) -> np.ndarray:
@@ -87,8 +86,8 @@ def curve_areas(
 
 
 def random_maps(n: int, side: int, seed: int) -> np.ndarray:
-    """(n, side, side) float32 from 0 to 1: noise of GRID x GRID cells, upsampled as GradCAM's maps.
-    Taking pixels one by one at random would turn an image into one that no network has seen."""
+    """(n, side, side) float32 from 0 to 1: noise of GRID x GRID cells, upsampled like GradCAM's.
+    Single pixels deleted at random would make images unlike any that the network was trained on."""
     noise = np.random.default_rng(seed).random((n, 1, GRID, GRID), dtype=np.float32)
     upsampled = F.interpolate(
         torch.from_numpy(noise), (side, side), mode="bilinear", align_corners=False

@@ -1,5 +1,5 @@
-"""What is chosen on validation (decision threshold, Platt scaling), and how well probabilities are
-calibrated."""
+"""Decision threshold and Platt scaling, which are chosen on validation images, and measures of
+calibration."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,8 +28,9 @@ class Choice:
 
 
 def choose(labels: np.ndarray, probability: np.ndarray, trained_share: float) -> Choice:
-    """labels, probability: (N,) of the validation images, both classes present; trained_share: of
-    disease in the loss, which Platt scaling replaces by that of validation."""
+    """Choose threshold and Platt scaling. labels, probability: (N,) of the validation images, both
+    classes present; trained_share: share of disease in the loss, to which probabilities refer
+    unless Platt scaling is used; then they refer to that of the validation images."""
     platt, log_loss = choose_platt(labels, probability)
     share = trained_share if platt == IDENTITY else float(labels.mean())
     return Choice(choose_threshold(labels, probability), platt, log_loss, share)
@@ -95,10 +96,9 @@ def logit(probability: np.ndarray) -> np.ndarray:
 def before_and_after(
     labels: np.ndarray, probability: np.ndarray, choices: list[Choice]
 ) -> dict[str, Any]:
-    """Calibration side by side: of the probabilities as they are, after Platt scaling where
-    validation favours it, and after that moved to the share of disease among the test images,
-    which nobody knows beforehand. Scaling keeps every ranking, so that Brier scores differ by the
-    squared calibration error alone (Murphy 1973).
+    """Calibration of the probabilities as trained, after Platt scaling where it was chosen, and
+    then moved to the share of disease among the test images, which is unknown in practice. Neither
+    step changes the ranking, so Brier scores differ by the calibration term alone (Murphy 1973).
 
     labels: (N,); probability: (K, N).
     """

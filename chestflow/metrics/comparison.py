@@ -26,7 +26,7 @@ def paired_difference(a: Measured, b: Measured) -> dict:
 
 
 def holm(p: list[float]) -> list[float]:
-    """p-values corrected for their number by the step-down method of Holm (1979)."""
+    """p-values corrected for the number of tests by the step-down method of Holm (1979)."""
     order = np.argsort(p)
     steps = np.array(p)[order] * np.arange(len(p), 0, -1)
     corrected = np.empty(len(p))

@@ -1,6 +1,6 @@
-"""Intervals and differences that hold for other trainings and for other images.
+"""Intervals and differences that account for other trainings and for other images.
 
-A run is trained K times and every training judges the same N test images: in the words of
+A run is trained K times, and every training scores the same N test images. In the terms of
 Obuchowski & Rockette (1995), trainings are readers, runs are treatments and images are cases,
 readers and cases both drawn at random. Training k of one run is paired with training k of another.
 """
@@ -12,14 +12,14 @@ import numpy as np
 from scipy import optimize, special, stats
 
 LEVEL = 0.05  # one minus the level of every interval
-SMALLEST = -200.0  # log of the smallest p that is not reported as 0
+SMALLEST = -200.0  # log of p; smaller ones are reported as 0
 
 
 @dataclass(frozen=True)
 class Measured:
     """One score of K trainings of a run on the same N test images.
 
-    values: (K,) the score of each training; influence: (K, N) what each image does to it, so that
+    values: (K,) the score of each training; influence: (K, N) of each image on it, such that
     the covariance of the trainings' scores over images is influence @ influence.T.
     """
 
@@ -31,7 +31,7 @@ class Measured:
         return Measured(self.values - other.values, self.influence - other.influence)
 
     def clustered(self, groups: np.ndarray) -> "Measured":
-        """The same with clusters of images, such as those of one patient, drawn in place of images.
+        """The same for clusters of images, such as those of one patient, as the sampling unit.
 
         groups: (N,) from 0 to G - 1. The influence, (K, G), is the sum over a cluster's images: for
         the AUROC this is Obuchowski (1997), for the rest linearisation. NaN of fewer than two.
@@ -87,7 +87,7 @@ def decisions(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Measured]:
 
 
 def mean(values: np.ndarray) -> Measured:
-    """The mean of something that each image has by itself, (K, N), such as its squared error."""
+    """The mean of a value of each image, (K, N), such as its squared error."""
     centre, n = values.mean(axis=1), values.shape[1]
     with np.errstate(invalid="ignore"):  # of one image there is no variance: 0 / 0
         return Measured(centre, (values - centre[:, None]) / np.sqrt(n * (n - 1.0)))
@@ -115,7 +115,7 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def estimate(measured: Measured, bounds: tuple = (0, 1)) -> dict:
-    """The mean over trainings with its interval for any training and any images of this kind.
+    """The mean over trainings, with its interval for other trainings and other images of this kind.
 
     bounds: least and greatest value of the measure, (None, None) if it has none. Strictly between
     them the interval is symmetric in the log odds of the value (delta method), so within them too:
@@ -206,7 +206,7 @@ def variance_of(measured: Measured) -> Variance:
 
 
 def mean_sd(values: list[float]) -> dict:
-    """Mean of K trainings' scores, and their standard deviation, None if K = 1: for scores of which
-    no interval has been shown to cover."""
+    """Mean of K trainings' scores, and their standard deviation (None if K = 1): for scores without
+    an interval."""
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"value": float(np.mean(values)), "sd": sd}

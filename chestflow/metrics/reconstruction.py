@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 
 
 def baselines(train: np.ndarray, code: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """What reconstructions without a network look like: the mean training image, and PCA with a
-    code of the same length, fitted on the training images. Returns a function of images; (N, H, W)
+    """Reconstructions without a network: the mean training image, and PCA with a code of the same
+    length, fitted on the training images. Returns a function of images; (N, H, W)
     in and out, from 0 to 1."""
     flat, mean = train.reshape(len(train), -1), train.mean(axis=0)
     pca = PCA(min(code, *flat.shape), svd_solver="full").fit(flat)

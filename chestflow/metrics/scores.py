@@ -9,7 +9,7 @@ from chestflow.metrics import calibration, intervals
 from chestflow.metrics.calibration import Choice
 from chestflow.metrics.intervals import Measured
 
-# Flat, and so what `dvc metrics show` lists; lists it leaves out, which keeps its table readable.
+# Flat in the metrics file, so that `dvc metrics show` lists them. It leaves out lists.
 HEADLINE = (
     "accuracy",
     "precision",
@@ -25,12 +25,12 @@ HEADLINE = (
 def report(
     labels: np.ndarray, probability: np.ndarray, choices: list[Choice], representative: int
 ) -> dict[str, Any]:
-    """The metrics file of a run: scores at .5, their means over the trainings flat.
+    """The metrics file of a run: scores at a threshold of .5, as means over the trainings.
 
     labels: (N,) of 0 and 1, both present; probability: (K, N) of the positive class, by training;
     choices: of each training; representative: the training that figures of one network show.
-    ci95: 95 % intervals for trainings and images both drawn anew (`intervals`); sd: over trainings;
-    sd_images: what the choice of N images alone explains; each: by training.
+    ci95: 95 % intervals for other trainings and images (`intervals`); sd: over trainings;
+    sd_images: standard error of one training, from the limited number of images; each: by training.
     """
     measured = intervals.decisions(labels, probability >= 0.5)
     measured |= {"auroc": intervals.auroc(labels, probability)}

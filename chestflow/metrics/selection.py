@@ -2,9 +2,8 @@
 
 
 def best_first(scored: list[dict], min_delta: float) -> list[dict]:
-    """Order by validation alone, by the rule that also chooses an epoch's weights: those within
-    `min_delta` of the highest `val_auroc` count as equal and go by their `val_loss`; the others
-    follow by `val_auroc`."""
+    """Order by validation scores: those within `min_delta` of the highest `val_auroc` count as
+    equal and are ordered by `val_loss`, as in early stopping; the others follow by `val_auroc`."""
     highest = max(entry["val_auroc"] for entry in scored)
 
     def rank(entry: dict) -> tuple[bool, float]:

@@ -1,5 +1,5 @@
-"""Write a trained run as ONNX: uint8 images in, probabilities out, and what a user has to know in
-its metadata. Not for diagnosis."""
+"""Write a trained run as ONNX: uint8 images in, probabilities out; classes, thresholds and the
+preparation of images are in its metadata. Not for diagnosis."""
 
 import argparse
 import importlib.util
@@ -93,7 +93,7 @@ def convert(network: Model) -> bytes:
     )
     assert program is not None, "torch documents it for dynamo=True"
     file = program.model_proto
-    # The exporter records where in which source file each step comes from: nobody else's business.
+    # The exporter records the source file and line of each step, with local paths: remove them.
     for part in (*file.graph.node, *file.graph.input, *file.graph.output, *file.graph.value_info):
         part.ClearField("metadata_props")
     file.graph.ClearField("metadata_props")

@@ -1,4 +1,4 @@
-"""The network that is asked about a user's images: the released one, or a run trained here."""
+"""The model for a user's images: the released one, or a run trained here."""
 
 import argparse
 import hashlib
@@ -43,7 +43,7 @@ class Model:
 
     @property
     def about(self) -> captions.About:
-        """What the images are called that it was trained on."""
+        """Caption and class names of the images that it was trained on."""
         return captions.of_report(self.report)
 
     @property
@@ -125,7 +125,7 @@ class Model:
         return gradcam.grad_cams(self.classifier, self.layer, self.on_device(images), target=1)
 
     def notice(self) -> str:
-        """What has to stand wherever an answer of the network does."""
+        """The note that goes with every prediction."""
         trained_on = self.about.caption
         if self.about.is_phantom:
             trained_on += ": synthetic images, which say nothing about patients"

@@ -1,5 +1,5 @@
-"""Make a data set of one's own images: an archive in MedMNIST's layout, and its entry in
-datasets.yaml. Splits never divide a patient, and what lies in two of them is found."""
+"""Make a data set of your own images: an archive in MedMNIST's layout, and its entry in
+datasets.yaml. No patient is in two splits, and copies in different splits are removed."""
 
 import argparse
 import hashlib
@@ -33,7 +33,7 @@ Pair = tuple[str, str]
 
 @dataclass
 class Packed:
-    """What has become of the files."""
+    """The packed images, and what was noticed about them."""
 
     items: dict[str, list[Item]]  # by split, in the order of the archive
     images: dict[str, np.ndarray]  # (N, side, side) uint8 each
@@ -95,8 +95,8 @@ def check_classes(splits: dict[str, list[Item]], classes: Classes) -> None:
 
 
 def prepare(splits: dict[str, list[Item]], side: int) -> Packed:
-    """Read and prepare all files. What equals an image of a split that comes later among train, val
-    and test is left out: a score must not profit from it, and training can do without."""
+    """Read and prepare all files. Of equal images in different splits, only those of the last split
+    (train, val, test) are kept, because scores on known images would be too high."""
     packed = Packed({split: [] for split in SPLITS}, {})
     known: dict[bytes, tuple[str, Item]] = {}
     with tqdm(total=sum(map(len, splits.values())), desc="pack", unit="image", disable=None) as bar:
@@ -119,7 +119,7 @@ def prepare(splits: dict[str, list[Item]], side: int) -> Packed:
 
 
 def keep(item: Item, split: str, twin: Item, place: str, packed: Packed) -> bool:
-    """Whether an image stays, whose equal, perhaps itself, has been met in a split."""
+    """Whether to keep an image, given the split in which an equal one (or itself) was last met."""
     pair = (f"{item.name} ({split})", f"{twin.name} ({place})")
     if item is not twin:
         (packed.repeated if split == place else packed.dropped).append(pair)

@@ -1,5 +1,5 @@
-"""Ask the released model, or a run trained here, about your own images: the probability of disease,
-where the evidence for it lies, and how far each is from the training images. Not for diagnosis."""
+"""Apply the released model, or a run that you have trained, to your own images: probability of
+disease, GradCAM, and how unusual each image is. Not for diagnosis."""
 
 import argparse
 import hashlib
@@ -34,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what the network says of every image; returns the exit code: 1 if one could not be
-    read."""
+    """Print the predictions; returns the exit code: 1 if an image could not be read."""
     params = reading.params("params.yaml")
     share = None if options.share is None else prevalence.parsed("--share", options.share)
     network = model.load(options.run, params)
@@ -57,7 +56,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def read(paths: list[Path], failed: list[dict]) -> dict[Path, Radiograph]:
-    """The images that can be read; why the others cannot is said at once, and added to `failed`."""
+    """The images that can be read; errors of the others are printed and added to `failed`."""
     images = {}
     for path in paths:
         try:
@@ -69,9 +68,9 @@ def read(paths: list[Path], failed: list[dict]) -> dict[Path, Radiograph]:
 
 
 def document(network: Model, share: float | None) -> dict:
-    """What is said beside the images. Probabilities and `threshold` are calibrated, and refer to
-    images of which `share` is diseased, or, if that is null, `share_of_probabilities`. The
-    threshold moves with the share, so that no decision changes."""
+    """The part of the JSON that is about the model. Probabilities and `threshold` are calibrated,
+    and assume that `share` of the images are diseased (null: `share_of_probabilities`).
+    The threshold moves with the share, so that no decision changes."""
     return {
         "notice": network.notice(),
         "run": network.run,
@@ -90,8 +89,8 @@ def document(network: Model, share: float | None) -> dict:
 def answers(
     radiographs: dict[Path, Radiograph], network: Model, out: Path, report: dict
 ) -> list[dict]:
-    """One row per image, whose overlay is written; `seen`: left, top and side, in pixels, of the
-    square that the network sees."""
+    """Write each image's overlay; returns a row per image. `seen`: left, top and side, in pixels,
+    of the square that the network sees."""
     images = np.stack([radiograph.prepare(r.grey, network.side) for r in radiographs.values()])
     rows = network.answers(images, report["share"])
     for (path, image), row, heat in zip(radiographs.items(), rows, network.heat(images)):
@@ -106,8 +105,8 @@ def answers(
 
 
 def overlay_path(folder: Path, path: Path) -> Path:
-    """Images of one name in different folders stay apart, and asking again about an image replaces
-    its overlay. Of a name that is long, or no text, only part stays."""
+    """A name of its own for each path, so that predicting again replaces an image's overlay. Long
+    names are cut."""
     digest = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
     stem = "".join(sign if sign.isprintable() else "_" for sign in path.stem)
     kept = stem.encode()[:STEM].decode(errors="ignore")  # no half of a letter
@@ -115,7 +114,7 @@ def overlay_path(folder: Path, path: Path) -> Path:
 
 
 def captions(row: dict, report: dict, heat: np.ndarray) -> tuple[str, list[str]]:
-    """What stands below an overlay: the meaning of its colours, and lines."""
+    """The text below an overlay: the meaning of its colours, and further lines."""
     disease = report["classes"][1]
     scale = f"evidence for {disease}: none to this image's strongest (GradCAM)"
     if not heat.any():
@@ -126,7 +125,7 @@ def captions(row: dict, report: dict, heat: np.ndarray) -> tuple[str, list[str]]
 
 
 def table(report: dict, folder: Path) -> str:
-    """The same for people; folder: where the overlays lie."""
+    """The report as a table; folder: of the overlays."""
     rows = [("image", "probability", "decision", "distance", "overlay", "remarks")]
     for row in report["images"]:
         remarks = [GUESS.upper()] * row["out_of_distribution"] + row["remarks"]

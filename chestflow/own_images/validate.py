@@ -1,6 +1,6 @@
-"""Validate the released model, or a run trained here, on labelled images of your own: scores with
-intervals, beside those on the run's own test set; overlap with the training images, and how far
-from them yours are; the worst errors. One page of HTML and a JSON. Not for diagnosis."""
+"""Validate the released model, or a run that you have trained, on labelled images of your own:
+scores with intervals, next to those on the model's own test set; overlap with the training images
+and distance from them; the worst errors. Writes an HTML page and JSON. Not for diagnosis."""
 
 import argparse
 import json
@@ -98,8 +98,8 @@ def read(items: list[Item], side: int) -> tuple[dict[str, np.ndarray], list[dict
 def evaluate(
     items: list[Item], images: dict[str, np.ndarray], classes: Classes, network: Model
 ) -> Rows:
-    """What is known, and what the network says, of each image. `duplicate_of`: an earlier image
-    that is equal once prepared; `overlap`: whether training or validation saw an equal one."""
+    """A row per image: labels and predictions. `duplicate_of`: an earlier image that is equal once
+    prepared; `overlap`: whether the network was trained or validated on an equal one."""
     stacked = np.stack(list(images.values()))
     rows, digests = network.answers(stacked), model.hashes(stacked)
     first: dict[bytes, str] = {}
@@ -113,7 +113,7 @@ def evaluate(
 
 
 def document(network: Model, classes: Classes, rows: Rows, used: Rows) -> dict[str, Any]:
-    """What the page says; `used`: the rows of the `n` images that scores are about."""
+    """The content of the page; `used`: the rows of the `n` images that are scored."""
     labels, raw, calibrated = columns(used)
     patients = [row["patient"] for row in used]
     groups = validation_scores.clusters(patients)

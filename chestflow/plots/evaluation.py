@@ -13,8 +13,8 @@ SHARES = (-0.04, 1.04)  # room for whole markers at 0 and at 1
 
 
 def evaluation(report: dict, curves: dict[str, Columns], about: About, run: str) -> Figure:
-    """The confusion matrix of the representative training, and the curves of all trainings, that
-    one in black. All curves are of shares and have the same ranges.
+    """The confusion matrix of the representative training, and the curves of all trainings, with
+    the representative one in black. All axes of the curves run from 0 to 1.
 
     report: the run's metrics file; curves: the columns of predictions.csv, roc.csv,
     precision_recall.csv and reliability.csv.
@@ -39,7 +39,7 @@ def evaluation(report: dict, curves: dict[str, Columns], about: About, run: str)
 
 
 def _plot_all(axes, curves: list[Columns], x: str, y: str, representative: int, label: str):
-    """One line per training, that of the representative one on top in black."""
+    """One line per training; the representative one is black and on top."""
     for k in sorted(range(len(curves)), key=lambda k: k == representative):
         grey = {"color": "#bbbbbb", "lw": 1}
         style = {"color": "black", "label": label} if k == representative else grey

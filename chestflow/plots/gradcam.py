@@ -7,7 +7,7 @@ from chestflow.data.arrays import Split
 from chestflow.data.captions import About
 from chestflow.plots.style import CLASS_COLOURS, OUTLINE
 
-COLORMAP = "inferno"  # even steps of brightness: readable in print and without colour
+COLORMAP = "inferno"  # its brightness rises evenly: readable in grey print
 
 
 def gradcam(
@@ -19,8 +19,8 @@ def gradcam(
     training: str,
     layer: str,
 ) -> Figure:
-    """One column per image: the image (with the true finding's outline, on phantoms), and the
-    evidence for either class over it.
+    """One column per image: the image (on phantoms with the outline of the true finding), and below
+    it the evidence for each class, drawn over the image.
 
     probability: (N,) of disease; maps: (2, N, H, W) from 0 to 1; layer: as in params.yaml.
     """
@@ -43,7 +43,7 @@ def gradcam(
     names = [f"image{outline}", *(f"evidence for\n{name}" for name in about.classes)]
     for cell, name in zip(axes[:, 0], names):
         cell.set_ylabel(name)
-    bar = figure.colorbar(last, ax=axes, shrink=0.6, pad=0.01)  # of all rows: they stay aligned
+    bar = figure.colorbar(last, ax=axes, shrink=0.6, pad=0.01)  # one for all rows: they align
     bar.set_label("GradCAM, each map from 0 to 1")
     where = "the last convolution" if layer == "last" else f"convolution {layer}"
     figure.suptitle(

@@ -19,8 +19,8 @@ SCORES = {
 
 
 def history(epochs: Columns, about: About, run: str) -> Figure:
-    """Loss and validation score over the epochs: all trainings, the representative one in bold,
-    with the epoch whose weights were kept. epochs: the columns of history.csv."""
+    """Loss and validation scores by epoch: all trainings, the representative one in bold, with the
+    epoch whose weights were kept. epochs: the columns of history.csv."""
     trainings, k = by_training(epochs), representative(kept(epochs, "val_loss"))
     bold = trainings[k]
     chosen = kept_epoch(bold["improved"])

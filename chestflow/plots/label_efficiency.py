@@ -7,14 +7,15 @@ from matplotlib.figure import Figure
 
 from chestflow.plots.style import GREY
 
-CROWDED = 1.6  # a number of labels this close below the next has no room for its name
-# Of Okabe & Ito, as in style.py: as many as there may be kinds of lines in a readable figure.
+CROWDED = 1.6  # ratio of neighbouring numbers of labels below which only one tick has a label
+# From the palette of Okabe & Ito, as in style.py; more lines would not be readable.
 CURVE_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def label_efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
-    """Test AUROC over the number of labels, a panel per data set and a line per start and strategy,
-    in the same colour and range everywhere: the mean, each training as a dot, a ring around a run.
+    """Test AUROC by number of labels: a panel per data set and a line per start and strategy, with
+    the same colours and axis limits in all panels. Lines are means, dots single trainings, and
+    rings mark the runs.
 
     points: as in metrics/label_efficiency.json; captions: of the data sets, by their keys.
     """
@@ -44,7 +45,7 @@ def label_efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
 
 
 def _curves(points: list[dict]) -> list[tuple[str, str]]:
-    """Start and strategy of the points that make a line: one point makes none."""
+    """Start and strategy of each line; a single point makes no line."""
     kinds = [(point["dataset"], point["start"], point["strategy"]) for point in points]
     return list(dict.fromkeys(kind[1:] for kind in kinds if kinds.count(kind) > 1))
 
@@ -60,7 +61,7 @@ def _plot_curve(axes, points: list[dict], name: str, colour: str) -> None:
 
 
 def _name_numbers(axes, labels: list[int]) -> None:
-    """Ticks at the numbers of labels, named where there is room."""
+    """Ticks at the numbers of labels; those without room have no text."""
     next_ones = [*labels[1:], math.inf]
     names = [f"{n:,}" if above >= CROWDED * n else "" for n, above in zip(labels, next_ones)]
     axes.set_xticks(labels, names)

@@ -34,8 +34,8 @@ def latent(points: dict[str, list], report: dict, about: About, run: str) -> Fig
 
 
 def scatter(axes, points: dict[str, list], method: str, about: About) -> None:
-    """Points coloured by class in random order, so that neither class covers the other; both axes
-    on the same scale, as distances ask for."""
+    """Points coloured by class, in random order so that neither class hides the other. Both axes
+    have the same scale, so that distances can be compared."""
     places = np.column_stack([points[f"{method}_1"], points[f"{method}_2"]])
     labels = np.array([about.classes.index(name) for name in points["class"]])
     if np.isnan(places).all():  # of a collapsed network
@@ -65,10 +65,10 @@ def latent_spaces(
     pairs: list[dict],
     about: About,
 ) -> Figure:
-    """Latent spaces of several runs on the same test images: PCA above, t-SNE below, and under each
-    pair how well the classes separate and how far training moved the encoder from its start.
+    """Latent spaces of several runs on the same test images: PCA above, t-SNE below. Under each
+    column, how well the classes separate, and how similar the latent space still is to its start.
 
-    pairs: of latent spaces, with their CKA, as in metrics/comparison.json.
+    pairs: the CKA of pairs of latent spaces, as in metrics/comparison.json.
     """
     figure = Figure(figsize=(4 * len(points), 8.8), layout="constrained")
     axes = figure.subplots(2, len(points), squeeze=False)

@@ -11,8 +11,8 @@ from chestflow.plots.style import CLASS_COLOURS, GREY
 def out_of_distribution(distances: np.ndarray, reference: np.ndarray, limit: float) -> Figure:
     """Distances from the training images, as histograms.
 
-    distances: (N,) of the images from elsewhere; reference: (V,) of the validation images; both
-    squared and above 0. limit: percentile of the reference beyond which an image is flagged.
+    distances: (N,) of the user's images; reference: (V,) of the validation images; both squared
+    and above 0. limit: percentile of the reference beyond which an image is flagged.
     """
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()

@@ -7,10 +7,9 @@ from chestflow.plots.style import CLASS_COLOURS, GREY, point
 
 
 def sweep(report: dict) -> Figure:
-    """Every configuration of a sweep, best by validation on top: what it scored on validation and,
-    with its interval, on test; dots are the trainings of those that were trained several times, and
-    a band marks the validation AUROCs that count as equal to the highest, and a line in all panels
-    the end of that group."""
+    """Every configuration of a sweep, best by validation on top: its scores on validation and, with
+    intervals, on test. Dots are single trainings. A band marks the validation AUROCs that count as
+    equal to the highest, and a line in all panels separates these configurations from the rest."""
     rows = report["configurations"]
     finalists = {row["name"]: row["each"] for row in report["finalists"]}
     panels = {

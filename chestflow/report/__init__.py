@@ -1,3 +1,3 @@
-"""The answers to the exercise sheets: the template, the verdicts that a number decides, the page.
-A number here comes from the metrics files; nothing is computed from images.
+"""The report, which answers the exercise sheets: its template, the verdicts on comparisons, the
+HTML page. All numbers come from the metrics files; nothing is computed from images.
 """

@@ -1,4 +1,4 @@
-"""What the report is made of: all that the graph has measured, by the names the template uses."""
+"""All results of the graph, under the names that the report's template uses."""
 
 from pathlib import Path
 

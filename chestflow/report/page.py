@@ -1,5 +1,4 @@
-"""Markdown -> one HTML page that needs nothing else: pictures inside, no network, fit for a phone
-and for paper."""
+"""Markdown -> one HTML page with its pictures inside, for use offline, on a phone and on paper."""
 
 import base64
 import io
@@ -15,7 +14,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 from PIL import Image
 
-# What a line must not break: an interval, a range, a product, mean ± sd, a percentage.
+# Kept on one line: an interval, a range, a product, mean ± sd, a percentage.
 WHOLE = re.compile(r"\[[+\N{MINUS SIGN}\d., ]+\]|\(\S+ to \S+\)|\S+ [×±] \S+|[\d.]+ %")
 
 
@@ -28,7 +27,7 @@ def html(markdown: str, folder: Path, below: dict[str, str] | None = None) -> st
     """The page; folder: what the pictures' paths are relative to; below: markup to set below a
     figure, by the name of its picture's file.
 
-    HTML within the Markdown is shown, not obeyed.
+    HTML within the Markdown is escaped.
     """
     options = {"html": False, "xhtmlOut": False}
     parser = MarkdownIt("commonmark", options, renderer_cls=Renderer).enable("table")
@@ -39,7 +38,7 @@ def html(markdown: str, folder: Path, below: dict[str, str] | None = None) -> st
 
 
 def template(name: str) -> jinja2.Template:
-    """A template of this folder, in which what is filled in is shown, not obeyed."""
+    """A template of this folder; HTML in the values is escaped."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined

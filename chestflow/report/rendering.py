@@ -42,8 +42,8 @@ def _is_genuine(caption: str, title: str) -> bool:
 
 
 def literal(values, users: bool = False):
-    """The same, with every data set's caption and class names as Markdown that shows them as the
-    user wrote them; users: whether this is what stands under one of USERS_WORDS."""
+    """The same values, with Markdown escaped in captions and class names, so that they appear as
+    the user wrote them; users: whether the value is under one of the keys in USERS_WORDS."""
     if isinstance(values, dict):
         return {key: literal(value, key in USERS_WORDS) for key, value in values.items()}
     if isinstance(values, list):

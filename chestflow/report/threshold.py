@@ -1,5 +1,5 @@
-"""The page's slider over the decision threshold: markup with its data and script inside. Without a
-script it stays hidden."""
+"""The page's slider for the decision threshold: HTML with its data and script inside. Without
+JavaScript it stays hidden."""
 
 from chestflow import history
 from chestflow.report import page

@@ -1,5 +1,5 @@
-"""The three words that a comparison can end in. Everything that the report concludes, it concludes
-by one of the functions below."""
+"""The three verdicts on a comparison: higher, lower, not distinguishable. Every conclusion of the
+report comes from one of the functions below."""
 
 from math import hypot
 
@@ -9,13 +9,13 @@ THAN = {HIGHER: "higher than", LOWER: "lower than", UNKNOWN: "not distinguishabl
 
 
 def against(report: dict, key: str, reference: float | None) -> str:
-    """Where a score of a metrics file lies beside a fixed number (chance): by its interval."""
+    """A score of a metrics file against a fixed number, such as chance: by the score's interval."""
     return _by_interval(report["ci95"][key], reference)
 
 
 def between(report: dict, a: str, b: str) -> str:
-    """Where score a lies beside score b, which is of other images: by the interval of their
-    difference, whose halves add up as independent errors do."""
+    """Score a against score b, which is of other images: by the interval of their difference, from
+    both intervals as of independent errors."""
     (low_a, high_a), (low_b, high_b) = report["ci95"][a], report["ci95"][b]
     if None in (low_a, high_a, low_b, high_b):
         return UNKNOWN
@@ -26,7 +26,7 @@ def between(report: dict, a: str, b: str) -> str:
 
 
 def paired(entry: dict) -> str:
-    """What a difference on the same images shows: by its p-value after correction.
+    """A difference on the same images: by its p-value after correction.
 
     entry: difference and p_holm, as in metrics/comparison.json.
     """
@@ -36,7 +36,7 @@ def paired(entry: dict) -> str:
 
 
 def of_difference(entry: dict) -> str:
-    """What a difference that is not tested shows: by its interval."""
+    """A difference that is not tested: by its interval."""
     return _by_interval(entry["ci95"], 0)
 
 
