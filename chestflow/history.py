@@ -25,6 +25,6 @@ def kept(history: Columns, score: str) -> list[float]:
 
 
 def representative(values: list[float]) -> int:
-    """The training with the median value, of an even number the lower one: where a figure shows one
-    network, it shows this one, neither the luckiest nor the unluckiest."""
+    """Index of the training with the median value (of an even number, the lower one): the one that
+    figures of a single network show."""
     return sorted(range(len(values)), key=lambda k: values[k])[(len(values) - 1) // 2]

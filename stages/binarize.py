@@ -29,7 +29,7 @@ def binarize(
         arrays.write(out, "phantom" if npz.is_phantom(archive) else "images", splits)
     about = captions.of_folder(out, declared.title, declared.positive)
     counts = {name: class_counts(split.labels) for name, split in splits.items()}
-    # Of the three splits, listed, DVC's table shows test alone: its scores stand beside the runs'.
+    # DVC's table leaves lists out: it shows the counts of test alone.
     test = {key: counts["test"][key] for key in ("n", "prevalence", "majority_accuracy")}
     listed = [{"split": name, **count} for name, count in counts.items()]
     with archive.open("rb") as file:
@@ -41,7 +41,7 @@ def binarize(
 def check_diseased(
     key: str, diseased: list[int] | None, unpacked: Mapping[str, np.ndarray]
 ) -> None:
-    """Raise UserError for diseased labels that no image has, or columns that there are not."""
+    """Raise UserError for diseased labels that no image has, or columns that do not exist."""
     labels = np.concatenate([unpacked[f"{name}_labels"] for name in arrays.SPLITS])
     columns = labels.shape[1]
     what, known = ("columns", range(columns)) if columns > 1 else ("labels", np.unique(labels))

@@ -20,7 +20,7 @@ def download(dataset: str, datasets: Path, out: Path, *, source: str, pixels: in
             f"{dataset} has no phantom; set source=medmnist, which fetches its images, or give a"
             f" file of your own with datasets.{dataset}.url and datasets.{dataset}.md5"
         )
-    else:  # a data set of one's own has no phantom
+    else:  # the user's own data sets have no phantom
         print(f"download: {out} is {obtain(dataset, declared, out, pixels)}")
 
 

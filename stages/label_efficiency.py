@@ -1,7 +1,7 @@
 """Stage: train a run with other numbers of labels, for its label-efficiency curve.
 
-The settings are the run's own, so that each point is trained as long as the run is. An epoch of few
-images is repeated until it has as many as `training.batches.EPOCH`.
+Each point has the settings of the run. An epoch goes through few images several times, until it has
+seen as many as `training.batches.EPOCH`.
 """
 
 from pathlib import Path
@@ -47,8 +47,8 @@ def label_efficiency(settings: Path, wanted: Path, images: Path, init: Path, out
 def probabilities(
     run: Training, splits: dict, init: Path, labels: int, val_share: float, k: int
 ) -> np.ndarray:
-    """Train once with so many labels, a share as many to choose the weights by, and score once on
-    all test images: (N,)."""
+    """Train once with so many labels, and with `val_share` times as many for validation; returns
+    the probabilities of all test images, (N,)."""
     train, val, test = (splits[name] for name in arrays.SPLITS)
     here, seed = device.prepare(run.threads, run.seed + k), run.seed + k
     val_n = max(FEWEST, round(labels * val_share))

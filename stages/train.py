@@ -69,8 +69,8 @@ def draw_labels(splits: dict[str, arrays.Split], run: Training, seed: int) -> di
 
 
 def build(run: Training, init: Path, k: int) -> cnn.Classifier:
-    """A new classifier whose encoder is carried over from training k of the start, if that holds
-    one."""
+    """A new classifier; unless the run starts from scratch, with the encoder of training k of its
+    start."""
     model = cnn.Classifier(**run.architecture)
     weights, about = checkpoint.read_start(init, k)
     checkpoint.load_encoder(model, weights)

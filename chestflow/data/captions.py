@@ -10,7 +10,7 @@ MARK = " PHANTOM"
 
 @dataclass(frozen=True)
 class About:
-    """What images are: their honest caption, and what their two classes are called."""
+    """What a data set's images are called, and its two classes."""
 
     caption: str
     classes: tuple[str, str]

@@ -36,7 +36,7 @@ def save(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
 
 
 def read(folder: Path) -> tuple[Weights, dict[str, Any]]:
-    """The weights and the `about` that `save` wrote; both empty for an empty start.
+    """The weights and the `about` that `save` wrote; both empty for the start `scratch`.
 
     Raises UserError for a file that is damaged.
     """
@@ -51,7 +51,7 @@ def read(folder: Path) -> tuple[Weights, dict[str, Any]]:
 
 
 def digest(folder: Path) -> str:
-    """The first 12 hex digits of the SHA-256 of a model's file: which training it is of."""
+    """The first 12 hex digits of the SHA-256 of a model's file, which identify its training."""
     return hashlib.sha256((folder / FILE).read_bytes()).hexdigest()[:12]
 
 
@@ -109,14 +109,14 @@ def _shape(value: Tensor | None) -> str:
 
 
 def read_start(folder: Path, k: int) -> tuple[Weights, dict[str, Any]]:
-    """What training k starts from: training k of the start; both empty for an empty start."""
+    """What training k starts from: training k of the start; both empty for `scratch`."""
     weights, about = read(folder)
     return read(training(folder, k)) if weights else (weights, about)
 
 
 def load_start(folder: Path, k: int) -> Classifier | None:
     """A classifier with the encoder that training k of a run started from, the autoencoder's
-    included, and an untrained head, in evaluation mode; None for the empty start."""
+    included, and an untrained head, in evaluation mode; None for `scratch`."""
     weights, about = read_start(folder, k)
     if not weights:
         return None
@@ -127,7 +127,7 @@ def load_start(folder: Path, k: int) -> Classifier | None:
 
 def contrast_mismatch(about: dict[str, Any], contrast: str) -> str | None:
     """A line that says so where a start's encoder was trained on images of another contrast than
-    the run's; None where the contrast is the same, and for the empty start.
+    the run's; None where the contrast is the same, and for `scratch`.
 
     about: of the start, as `read` returns it; the autoencoder's names no contrast: it is global.
     """

@@ -16,8 +16,8 @@ def standardise(images: Tensor) -> Tensor:
 
 
 def batch_size(images: Tensor, per_batch: int) -> int:
-    """How many (N, H, W) images have as many pixels as `per_batch` images of 28 x 28: what a
-    network holds of them then needs the same memory at every size."""
+    """How many (N, H, W) images have as many pixels as `per_batch` images of 28 x 28, so that a
+    batch needs the same memory at every image size."""
     return max(1, per_batch * 28 * 28 // math.prod(images.shape[1:]))
 
 

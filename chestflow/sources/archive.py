@@ -87,8 +87,8 @@ def _mistake(key: str, array: np.ndarray, accepted: str) -> UserError:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Name the file in whatever is wrong with it: there is hardly an exception that neither
-    zipfile nor NumPy raises for a damaged one."""
+    """Turn whatever zipfile and NumPy raise for a damaged file, which can be nearly any exception,
+    into a UserError that names the file."""
     try:
         yield
     except UserError as error:

@@ -90,7 +90,7 @@ def _pneumonia_truth(rng: np.random.Generator, n: int, split: str) -> np.ndarray
 class Collection:
     names: tuple[str, ...]  # its findings: bit k of a mask is names[k]
     truth: Callable[[np.random.Generator, int, str], np.ndarray]
-    mixed_up: float  # share of the labels that belong to another image
+    mixed_up: float  # share of the labels that are taken from another image
     conspicuity: Span  # opacity of findings: 0 invisible, 1 as in the atlas
     build: Habitus
     test: Acquisition  # of the test split; train and val are taken as ROUTINE
@@ -105,8 +105,8 @@ COLLECTIONS = {
 
 
 def _labels(rng: np.random.Generator, truth: np.ndarray, mixed_up: float) -> np.ndarray:
-    """Labels (n, k) uint8 as text-mined from reports: some are those of the image before, which
-    misses findings and adds others while prevalences stay."""
+    """Labels (n, k) uint8 with errors, as if mined from reports: the share `mixed_up` is taken from
+    the image before, which drops findings and adds others but keeps their prevalence."""
     before = np.concatenate([truth[:1], truth[:-1]])
     return np.where(rng.random(truth.shape) < mixed_up, before, truth).astype(np.uint8)
 

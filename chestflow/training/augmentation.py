@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# A patient stands tilted, off-centre, nearer to or further from the detector. Larger angles would
-# show chests that no technician lets pass.
+# A patient stands tilted, off-centre, nearer to or further from the detector. At larger angles, a
+# technician would take the image again.
 ROTATION = math.radians(10)  # to either side
 SCALE = 0.12  # relative, either way
 SHIFT = 0.12  # of half the side length, in every direction

@@ -26,8 +26,9 @@ class Samples:
 
 
 def passes(n: int) -> int:
-    """How often an epoch goes through n images: often enough for EPOCH images, so that few labels
-    do not mean a validation after every other step, before batch-norm averages have converged."""
+    """How often an epoch goes through n images: often enough to see EPOCH images. Otherwise, with
+    few labels, validation would follow every other step, before batch norm's averages are any good.
+    """
     return -(-EPOCH // n)
 
 

@@ -37,7 +37,7 @@ class EarlyStopping:
         return self.waited >= self.patience
 
     def restore(self) -> None:
-        """Put the kept weights back; UserError if no epoch ended with a score."""
+        """Put the kept weights back. Raises UserError if the score was NaN in every epoch."""
         if not self.weights:
             raise UserError(DIVERGED)
         self.model.load_state_dict(self.weights)

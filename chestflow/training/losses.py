@@ -20,8 +20,8 @@ def class_weights(labels: Tensor) -> Tensor:
 def smoothed_loss(logits: Tensor, labels: Tensor, weight: Tensor, smoothing: float) -> Tensor:
     """Mean cross-entropy of (N, 2) logits, with the share `smoothing` of each label spread over
     both classes (Szegedy et al. 2016, sec. 7); weight: (2,), of each class."""
-    # Torch's own `label_smoothing` weighs the spread part by the class it goes to: the rarer class
-    # would receive more, and decisions at .5 would lean towards it.
+    # Torch's own `label_smoothing` weights the smoothed part by the class that receives it: the
+    # rarer class would receive more, and decisions at .5 would favour it.
     logs, weights = logits.log_softmax(dim=1), weight[labels]
     uniform = -(weights * logs.mean(dim=1)).sum() / weights.sum()
     return (1 - smoothing) * F.nll_loss(logs, labels, weight) + smoothing * uniform
