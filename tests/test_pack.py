@@ -80,6 +80,12 @@ def refusal(run, *words) -> str:
     return str(caught.value)
 
 
+def table(folder: Path, rows: list[list]) -> Path:
+    with (folder / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return folder / "table.csv"
+
+
 def packed(folder: Path, name: str = "mine") -> dict[str, np.ndarray]:
     with np.load(folder / f"own/{name}.npz") as arrays:
         return dict(arrays)
@@ -127,9 +133,8 @@ def test_a_table_of_files_with_several_findings(pack, folder, tmp_path):
     files = sorted(path.relative_to(tmp_path).as_posix() for path in folder.rglob("*.png"))
     labels = ["No Finding", "mass", "mass|nodule", "nodule;effusion"]
     lines = ["File;Label", *(f'{name};"{labels[i % 4]}"' for i, name in enumerate(files))]
-    table = tmp_path / "table.csv"
-    table.write_text("\n".join(lines), encoding="utf-8-sig")
-    pack(table, "--positive", "effusion,mass", "--name", "several")
+    (tmp_path / "table.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    pack(tmp_path / "table.csv", "--positive", "effusion,mass", "--name", "several")
     declared = reading.dataset(tmp_path / "datasets.yaml", "several")
     assert (declared.findings, declared.classes, declared.diseased) == (3, 2, [0, 1])
     arrays = packed(tmp_path, "several")
@@ -137,16 +142,15 @@ def test_a_table_of_files_with_several_findings(pack, folder, tmp_path):
     assert labels.sum(0).tolist() == [15, 30, 30]  # effusion, mass, nodule
 
 
-def test_a_table_with_splits_and_patients(pack, folder, tmp_path):
-    rows = []
+def test_a_table_with_splits_patients_and_lines_within_a_field(pack, folder, tmp_path):
+    reports = itertools.cycle(("clear\u2028lungs", "clear\x85", "clear\nlungs"))
+    rows = [["file", "label", "split", "patient", "report"]]
     for i, path in enumerate(sorted(folder.rglob("*.png"))):
         split = ("train", "valid", "test")[i % 3]
-        rows.append([path, path.parent.name, split, f"{split}{i}"])
-    with (tmp_path / "table.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["file", "label", "split", "patient"], *rows])
-    _, said, _ = pack(tmp_path / "table.csv")
-    assert "patients unknown" not in said
+        rows.append([path, path.parent.name, split, f"{split}{i}", next(reports)])
+    _, said, failed = pack(table(tmp_path, rows))
     assert [line.split()[1:3] for line in said.splitlines()[1:4]] == [["20", "20"]] * 3
+    assert "patients unknown" not in said and failed.endswith("table.csv: not used: report\n")
 
 
 # --------------------------------------------------------------------------------------- patients
@@ -264,17 +268,17 @@ def test_a_mistake_in_a_table_is_told_with_its_line(text, pack, tmp_path):
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "N/A", "null", "unknown", "?", "-", "None", " NA "])
 def test_a_word_for_a_missing_value_is_no_label_and_no_patient(word, pack, folder, tmp_path):
-    table, (first, *rest) = tmp_path / "table.csv", sorted(folder.rglob("*.png"))
+    first, *rest = sorted(folder.rglob("*.png"))
+    header = ["file", "label", "patient"]
     rows = [[path, path.parent.name, f"p{i}"] for i, path in enumerate(rest)]
-    for row, line in (([first, word, "p"], "no label"), ([first, "NORMAL", word], "")):
-        with table.open("w", newline="") as file:
-            csv.writer(file).writerows([["file", "label", "patient"], row, *rows])
-        if line:
-            assert line in refusal(pack, table)
-        else:
-            assert "1 files without a patient" in pack(table)[1]
-    (folder / "NORMAL").rename(folder / word.replace("/", ""))
-    assert "no label" in refusal(pack, folder) or word == "N/A"
+    assert "no label" in refusal(pack, table(tmp_path, [header, [first, word, "p"], *rows]))
+    _, said, _ = pack(table(tmp_path, [header, [first, "NORMAL", word], *rows]))
+    assert "1 files without a patient" in said
+
+
+def test_a_folder_for_a_missing_value_is_no_class(pack, folder):
+    (folder / "NORMAL").rename(folder / "unknown")
+    assert "no label" in refusal(pack, folder)
 
 
 FOLDERS = {  # images below a folder -> what is said
@@ -341,11 +345,9 @@ def test_what_is_no_image_is_passed_over_and_named(pack, folder):
     for name in (*others, "Thumbs.db", ".DS_Store"):
         (folder / "NORMAL" / name).write_bytes(b"no image")
     code, _, failed = pack(folder)
+    named = ", ".join(others)
     assert code == 0
-    (line,) = failed.splitlines()
-    assert line == (
-        "pack: 5 files passed over, which are no PNG, JPEG or DICOM: " + ", ".join(others)
-    )
+    assert failed == f"pack: 5 files passed over, which are no PNG, JPEG or DICOM: {named}\n"
 
 
 def test_masks_beside_images_are_left_out_and_counted(pack, folder, tmp_path):
@@ -363,40 +365,24 @@ def test_a_healthy_class_is_known_by_its_name_without_blanks(name, pack, folder)
     assert "pack: diseased: PNEUMONIA\n" in pack(folder)[1]
 
 
-def test_a_line_separator_within_a_field_ends_no_line(pack, folder, tmp_path):
-    words = itertools.cycle(("clear\u2028lungs", "clear\x85", "clear\nlungs"))
-    rows = [[path, path.parent.name, next(words)] for path in sorted(folder.rglob("*.png"))]
-    with (tmp_path / "table.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["file", "label", "report"], *rows])
-    code, _, failed = pack(tmp_path / "table.csv")
-    assert code == 0 and failed == f"pack: {tmp_path}/table.csv: not used: report\n"
-
-
 # --------------------------------------------------------------------------------- hostile files
 
 
 def test_unreadable_files_are_named_and_the_rest_is_packed(pack, presplit, tmp_path):
     place = presplit / "train/NORMAL"
-    whole = next(place.glob("*.png")).read_bytes()
-    (place / "truncated.png").write_bytes(whole[: len(whole) // 2])
     (place / "letter\n.png").write_bytes(b"Dear colleague")
     (place / "loop.png").symlink_to(place / "loop.png")
-    Image.new("1", (20_000, 20_000)).save(place / "huge.png")
-    code, said, failed = pack(presplit)
-    lines = failed.splitlines()
-    assert code == 1 and len(lines) == 5
-    for name in ("truncated.png", "letter\\n.png", "huge.png", "loop.png"):
-        assert sum(name in line for line in lines) == 1, name
-    assert lines[-1] == "pack: 4 of 64 files could not be read, see above"
-    assert len(packed(tmp_path)["train_images"]) == 40 and "pack: wrote" in said
+    code, _, failed = pack(presplit)
+    letter, loop, counted = failed.splitlines()
+    assert code == 1 and "letter\\n.png" in letter and "loop.png" in loop
+    assert counted == "pack: 2 of 62 files could not be read, see above"
+    assert len(packed(tmp_path)["train_images"]) == 40
 
 
 def test_where_nothing_can_be_read_nothing_is_written(pack, presplit, tmp_path):
     for path in presplit.rglob("*.png"):
         path.write_bytes(b"no picture")
-    before = (tmp_path / "datasets.yaml").read_bytes()
     assert "none of 60 files could be read, see above" in refusal(pack, presplit)
-    assert (tmp_path / "datasets.yaml").read_bytes() == before
     assert not list(tmp_path.glob("own/*"))
 
 
