@@ -103,13 +103,12 @@ def within(ci95: list[float] | None, value: float) -> bool:
 
 
 def intervals(report: dict) -> dict[str, list[float] | None]:
-    rates = report["at_threshold"]
     scores = {
         "AUROC": report["auroc"],
         "Brier score": report["brier"],
         "calibration-in-the-large": report["calibration_in_the_large"],
         "calibration slope": report["calibration_slope"],
-        **{name: rates[name] for name in ("accuracy", "recall", "specificity")},
+        **{name: report[f"{name}_at_threshold"] for name in ("accuracy", "recall", "specificity")},
     }
     return {name: score["ci95"] for name, score in scores.items()}
 

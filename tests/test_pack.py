@@ -80,6 +80,12 @@ def refusal(run, *words) -> str:
     return str(caught.value)
 
 
+def table(folder: Path, rows: list[list]) -> Path:
+    with (folder / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return folder / "table.csv"
+
+
 def packed(folder: Path, name: str = "mine") -> dict[str, np.ndarray]:
     with np.load(folder / f"own/{name}.npz") as arrays:
         return dict(arrays)
@@ -127,9 +133,8 @@ def test_a_table_of_files_with_several_findings(pack, folder, tmp_path):
     files = sorted(path.relative_to(tmp_path).as_posix() for path in folder.rglob("*.png"))
     labels = ["No Finding", "mass", "mass|nodule", "nodule;effusion"]
     lines = ["File;Label", *(f'{name};"{labels[i % 4]}"' for i, name in enumerate(files))]
-    table = tmp_path / "table.csv"
-    table.write_text("\n".join(lines), encoding="utf-8-sig")
-    pack(table, "--positive", "effusion,mass", "--name", "several")
+    (tmp_path / "table.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    pack(tmp_path / "table.csv", "--positive", "effusion,mass", "--name", "several")
     declared = reading.dataset(tmp_path / "datasets.yaml", "several")
     assert (declared.findings, declared.classes, declared.diseased) == (3, 2, [0, 1])
     arrays = packed(tmp_path, "several")
@@ -137,75 +142,64 @@ def test_a_table_of_files_with_several_findings(pack, folder, tmp_path):
     assert labels.sum(0).tolist() == [15, 30, 30]  # effusion, mass, nodule
 
 
-def test_a_table_with_splits_and_patients(pack, folder, tmp_path):
-    rows = []
+def test_a_table_with_splits_patients_and_lines_within_a_field(pack, folder, tmp_path):
+    reports = itertools.cycle(("clear\u2028lungs", "clear\x85", "clear\nlungs"))
+    rows = [["file", "label", "split", "patient", "report"]]
     for i, path in enumerate(sorted(folder.rglob("*.png"))):
         split = ("train", "valid", "test")[i % 3]
-        rows.append([path, path.parent.name, split, f"{split}{i}"])
-    with (tmp_path / "table.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["file", "label", "split", "patient"], *rows])
-    _, said, _ = pack(tmp_path / "table.csv")
-    assert "patients unknown" not in said
+        rows.append([path, path.parent.name, split, f"{split}{i}", next(reports)])
+    _, said, failed = pack(table(tmp_path, rows))
     assert [line.split()[1:3] for line in said.splitlines()[1:4]] == [["20", "20"]] * 3
+    assert "patients unknown" not in said and failed.endswith("table.csv: not used: report\n")
 
 
 # --------------------------------------------------------------------------------------- patients
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_drawn_splits_divide_no_patient_and_keep_the_class_shares(seed):
-    rng = np.random.default_rng(seed)
+def test_drawn_splits_divide_no_patient_and_keep_the_class_shares():
+    rng = np.random.default_rng(0)
     patients = rng.integers(0, 300, 1000)
     labels = rng.choice(["a", "b", "c"], 1000, p=[0.7, 0.25, 0.05])
     items = [
         Item(f"{i:04}", Path(), (str(label),), patient=f"{patient}")
         for i, (label, patient) in enumerate(zip(labels, patients))
     ]
-    found = splitting.assign(items, SHARES, seed)
-    places = defaultdict(set)
-    for split, members in found.items():
+    assigned = splitting.assign(items, SHARES, seed=0)
+    splits_of = defaultdict(set)
+    for split, members in assigned.items():
         assert len(members) / 1000 == pytest.approx(SHARES[split], abs=0.01)
         for item in members:
-            places[item.patient].add(split)
+            splits_of[item.patient].add(split)
         for name in "abc":
-            share, whole = (
-                np.mean([item.labels == (name,) for item in group]) for group in (members, items)
-            )
-            assert share == pytest.approx(whole, abs=0.02)
-    assert all(len(splits) == 1 for splits in places.values())
-    assert splitting.assign(list(items), SHARES, seed) == found
+            share = np.mean([item.labels == (name,) for item in members])
+            assert share == pytest.approx(np.mean(labels == name), abs=0.02)
+    assert all(len(splits) == 1 for splits in splits_of.values())
 
 
 @pytest.mark.parametrize("n", [3, 4, 5])
 def test_three_files_of_each_class_are_enough_whatever_the_seed(n):
     items = [Item(f"{k}{i}", Path(), (k,)) for k in "ab" for i in range(n)]
-    for seed in range(200):
+    for seed in range(50):
         for members in splitting.assign(items, SHARES, seed).values():
             assert {label for item in members for label in item.labels} == {"a", "b"}
 
 
 def test_of_a_rare_class_every_split_gets_some_and_large_patients_stay_in_train():
-    items = [Item(f"{i:03}", Path(), ("rare" if i < 3 else "usual",)) for i in range(200)]
-    items += [Item(f"p{i:03}", Path(), ("usual",), patient="p") for i in range(100)]
+    items = [Item(f"{i:03}", Path(), ("rare" if i < 3 else "common",)) for i in range(200)]
+    items += [Item(f"p{i:03}", Path(), ("common",), patient="p") for i in range(100)]
     for seed in range(20):
-        found = splitting.assign(items, SHARES, seed)
-        assert all(any(item.labels == ("rare",) for item in found[split]) for split in SPLITS)
-        assert any(item.patient == "p" for item in found["train"])
-        assert len(found["val"]) == pytest.approx(30, abs=2)
+        assigned = splitting.assign(items, SHARES, seed)
+        assert all(any(item.labels == ("rare",) for item in assigned[split]) for split in SPLITS)
+        assert any(item.patient == "p" for item in assigned["train"])
+        assert len(assigned["val"]) == pytest.approx(30, abs=2)
 
 
-def test_patients_from_names_or_from_a_table(pack, folder, tmp_path):
+def test_patients_are_known_by_a_pattern(pack, folder):
     _, said, _ = pack(folder)
     assert "warning: patients unknown" in said
-    _, by_pattern, _ = pack(folder, "--groups", r"(p\d+)_|(q\d+)")
-    assert "warning" not in by_pattern and "patients" in by_pattern.splitlines()[0]
-    first = (tmp_path / "own/mine.npz").read_bytes()
-    table = tmp_path / "groups.csv"
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.png")]
-    lines = (f"{name},{name.split('/')[1][:3]}" for name in names)
-    table.write_text("\n".join(["file,patient", *lines]))
-    assert pack(folder, "--groups", table)[1] == by_pattern
-    assert (tmp_path / "own/mine.npz").read_bytes() == first
+    _, said, _ = pack(folder, "--groups", r"(p\d+)_|(q\d+)")
+    rows = [line.split() for line in said.splitlines()[1:4]]
+    assert sum(int(row[2]) for row in rows) == 20 and "warning" not in said
     _, said, _ = pack(folder, "--groups", r"(p0\d)_")
     assert "pack: 30 files without a patient, each one of its own: " in said
 
@@ -225,12 +219,9 @@ def test_equal_images_across_splits_stay_in_the_later_one(pack, presplit, tmp_pa
     save(presplit / "train/PNEUMONIA/contrary.png", image)
     own = next(presplit.glob("train/NORMAL/[0-9]*"))
     save(presplit / "train/NORMAL/again.png", np.asarray(Image.open(own)))
-    code, said, _ = pack(presplit)
-    assert code == 0
+    _, said, _ = pack(presplit)
     assert "pack: 2 equal images across splits, left out of the first: " in said
     assert f"train/NORMAL/copy.png (train) = {test.relative_to(presplit)} (test)" in said
-    assert "pack: 1 equal images within a split, kept: train/NORMAL/" in said
-    assert "pack: 1 equal images of different classes: train/PNEUMONIA/contrary.png" in said
     arrays = packed(tmp_path)
     assert [len(arrays[f"{split}_images"]) for split in SPLITS] == [41, 10, 10]
     assert image.tobytes() not in {each.tobytes() for each in arrays["train_images"]}
@@ -257,15 +248,15 @@ def test_different_images_are_not_nearly_equal():
 TABLES = {  # a CSV -> what is said
     "path,label\na.png,x\n": "columns path, label; accepted: with file and label",
     "file,label\na.png,\n": "line 2: no label ('')",
-    "file,label\na.png,x\na.png,y\n": "line 3: a.png for the second time",
+    "file,label\na.png,x\na.png,y\n": "a.png in 2 lines; accepted: one",
     "file,label,split\na.png,x,other\n": "line 2: split 'other'; accepted: train, val, test",
     "file,label\na.png,normal|mass\n": "line 2: normal together with a finding",
     "file,label\n": "no line below its header",
     "": "columns none; accepted: with file and label",
     'file,label\n"a.png,x\n': "unexpected end of data",
-    "file;label\na.png;mass;effusion\n": "line 2: more fields than columns (2)",
+    "file;label\na.png;mass;effusion\n": "line 2: more fields than columns",
     "file,label\na.png,mass|effusion\nb.png,gesund\n": "which of the classes effusion, gesund",
-    "file,label,split\na.png,normal,train\nb.png,y,\n": "of some files not at all",
+    "file,label,split\na.png,normal,train\nb.png,y,\n": "splits are given as none, train",
 }
 
 
@@ -277,85 +268,71 @@ def test_a_mistake_in_a_table_is_told_with_its_line(text, pack, tmp_path):
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "N/A", "null", "unknown", "?", "-", "None", " NA "])
 def test_a_word_for_a_missing_value_is_no_label_and_no_patient(word, pack, folder, tmp_path):
-    table, (first, *rest) = tmp_path / "table.csv", sorted(folder.rglob("*.png"))
+    first, *rest = sorted(folder.rglob("*.png"))
+    header = ["file", "label", "patient"]
     rows = [[path, path.parent.name, f"p{i}"] for i, path in enumerate(rest)]
-    for row, line in (([first, word, "p"], "no label"), ([first, "NORMAL", word], "")):
-        with table.open("w", newline="") as file:
-            csv.writer(file).writerows([["file", "label", "patient"], row, *rows])
-        if line:
-            assert line in refusal(pack, table)
-        else:
-            assert "1 files without a patient" in pack(table)[1]
-    (folder / "NORMAL").rename(folder / word.replace("/", ""))
-    assert "no label" in refusal(pack, folder) or word == "N/A"
+    assert "no label" in refusal(pack, table(tmp_path, [header, [first, word, "p"], *rows]))
+    _, said, _ = pack(table(tmp_path, [header, [first, "NORMAL", word], *rows]))
+    assert "1 files without a patient" in said
 
 
-def test_folders_that_are_no_classes_are_refused(pack, folder, presplit, tmp_path):
-    image = drawn(1)[0][0]
-    for name in (
-        "one/NORMAL/a",
-        "train only/train/normal/a",
-        "deep/PNEUMONIA/test/a",
-        "stray/NORMAL/a",
-    ):
-        save(tmp_path / f"{name}.png", image)
-    save(tmp_path / "stray/b.png", image)
-    save(tmp_path / "train only/train/b/a.png", image)
-    save(tmp_path / "only/a/masks/1.png", image)
-    for name in ("empty", "half/NORMAL", "half/OTHER"):
-        (tmp_path / name).mkdir(parents=True)
-    save(presplit / "other/NORMAL/a.png", image)
-    for name, expected in {
-        "missing": "missing: No such file or directory; accepted: FOLDER/{class}",
-        "empty": "no folder per class in it; accepted: FOLDER/{class}/...",
-        "half": "half/NORMAL: no image in this folder",
-        "one": "one class only, NORMAL; accepted: two or more",
-        "train only": "splits are given as train; accepted: train, test",
-        "deep": "too deep for a split or class; accepted: FOLDER",
-        "stray": "stray/b.png lies beside folders; accepted: FOLDER/{class}",
-        "split": "other lies beside splits",
-        "only": "only masks",
-    }.items():
-        assert expected in refusal(pack, tmp_path / name), name
+def test_a_folder_for_a_missing_value_is_no_class(pack, folder):
+    (folder / "NORMAL").rename(folder / "unknown")
+    assert "no label" in refusal(pack, folder)
+
+
+FOLDERS = {  # images below a folder -> what is said
+    ("NORMAL/a",): "no image of class diseased in train",
+    ("train/NORMAL/a", "train/b/a"): "splits are given as train; accepted: train, test",
+    ("NORMAL/a", "PNEUMONIA/test/a"): "a split within a class; accepted: FOLDER",
+    ("NORMAL/a", "b"): "b.png lies beside folders; accepted: FOLDER/{class}",
+    ("train/NORMAL/a", "other/NORMAL/a"): "other lies beside splits",
+    ("a/masks/1",): "only masks",
+    ("a",): "no folder per class in it; accepted: FOLDER/{class}/...",
+}
+
+
+@pytest.mark.parametrize("names", FOLDERS)
+def test_folders_that_are_no_classes_are_refused(names, pack, tmp_path):
+    for name in names:
+        save(tmp_path / f"in/{name}.png", drawn(1)[0][0])
+    assert FOLDERS[names] in refusal(pack, tmp_path / "in")
 
 
 @pytest.mark.parametrize(
     "name, said",
     [
         ("set.zip", "unpack it first"),
-        ("set.npz", "needs no packing: see docs/data.md"),
+        ("set.npz", "needs no packing, see docs/data.md"),
         ("set.xlsx", "save the sheet as CSV"),
-        ("set.png", "no CSV in UTF-8"),
+        ("set.png", "is no CSV in UTF-8"),
     ],
 )
 def test_what_is_no_table_is_told_what_to_do(name, said, pack, tmp_path):
     (tmp_path / name).write_bytes(b"PK\x03\x04\xff\xfe")
     assert said in refusal(pack, tmp_path / name)
+    assert "missing: no such file or folder" in refusal(pack, tmp_path / "missing")
 
 
-def test_options_are_checked_before_anything_is_written(pack, folder, tmp_path):
-    (tmp_path / "others.csv").write_text("file,patient\nx.png,1\n")
-    lines = "NORMAL/p00_1.png,1\nNORMAL/p00_1.png,2\n"
-    (tmp_path / "patients.csv").write_text(f"file,patient\n{lines}")
+OPTIONS = {  # an option -> what is said
+    "--split=0.8,0.1,0.2": "split = 0.8,0.1,0.2; accepted: three shares",
+    "--split=nan,0.5,0.5": "accepted: three shares",
+    "--name=a b": "name: 'a b' is no name",
+    "--name=ChestMNIST": "has a data set ChestMNIST already",
+    "--positive=pneumonia": "positive: 'pneumonia' is no class; accepted: NORMAL",
+    "--positive=NORMAL,PNEUMONIA": "no image of class healthy",
+    "--groups=(p": "groups: '(p' is no pattern",
+    "--groups=p": "groups: 'p' matches no patient",
+    r"--groups=(person\d+)": "matches no patient in 60 names, such as NORMAL/p",
+    "--groups=(.)": "no image of class",  # all of one patient
+    "--seed=-1": "seed = -1; accepted: 0 or more",
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_are_checked_before_anything_is_written(option, pack, folder, tmp_path):
     before = (tmp_path / "datasets.yaml").read_bytes()
-    for option, value, expected in (
-        ("--split", "0.8,0.1,0.2", "split = 0.8,0.1,0.2; accepted: three shares"),
-        ("--split", "nan,0.5,0.5", "accepted: three shares"),
-        ("--name", "a b", "name: 'a b' is no name"),
-        ("--name", "on", "name: 'on' is no name"),
-        ("--name", "ChestMNIST", "has a data set ChestMNIST already"),
-        ("--positive", "pneumonia", "positive: 'pneumonia' is no class; accepted: NORMAL"),
-        ("--positive", "NORMAL,PNEUMONIA", "which of the classes NORMAL, PNEUMONIA are"),
-        ("--groups", "(p", "groups: '(p' is no regular expression"),
-        ("--groups", "p", "groups: 'p' has no group for the patient"),
-        ("--groups", "no.csv", "accepted: a CSV with the columns file and patient"),
-        ("--groups", r"(person\d+)", "knows no patient of 60 files, such as NORMAL/p"),
-        ("--groups", "others.csv", "knows no patient of 60 files"),
-        ("--groups", "patients.csv", "line 3: NORMAL/p00_1.png with another"),
-        ("--groups", "(.)", "no image of class"),  # all of one patient
-        ("--seed", "-1", "seed = -1; accepted: 0 or more"),
-    ):
-        assert expected in refusal(pack, folder, f"{option}={value}"), value
+    assert OPTIONS[option] in refusal(pack, folder, option)
     assert (tmp_path / "datasets.yaml").read_bytes() == before
     assert not list(tmp_path.glob("own/*"))
 
@@ -368,11 +345,9 @@ def test_what_is_no_image_is_passed_over_and_named(pack, folder):
     for name in (*others, "Thumbs.db", ".DS_Store"):
         (folder / "NORMAL" / name).write_bytes(b"no image")
     code, _, failed = pack(folder)
+    named = ", ".join(others)
     assert code == 0
-    (line,) = failed.splitlines()
-    assert line == (
-        "pack: 5 files passed over, which are no PNG, JPEG or DICOM: " + ", ".join(others)
-    )
+    assert failed == f"pack: 5 files passed over, which are no PNG, JPEG or DICOM: {named}\n"
 
 
 def test_masks_beside_images_are_left_out_and_counted(pack, folder, tmp_path):
@@ -390,42 +365,24 @@ def test_a_healthy_class_is_known_by_its_name_without_blanks(name, pack, folder)
     assert "pack: diseased: PNEUMONIA\n" in pack(folder)[1]
 
 
-def test_a_line_separator_within_a_field_ends_no_line(pack, folder, tmp_path):
-    words = itertools.cycle(("clear\u2028lungs", "clear\x85", "clear\nlungs"))
-    rows = [[path, path.parent.name, next(words)] for path in sorted(folder.rglob("*.png"))]
-    for end in ("\n", "\r\n"):
-        with (tmp_path / "table.csv").open("w", newline="") as file:
-            csv.writer(file, lineterminator=end).writerows([["file", "label", "report"], *rows])
-        code, _, failed = pack(tmp_path / "table.csv")
-        assert code == 0 and failed == f"pack: {tmp_path}/table.csv: not used: report\n"
-
-
 # --------------------------------------------------------------------------------- hostile files
 
 
 def test_unreadable_files_are_named_and_the_rest_is_packed(pack, presplit, tmp_path):
     place = presplit / "train/NORMAL"
-    whole = next(place.glob("*.png")).read_bytes()
-    (place / "truncated.png").write_bytes(whole[: len(whole) // 2])
     (place / "letter\n.png").write_bytes(b"Dear colleague")
     (place / "loop.png").symlink_to(place / "loop.png")
-    Image.new("1", (20_000, 20_000)).save(place / "huge.png")
-    code, said, failed = pack(presplit)
-    lines = failed.splitlines()
-    assert code == 1 and len(lines) == 5
-    for name in ("truncated.png", "letter\\n.png", "huge.png", "loop.png"):
-        assert sum(name in line for line in lines) == 1, name
-    assert lines[-1] == "pack: 4 of 64 files could not be read, see above"
-    assert len(packed(tmp_path)["train_images"]) == 40 and "pack: wrote" in said
+    code, _, failed = pack(presplit)
+    letter, loop, counted = failed.splitlines()
+    assert code == 1 and "letter\\n.png" in letter and "loop.png" in loop
+    assert counted == "pack: 2 of 62 files could not be read, see above"
+    assert len(packed(tmp_path)["train_images"]) == 40
 
 
-def test_where_nothing_can_be_read_nothing_is_written(pack, presplit, tmp_path, capsys):
+def test_where_nothing_can_be_read_nothing_is_written(pack, presplit, tmp_path):
     for path in presplit.rglob("*.png"):
         path.write_bytes(b"no picture")
-    before = (tmp_path / "datasets.yaml").read_bytes()
-    assert "no image of class NORMAL in train (0 images)" in refusal(pack, presplit)
-    assert capsys.readouterr().err.count("no picture; accepted") == 60
-    assert (tmp_path / "datasets.yaml").read_bytes() == before
+    assert "none of 60 files could be read, see above" in refusal(pack, presplit)
     assert not list(tmp_path.glob("own/*"))
 
 
@@ -436,20 +393,15 @@ def test_the_entry_leaves_the_rest_of_the_file_as_it_is(pack, folder, tmp_path):
     path, before = tmp_path / "datasets.yaml", (ROOT / "datasets.yaml").read_text()
     pack(folder)
     first = path.read_text()
-    assert first.startswith(before)
+    assert first.startswith(before) and "# 0 NORMAL, 1 PNEUMONIA" in first
     declared = reading.dataset(path, "mine")
-    held = (tmp_path / "own/mine.npz").read_bytes()
-    assert declared.md5 == hashlib.md5(held).hexdigest()
+    assert declared.md5 == hashlib.md5((tmp_path / "own/mine.npz").read_bytes()).hexdigest()
     assert (declared.title, declared.positive, declared.diseased) == ("mine", "PNEUMONIA", [1])
-    assert "diseased: [1]  # 0 NORMAL, 1 PNEUMONIA" in first
-    pack(folder)
-    assert path.read_text() == first
     pack(folder, "--name", "theirs")
     pack(folder, "--pixels", "64")
-    both = path.read_text()
-    assert both.startswith(before) and list(reading.datasets(path))[-2:] == ["mine", "theirs"]
+    assert path.read_text().startswith(before)
+    assert list(reading.datasets(path))[-2:] == ["mine", "theirs"]
     assert reading.dataset(path, "mine").md5 != declared.md5
-    assert not list(tmp_path.glob("*.part"))
 
 
 def test_the_next_command_names_a_run_that_is_free(pack, folder, tmp_path):
@@ -469,25 +421,24 @@ def test_stages_take_the_archive_whatever_the_source(pack, folder, tmp_path, sou
     download("mine", datasets, raw, source=source, pixels=28)
     assert raw.read_bytes() == (tmp_path / "own/mine.npz").read_bytes()
     binarize("mine", datasets, raw, out, metrics, pixels=28)
-    found, arrays = json.loads(metrics.read_text()), packed(tmp_path)
-    assert found["data"] == "mine" and found["classes"] == ["healthy", "NORMAL"]
+    about, arrays = json.loads(metrics.read_text()), packed(tmp_path)
+    assert about["data"] == "mine" and about["classes"] == ["healthy", "NORMAL"]
     assert np.array_equal(np.load(out / "test_labels.npy"), 1 - arrays["test_labels"][:, 0])
 
 
 def test_a_third_data_set_goes_through_the_graph(tmp_path, environment, images):
     """The command that `pack` prints, up to the images: DVC takes the keys that are null."""
-    space = Workspace(tmp_path / "space", environment, leave=("plots/", "report/"))
-    space.succeed("git", "init", "--quiet")
+    space = Workspace(tmp_path / "space", environment)
+    space.folder.mkdir()
+    space.fill(leave=("plots/", "report/"))
     space.commit()
     for i, (image, label) in enumerate(zip(*images)):
         save(tmp_path / "in" / ("healthy", "ill")[label] / f"{i}.png", image)
-    pack = ("python", "-m", "chestflow.cli", "pack", str(tmp_path / "in"), "--positive", "ill")
-    said = space.succeed(*pack)
+    said = space.succeed("chestflow", "pack", str(tmp_path / "in"), "--positive", "ill")
     words = said.splitlines()[-1].removeprefix("next: ").split()
     assert words[-1] == "evaluate@mine"
-    said = space.succeed(*words[:-1], "binarize@mine")
+    space.succeed(*words[:-1], "binarize@mine")
     metrics = json.loads(space.read("metrics/data/mine.json"))
     assert metrics["data"] == "mine" and metrics["classes"] == ["healthy", "ill"]
     assert space.params()["runs"]["mine"] == {"dataset": "mine", "init": "scratch"}
-    assert not space.ran("dvc", "repro", "--dry", "binarize@mine")
-    assert words[-1] in space.stages()
+    assert "binarize@mine" not in space.changed()

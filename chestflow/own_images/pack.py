@@ -1,25 +1,21 @@
-"""Make a data set of your own images: an archive in MedMNIST's layout, and its entry in
-datasets.yaml. No patient is in two splits, and copies in different splits are removed."""
+"""Make a data set of one's own images: an archive in MedMNIST's layout, and its entry in
+datasets.yaml. Splits never divide a patient, and what lies in two of them is found."""
 
 import argparse
 import hashlib
 import json
-import os
 import re
-import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import yaml
-from tqdm import tqdm
 
 from chestflow.config import reading
 from chestflow.config.schema import Params
 from chestflow.config.values import RESERVED
 from chestflow.errors import UserError, printable
-from chestflow.own_images import listing, near_duplicates, radiograph, splitting
+from chestflow.own_images import listing, near_duplicates, splitting
 from chestflow.own_images.listing import Classes, Item
 from chestflow.own_images.splitting import SPLITS
 from chestflow.sources import archive
@@ -27,30 +23,17 @@ from chestflow.sources import archive
 PARAMS, DATASETS = Path("params.yaml"), Path("datasets.yaml")
 MARK = "# by `chestflow pack`, which may replace it"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
-NAMED = 5  # of each kind of finding, the first few
-Pair = tuple[str, str]
-
-
-@dataclass
-class Packed:
-    """The packed images, and what was noticed about them."""
-
-    items: dict[str, list[Item]]  # by split, in the order of the archive
-    images: dict[str, np.ndarray]  # (N, side, side) uint8 each
-    unread: list[str] = field(default_factory=list)
-    dropped: list[Pair] = field(default_factory=list)  # equal to an image of another split
-    repeated: list[Pair] = field(default_factory=list)  # equal to one of the same split
-    contradictory: list[Pair] = field(default_factory=list)  # of either, those of other classes
+NAMED = 5  # of each kind of remark, the first few files
+Splits = dict[str, list[Item]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("given", type=Path, metavar="FOLDER|CSV", help=listing.LAYOUTS.replace("%", "%%"))
+    listing.add_arguments(parser)
     add("--name", default="mine", help="of the data set (%(default)s)")
     add("--pixels", type=int, choices=(28, 64, 128, 224), default=28, help="side (%(default)s)")
     add("--split", default="0.8,0.1,0.1", help="shares of train, val and test (%(default)s)")
     add("--seed", type=int, default=0, help="of drawn splits (%(default)s)")
-    listing.add_options(parser)
     add("--out", type=Path, default=Path("data/own"), help="folder of the archive (%(default)s)")
 
 
@@ -64,21 +47,22 @@ def main(options: argparse.Namespace) -> int:
     classes = listing.classes_of(items, options.positive)
     splits = splitting.assign(items, shares, options.seed)
     check_classes(splits, classes)
-    packed = prepare(splits, options.pixels)
-    check_classes(packed.items, classes)
+    images = listing.prepared(items, options.pixels, "pack")
+    splits, copies = without_copies(splits, images)
+    check_classes(splits, classes)
+    arrays = arrays_of(splits, images, classes)
     target = (options.out / f"{options.name}.npz").resolve()
-    archive.write(target, arrays_of(packed, classes))
+    archive.write(target, arrays)
     write_entry(options.name, target, classes)
-    report(packed, classes)
+    print_splits(splits, classes)
+    print_remark("equal images across splits, left out of the first", copies)
+    print_remark("nearly equal images across splits, kept", nearly_equal(splits, arrays))
     print(f"pack: wrote {printable(target)}, and datasets.{options.name} in {DATASETS}")
     print(f"next: {next_command(params, options.name, options.pixels)}", flush=True)
-    if packed.unread:
-        unread = f"{len(packed.unread):,} of {len(items):,} files"
-        print(f"pack: {unread} could not be read, see above", file=sys.stderr)
-    return int(bool(packed.unread))
+    return int(len(images) < len(items))
 
 
-def check_classes(splits: dict[str, list[Item]], classes: Classes) -> None:
+def check_classes(splits: Splits, classes: Classes) -> None:
     """Raise UserError for a split without one of the classes, or, where images may have several
     findings, without diseased or healthy images."""
     for split, items in splits.items():
@@ -94,47 +78,42 @@ def check_classes(splits: dict[str, list[Item]], classes: Classes) -> None:
             )
 
 
-def prepare(splits: dict[str, list[Item]], side: int) -> Packed:
-    """Read and prepare all files. Of equal images in different splits, only those of the last split
-    (train, val, test) are kept, because scores on known images would be too high."""
-    packed = Packed({split: [] for split in SPLITS}, {})
+def without_copies(splits: Splits, images: dict[str, np.ndarray]) -> tuple[Splits, list[str]]:
+    """The splits without what could not be read and without what equals an image of a split that
+    comes later among train, val and test: a score must not profit from it, and training can do
+    without. And what was left out as such a copy."""
+    kept: Splits = {split: [] for split in SPLITS}
+    copies = []
     known: dict[bytes, tuple[str, Item]] = {}
-    with tqdm(total=sum(map(len, splits.values())), desc="pack", unit="image", disable=None) as bar:
-        for split in reversed(SPLITS):
-            images = []
-            for item in splits[split]:
-                bar.update()
-                try:
-                    image = radiograph.prepare(radiograph.read(item.path).grey, side)
-                except UserError as error:
-                    tqdm.write(f"pack: {printable(error)}", file=sys.stderr)
-                    packed.unread.append(item.name)
-                    continue
-                place, twin = known.setdefault(image.tobytes(), (split, item))
-                if keep(item, split, twin, place, packed):
-                    packed.items[split].append(item)
-                    images.append(image)
-            packed.images[split] = np.array(images, np.uint8).reshape(-1, side, side)
-    return packed
+    for split in reversed(SPLITS):
+        for item in splits[split]:
+            if item.name not in images:
+                continue
+            place, twin = known.setdefault(images[item.name].tobytes(), (split, item))
+            if place == split:
+                kept[split].append(item)
+            else:
+                copies.append(f"{item.name} ({split}) = {twin.name} ({place})")
+    return kept, copies
 
 
-def keep(item: Item, split: str, twin: Item, place: str, packed: Packed) -> bool:
-    """Whether to keep an image, given the split in which an equal one (or itself) was last met."""
-    pair = (f"{item.name} ({split})", f"{twin.name} ({place})")
-    if item is not twin:
-        (packed.repeated if split == place else packed.dropped).append(pair)
-        if item.labels != twin.labels:
-            packed.contradictory.append(pair)
-    return split == place
-
-
-def arrays_of(packed: Packed, classes: Classes) -> dict[str, np.ndarray]:
+def arrays_of(
+    splits: Splits, images: dict[str, np.ndarray], classes: Classes
+) -> dict[str, np.ndarray]:
+    """MedMNIST's layout: (N, side, side) images and (N, label columns) labels of each split."""
     arrays = {}
-    for split in SPLITS:
-        arrays[f"{split}_images"] = packed.images[split]
-        labels = [classes.row(item) for item in packed.items[split]]
-        arrays[f"{split}_labels"] = np.array(labels, np.uint8)
+    for split, items in splits.items():
+        arrays[f"{split}_images"] = np.stack([images[item.name] for item in items])
+        arrays[f"{split}_labels"] = np.array([classes.row(item) for item in items], np.uint8)
     return arrays
+
+
+def nearly_equal(splits: Splits, arrays: dict[str, np.ndarray]) -> list[str]:
+    return [
+        f"{splits[one][i].name} ({one}) = {splits[other][j].name} ({other})"
+        for one, other in combinations(SPLITS, 2)
+        for i, j in near_duplicates.near(arrays[f"{one}_images"], arrays[f"{other}_images"])
+    ]
 
 
 # -------------------------------------------------------------------------------------- the entry
@@ -142,7 +121,7 @@ def arrays_of(packed: Packed, classes: Classes) -> dict[str, np.ndarray]:
 
 def check_name(name: str) -> None:
     """Raise UserError for a name that is not allowed, or taken by what `pack` has not written."""
-    if not NAME.fullmatch(name) or yaml.safe_load(name) != name:  # on, for one, is True
+    if not NAME.fullmatch(name):
         raise UserError(f"name: {name!r} is no name; accepted: letters, digits, _ and -")
     taken = {key.lower() for key in reading.datasets(DATASETS)}
     if name.lower() in taken and not _entry(name).search(DATASETS.read_text(encoding="utf-8")):
@@ -157,11 +136,10 @@ def _entry(name: str) -> re.Pattern:
 def write_entry(name: str, target: Path, classes: Classes) -> None:
     """Append the entry to datasets.yaml, or replace it; the other text stays as it is."""
     diseased = [classes.names[k] for k in classes.diseased]
-    usable = len(diseased) == 1 and len(diseased[0]) <= 20 and diseased[0].isprintable()
-    numbered = ", ".join(f"{k} {printable(label)}" for k, label in enumerate(classes.names))
+    one_short = len(diseased) == 1 and len(diseased[0]) <= 20  # as datasets.yaml allows
     values = {
         "title": name,
-        "positive": diseased[0] if usable and diseased[0].lower() != "healthy" else "diseased",
+        "positive": diseased[0] if one_short else "diseased",
         "findings": len(classes.names) if classes.several else 1,
         "classes": 2 if classes.several else len(classes.names),
         "diseased": list(classes.diseased),
@@ -170,13 +148,11 @@ def write_entry(name: str, target: Path, classes: Classes) -> None:
         "phantom": None,
     }
     lines = [f"    {key}: {json.dumps(v, ensure_ascii=False)}" for key, v in values.items()]
-    entry = "\n".join([f"  {name}:  {MARK}", *lines, ""])
-    entry = entry.replace("\n    url:", f"  # {numbered}\n    url:")
+    numbered = ", ".join(f"{k} {printable(label)}" for k, label in enumerate(classes.names))
+    entry = "\n".join([f"  {name}:  {MARK}", f"    # {numbered}", *lines, ""])
     before = DATASETS.read_text(encoding="utf-8").rstrip("\n") + "\n"
     after, replaced = _entry(name).subn(lambda _: entry, before)
-    part = DATASETS.with_name(f"{DATASETS.name}.part")
-    part.write_text(after if replaced else before + entry, encoding="utf-8")
-    os.replace(part, DATASETS)
+    DATASETS.write_text(after if replaced else before + entry, encoding="utf-8")
 
 
 def next_command(params: Params, name: str, pixels: int) -> str:
@@ -189,45 +165,31 @@ def next_command(params: Params, name: str, pixels: int) -> str:
     return " ".join(["dvc exp run", *(f"-S {change}" for change in changes), f"evaluate@{run}"])
 
 
-# ----------------------------------------------------------------------------- what is reported
+# --------------------------------------------------------------------------------- what is printed
 
 
-def report(packed: Packed, classes: Classes) -> None:
-    """The splits as a table, and what was noticed in them."""
-    known = any(item.patient for items in packed.items.values() for item in items)
-    rows = [("", "images", *(["patients"] * known), *map(printable, classes.names))]
-    for split, items in packed.items.items():
+def print_splits(splits: Splits, classes: Classes) -> None:
+    """The splits as a table, which classes are diseased, and of which files the patient is not
+    known."""
+    rows = [("", "images", "patients", *map(printable, classes.names))]
+    for split, items in splits.items():
         counts = Counter(label for item in items for label in item.labels)
         patients = {item.patient or f"file {item.name}" for item in items}
-        numbers = [len(items), *([len(patients)] * known), *(counts[n] for n in classes.names)]
+        numbers = [len(items), len(patients), *(counts[name] for name in classes.names)]
         rows.append((split, *(f"{number:,}" for number in numbers)))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(map(str.rjust, row, widths)))
     diseased = ", ".join(classes.names[k] for k in classes.diseased)
     print(f"pack: diseased: {printable(diseased)}")
-    if known:
-        unknown = [item.name for each in packed.items.values() for item in each if not item.patient]
-        tell("files without a patient, each one of its own", unknown)
-    else:
+    unknown = [item.name for items in splits.values() for item in items if not item.patient]
+    if len(unknown) == sum(map(len, splits.values())):
         print("pack: warning: patients unknown, each file counts as one of its own (see --groups)")
-    tell("equal images across splits, left out of the first", packed.dropped)
-    tell("equal images within a split, kept", packed.repeated)
-    tell("equal images of different classes", packed.contradictory)
-    tell("nearly equal images across splits, kept", nearly_equal(packed))
+    else:
+        print_remark("files without a patient, each one of its own", unknown)
 
 
-def nearly_equal(packed: Packed) -> list[Pair]:
-    pairs = []
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        for i, j in near_duplicates.near(packed.images[one], packed.images[other]):
-            names = packed.items[one][i].name, packed.items[other][j].name
-            pairs.append((f"{names[0]} ({one})", f"{names[1]} ({other})"))
-    return pairs
-
-
-def tell(what: str, cases: list) -> None:
-    if cases:
-        names = [" = ".join(each) if isinstance(each, tuple) else each for each in cases[:NAMED]]
-        rest = ", ..." * (len(cases) > NAMED)
-        print(f"pack: {len(cases):,} {what}: {printable(', '.join(names))}{rest}")
+def print_remark(what: str, names: list[str]) -> None:
+    if names:
+        rest = ", ..." * (len(names) > NAMED)
+        print(f"pack: {len(names):,} {what}: {printable(', '.join(names[:NAMED]))}{rest}")

@@ -1,4 +1,4 @@
-"""The page on which `validate` says what it found, with its figures."""
+"""The page that `validate` writes, with its figures."""
 
 import re
 from pathlib import Path
@@ -6,30 +6,34 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from chestflow import files, formatting
-from chestflow.errors import UserError, printable
+from chestflow.errors import printable
 from chestflow.metrics import calibration, scores
-from chestflow.own_images import out_of_distribution, overlay, radiograph, validation_scores
+from chestflow.own_images import out_of_distribution, overlay, radiograph
 from chestflow.own_images.model import Model
-from chestflow.own_images.pixels import Radiograph
 from chestflow.plots import out_of_distribution as distances
 from chestflow.plots import style, validation
 from chestflow.report import page, rendering
 
 PAGE, DATA = "index.html", "validation.json"
 TEMPLATE = rendering.TEMPLATE.with_name("validation.md.jinja")
-RATES = validation_scores.RATES
-SCORES = {  # title -> where it stands under `scores`
-    "AUROC": ("auroc",),
-    "average precision": ("auprc",),
-    **{f"{name} at .5": ("at_half", name) for name in RATES},
-    **{f"{name} at validation's threshold": ("at_threshold", name) for name in RATES},
-    "Brier score": ("brier",),
-    "calibration error": ("calibration_error",),
-    "calibration-in-the-large (ideal: 0)": ("calibration_in_the_large",),
-    "calibration slope (ideal: 1)": ("calibration_slope",),
+SCORES = {
+    "auroc": "AUROC",
+    "auprc": "average precision",
+    "accuracy_at_half": "accuracy at .5",
+    "recall_at_half": "recall at .5",
+    "specificity_at_half": "specificity at .5",
+    "accuracy_at_threshold": "accuracy at validation's threshold",
+    "recall_at_threshold": "recall at validation's threshold",
+    "specificity_at_threshold": "specificity at validation's threshold",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "calibration_in_the_large": "calibration-in-the-large (ideal: 0)",
+    "calibration_slope": "calibration slope (ideal: 1)",
 }
+WORST = 12  # errors that the page shows
 SIDE = 480  # pixels of an error's longer side on the page
 FIGURE = re.compile(r"^!\[.*?\n\n", re.MULTILINE | re.DOTALL)  # with its caption
 Rows = list[dict[str, Any]]
@@ -39,32 +43,29 @@ def write(
     folder: Path,
     report: dict,
     used: Rows,
-    worst: list[tuple[dict, np.ndarray]],
+    images: dict[str, np.ndarray],
     paths: dict[str, Path],
     network: Model,
 ) -> str:
     """Write page and JSON into a folder; returns the page's text without its figures.
 
-    used: the rows of the images that scores are about; worst: those of the worst errors, with the
-    images as they were prepared; paths: of the files, by name.
+    used: the rows of the images that scores are about; images: all of them as they were prepared,
+    and paths: of their files, by name.
     """
-    own = network.test_predictions()
-    values = {"report": report, "scores": score_rows(report), "with_own_curve": bool(own)}
-    values |= {"worst": [row for row, _ in worst], "spaces": {}}
+    worst = worst_errors(used)
+    values = {"report": report, "scores": score_rows(report), "worst": worst}
     markdown = rendering.rendered(values, TEMPLATE)
     with TemporaryDirectory() as made:
-        pictures = Path(made)
-        style.save(curves(report, used, own, network), pictures / "curves.png")
-        figure = distances.out_of_distribution(
-            np.array([row["distance"] for row in used]),
-            network.reference.distances,
-            out_of_distribution.LIMIT,
+        figures = Path(made)
+        style.save(curves(report, used, network), figures / "curves.png")
+        far = np.array([row["distance"] for row in used])
+        histogram = distances.out_of_distribution(
+            far, network.reference.distances, out_of_distribution.LIMIT
         )
-        style.save(figure, pictures / "out_of_distribution.png")
+        style.save(histogram, figures / "out_of_distribution.png")
         if worst:
-            figure = errors(worst, paths, network, report["classes"])
-            style.save(figure, pictures / "errors.png")
-        html = page.html(markdown, pictures)
+            style.save(errors(worst, images, paths, network), figures / "errors.png")
+        html = page.html(markdown, figures)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PAGE).write_text(html, encoding="utf-8")
     files.write_exact_json(folder / DATA, report)
@@ -73,73 +74,58 @@ def write(
 
 def score_rows(report: dict) -> list[tuple[str, ...]]:
     """Title, these images, without any skill, the run's own test set."""
-    rows: list[tuple[str, ...]] = []
-    for title, (name, *part) in SCORES.items():
-        here, baseline, own = (
-            values.get(name, {})
-            for values in (report["scores"], report["baselines"], report["own_test"]["scores"])
+    baselines, own = report["baselines"], report["own_test"]["scores"]
+    return [
+        (
+            title,
+            with_interval(report["scores"][key]),
+            formatting.number(baselines[key]) if key in baselines else "",
+            with_interval(own[key]) if key in own else "",
         )
-        for key in part:
-            here, baseline, own = (values.get(key, {}) for values in (here, baseline, own))
-        plain = formatting.number(baseline) if baseline else ""
-        rows.append((title, score(here), plain, score(own) if own else ""))
-    return rows
+        for key, title in SCORES.items()
+    ]
 
 
-def score(estimate: dict) -> str:
-    if estimate["value"] is None or not estimate.get("ci95"):
-        return formatting.number(estimate["value"])
-    return formatting.with_interval(estimate["value"], estimate["ci95"])
+def with_interval(score: dict) -> str:
+    if score["value"] is None or not score["ci95"]:
+        return formatting.number(score["value"])
+    return formatting.with_interval(score["value"], score["ci95"])
 
 
-def curves(report: dict, used: Rows, own: tuple[np.ndarray, np.ndarray] | None, network: Model):
-    """ROC and reliability of these images, and of the run's own test set."""
+def worst_errors(rows: Rows) -> Rows:
+    """The images decided wrongly, first those with the least probability of their true class."""
+    wrong = [row for row in rows if (row["decision"] == "healthy") == row["diseased"]]
+    wrong.sort(key=lambda row: abs(row["diseased"] - row["probability"]), reverse=True)
+    return wrong[:WORST]
+
+
+def curves(report: dict, used: Rows, network: Model) -> Figure:
     labels = np.array([row["diseased"] for row in used], int)
     raw = np.array([row["raw_probability"] for row in used])
-    label = score(report["scores"]["auroc"])
-    theirs = None
-    if own:
-        of_training = network.report["each"]["auroc"][network.report["representative"]]
-        theirs = curve(own[0], own[1], network, f"AUROC {formatting.number(of_training)}")
-    trained_on = f"{network.run}, trained on {network.about.caption},"
-    given = curve(labels, raw, network, label)
-    return validation.curves(given, theirs, trained_on, f"{report['n']:,} images from elsewhere")
-
-
-def curve(labels: np.ndarray, raw: np.ndarray, network: Model, label: str) -> dict[str, Any]:
-    """labels, raw: (N,); the ROC curve is None where a class is missing."""
     both = 0 < labels.sum() < len(labels)
-    roc = scores.curves(labels, raw)["roc"] if both else None
-    reliability = calibration.reliability(labels, network.calibrated(raw))
-    return {"n": len(labels), "roc": roc, "reliability": reliability, "label": label}
+    trained_on = f"{network.run}, trained on {network.about.caption}"
+    return validation.curves(
+        scores.curves(labels, raw)["roc"] if both else None,
+        calibration.reliability(labels, network.calibrated(raw)),
+        f"AUROC {with_interval(report['scores']['auroc'])}",
+        f"{trained_on}, on {len(used):,} images from elsewhere",
+    )
 
 
 def errors(
-    worst: list[tuple[dict, np.ndarray]],
-    paths: dict[str, Path],
-    network: Model,
-    classes: list[str],
-):
-    """GradCAM over the worst errors, whose files are read again for it."""
-    rows, images = zip(*worst)
-    heat = network.heat(np.stack(images))
-    pictures = [picture(paths[r["file"]], i, h) for r, i, h in zip(rows, images, heat)]
+    worst: Rows, images: dict[str, np.ndarray], paths: dict[str, Path], network: Model
+) -> Figure:
+    """GradCAM over the worst errors, whose files are read again: they are shown as they are."""
+    classes = network.about.classes
+    heat = network.heat(np.stack([images[row["file"]] for row in worst]))
+    pictures = []
+    for row, evidence in zip(worst, heat):
+        picture, _ = overlay.pictured(radiograph.read(paths[row["file"]]), evidence)
+        picture.thumbnail((SIDE, SIDE))
+        pictures.append(np.asarray(picture))
     titles = [
         f"{k}. {classes[row['diseased']]}, p = {row['probability']:.2f}"
-        for k, row in enumerate(rows, start=1)
+        for k, row in enumerate(worst, start=1)
     ]
-    disease = classes[1]
-    scale = f"evidence for {disease} (GradCAM): the brighter, the more; true class, p of {disease}"
-    return validation.errors(pictures, titles, scale)
-
-
-def picture(path: Path, prepared: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """(H, W, 3): the file's image with the evidence over it; as it was prepared, if the file has
-    changed meanwhile and cannot be read any more."""
-    try:
-        image = radiograph.read(path)
-    except UserError:
-        image = Radiograph(prepared)
-    overlaid, _ = overlay.pictured(image, heat)
-    overlaid.thumbnail((SIDE, SIDE))
-    return np.asarray(overlaid)
+    evidence_for = f"evidence for {classes[1]} (GradCAM): the brighter, the more"
+    return validation.errors(pictures, titles, f"{evidence_for}; true class, p of {classes[1]}")

@@ -20,39 +20,55 @@ def report(
     threshold: float,
     groups: np.ndarray,
 ) -> dict[str, Any]:
-    """Every score as value and ci95; either is NaN or None where it is not defined.
+    """Every score as value and ci95; either is NaN or None where it is not defined. Average
+    precision and calibration error have no interval: none has been shown to cover.
 
     labels: (N,) of 0 and 1, a class may be missing; raw, calibrated: (N,) probabilities of disease;
     threshold: of the raw ones, chosen on validation; groups: (N,) clusters, from 0 to G - 1. The
     intervals hold for other clusters, judged by this one network.
     """
+    both = 0 < labels.sum() < len(labels)
+    precision = float(metrics.average_precision_score(labels, raw)) if both else np.nan
+    error = calibration.calibration_error(labels, calibrated)
     large, slope = recalibration(labels, calibrated)
+    at_half, at_threshold = (rates(labels, raw >= cut, groups) for cut in (0.5, threshold))
     return {
         "auroc": _with_interval(intervals.auroc(labels, raw[None]), groups),
-        "auprc": average_precision(labels, raw),
-        "at_half": rates(labels, raw >= 0.5, groups),
-        "at_threshold": rates(labels, raw >= threshold, groups),
+        "auprc": {"value": precision, "ci95": None},
+        **{f"{name}_at_half": rate for name, rate in at_half.items()},
+        **{f"{name}_at_threshold": rate for name, rate in at_threshold.items()},
         "brier": _with_interval(intervals.mean((calibrated - labels)[None] ** 2), groups),
-        "calibration_error": {  # see calibration.calibration_error
-            "value": calibration.calibration_error(labels, calibrated),
-            "ci95": None,
-        },
+        "calibration_error": {"value": error, "ci95": None},
         "calibration_in_the_large": _with_interval(large, groups, (None, None)),
         "calibration_slope": _with_interval(slope, groups, (None, None)),
     }
 
 
-def baselines(labels: np.ndarray) -> dict[str, Any]:
+def baselines(labels: np.ndarray) -> dict[str, float]:
     """What chance, the more frequent class, or the same probability for all would reach."""
     share = float(labels.mean())
-    majority = {"accuracy": max(share, 1 - share)}
+    majority = max(share, 1 - share)
     return {
         "auroc": 0.5,
         "auprc": share,
-        "at_half": majority,
-        "at_threshold": majority,
+        "accuracy_at_half": majority,
+        "accuracy_at_threshold": majority,
         "brier": share * (1 - share),
     }
+
+
+def own_test(report: dict) -> dict[str, Any]:
+    """What a run's metrics file says of its own test set, under the same names: means over its
+    trainings."""
+    interval, scaling = report["ci95"], report["scaling"]
+    own = {name: {"value": report[name], "ci95": interval.get(name)} for name in ("auroc", "auprc")}
+    for name in RATES:
+        value, *ci95 = report["at_val_threshold"][name]
+        own[f"{name}_at_half"] = {"value": report[name], "ci95": interval[name]}
+        own[f"{name}_at_threshold"] = {"value": value, "ci95": ci95}
+    for name in ("brier", "calibration_error"):
+        own[name] = {"value": scaling[name]["scaled"], "ci95": None}
+    return {"trainings": report["trainings"], "scores": own}
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray) -> list[list[int]]:
@@ -60,11 +76,10 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> list[list[int]]:
     return metrics.confusion_matrix(labels, predicted, labels=(0, 1)).tolist()
 
 
-def clusters(patients: list[str]) -> np.ndarray:
+def clusters(patients: list[str | None]) -> np.ndarray:
     """(N,) numbers of the patients, from 0; an image whose patient is not known is its own."""
-    names = [(name, -1) if name else ("", i) for i, name in enumerate(patients)]
-    places = {name: k for k, name in enumerate(dict.fromkeys(names))}
-    return np.array([places[name] for name in names], int)
+    names = [f"patient {name}" if name else f"image {i}" for i, name in enumerate(patients)]
+    return np.unique(names, return_inverse=True)[1]
 
 
 # -------------------------------------------------------------------------------------- intervals
@@ -119,13 +134,6 @@ def at_bound(rate: float, n: int) -> list[float]:
     return [float(interval.low), float(interval.high)]
 
 
-def average_precision(labels: np.ndarray, raw: np.ndarray) -> dict[str, Any]:
-    """No interval: none has been shown to cover."""
-    if not 0 < labels.sum() < len(labels):
-        return {"value": np.nan, "ci95": None}
-    return {"value": float(metrics.average_precision_score(labels, raw)), "ci95": None}
-
-
 # ------------------------------------------------------------------------------------ calibration
 
 
@@ -159,24 +167,3 @@ def _slope(labels: np.ndarray, odds: np.ndarray) -> Measured:
     information = (design * (fitted * (1 - fitted))[:, None]).T @ design
     influence = (design * (labels - fitted)[:, None]) @ np.linalg.inv(information)
     return Measured(regression.coef_[0], influence.T[1:])
-
-
-# --------------------------------------------------------------------------------- the own test set
-
-
-def of_metrics_file(report: dict) -> dict[str, Any]:
-    """What a run's metrics file says, its scores in the shape of `report`: means over trainings."""
-    at, interval, scaling = report["at_val_threshold"], report["ci95"], report["scaling"]
-
-    def flat(name: str) -> dict[str, Any]:
-        return {"value": report[name], "ci95": interval.get(name)}
-
-    means = {
-        "auroc": flat("auroc"),
-        "auprc": flat("auprc"),
-        "at_half": {name: flat(name) for name in RATES},
-        "at_threshold": {name: {"value": at[name][0], "ci95": at[name][1:]} for name in RATES},
-        "brier": {"value": scaling["brier"]["scaled"]},
-        "calibration_error": {"value": scaling["calibration_error"]["scaled"]},
-    }
-    return {"n": report["n"], "trainings": report["trainings"], "scores": means}

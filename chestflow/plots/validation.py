@@ -1,4 +1,4 @@
-"""What `validate` shows of labelled images from elsewhere: curves, and the worst errors."""
+"""The figures of `validate`: ROC and reliability, and the worst errors."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -6,42 +6,35 @@ from matplotlib.figure import Figure
 from chestflow.plots.style import CLASS_COLOURS, GREY
 
 
-def curves(given: dict, own: dict | None, trained_on: str, caption: str) -> Figure:
-    """ROC and reliability of one network on labelled images from elsewhere and, where they are
-    known, on its own test set.
+def curves(roc: list[dict] | None, reliability: list[dict], label: str, title: str) -> Figure:
+    """ROC curve and reliability diagram of one network.
 
-    given, own: n, `roc` (rows of false and true positive rate; None where a class is missing),
-    `reliability` (rows of predicted, observed and n) and `label` for the legend of `roc`.
+    roc: rows of false and true positive rate, None where a class is missing; reliability: rows of
+    predicted, observed and n; label: of the ROC curve.
     """
     figure = Figure(figsize=(10, 5.3), layout="constrained")
-    roc, reliability = figure.subplots(1, 2)
-    roc.plot((0, 1), (0, 1), color=GREY, ls=":", label="chance .500")
-    reliability.plot((0, 1), (0, 1), color=GREY, ls=":", label="perfectly calibrated")
-    _plot(roc, reliability, given, "these images", {"color": CLASS_COLOURS[1]})
-    if own is not None:
-        _plot(roc, reliability, own, "own test set", {"color": CLASS_COLOURS[0], "ls": "--"})
-    if given["roc"] is None:
-        roc.text(0.5, 0.6, "not defined: one class only", ha="center")
-    roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC curve")
-    reliability.set(xlabel="predicted probability, calibrated", ylabel="observed share")
-    reliability.set(title="Reliability (area: share of images)")
-    for axes, corner in ((roc, "lower right"), (reliability, "upper left")):
+    left, right = figure.subplots(1, 2)
+    colour = CLASS_COLOURS[1]
+    left.plot((0, 1), (0, 1), color=GREY, ls=":", label="chance .500")
+    right.plot((0, 1), (0, 1), color=GREY, ls=":", label="perfectly calibrated")
+    if roc is None:
+        left.text(0.5, 0.6, "not defined: one class only", ha="center")
+    else:
+        rates = ("false_positive_rate", "true_positive_rate")
+        left.plot(*([row[rate] for row in roc] for rate in rates), color=colour, label=label)
+    predicted, observed, n = (
+        np.array([row[key] for row in reliability]) for key in ("predicted", "observed", "n")
+    )
+    right.plot(predicted, observed, color=colour, label="these images")
+    right.scatter(predicted, observed, s=12 + 250 * n / n.sum(), color=colour, clip_on=False)
+    left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC curve")
+    right.set(xlabel="predicted probability, calibrated", ylabel="observed share")
+    right.set(title="Reliability (area: share of images)")
+    for axes, corner in ((left, "lower right"), (right, "upper left")):
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
         axes.legend(frameon=False, loc=corner, fontsize=10)
-    figure.suptitle(f"{trained_on} on {caption}")
+    figure.suptitle(title)
     return figure
-
-
-def _plot(roc, reliability, scored: dict, name: str, style: dict) -> None:
-    if scored["roc"] is not None:
-        rates = ("false_positive_rate", "true_positive_rate")
-        points = ([row[rate] for row in scored["roc"]] for rate in rates)
-        roc.plot(*points, label=f"{name}: {scored['label']}", **style)
-    bins = scored["reliability"]
-    predicted, observed = ([row[key] for row in bins] for key in ("predicted", "observed"))
-    reliability.plot(predicted, observed, label=f"{name}, n = {scored['n']:,}", **style)
-    sizes = [12 + 250 * row["n"] / scored["n"] for row in bins]
-    reliability.scatter(predicted, observed, s=sizes, color=style["color"], clip_on=False)
 
 
 def errors(pictures: list[np.ndarray], titles: list[str], scale: str) -> Figure:
