@@ -1,16 +1,9 @@
 """An image in grey values, and its scaling to 8 bits."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from chestflow.errors import UserError
-
-ACCEPTED = "PNG, JPEG or DICOM"
 DEPTHS = (8, 10, 12, 14, 16)  # bits per pixel of detectors and files
 OUTLIERS = 1000
 
@@ -35,23 +28,6 @@ class Radiograph:
         return self.grey[top : top + side, left : left + side]
 
 
-@contextmanager
-def decoding() -> Iterator[None]:
-    """Around calls of Pillow and pydicom alone: what they raise for a damaged file, which is nearly
-    every exception there is, becomes a UserError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a file strays from a norm helps no reader here
-            yield
-    except UserError:
-        raise
-    except UnidentifiedImageError:
-        raise UserError(f"no picture; accepted: {ACCEPTED}") from None
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"damaged ({reason})") from error
-
-
 def display_range(values: np.ndarray) -> tuple[float, float, str]:
     """The values to be shown black and white where a file does not name them; and which, in words.
 
@@ -67,11 +43,8 @@ def display_range(values: np.ndarray) -> tuple[float, float, str]:
     depth = next((d for d in DEPTHS if high < 1 << d), int(high).bit_length())
     white = (1 << depth) - 1
     brighter = int((values > white).sum())
-    return (
-        0,
-        white,
-        f"read as {depth} bits" + f", {brighter:,} brighter pixels cut" * bool(brighter),
-    )
+    cut = f", {brighter:,} brighter pixels cut" if brighter else ""
+    return 0, white, f"read as {depth} bits{cut}"
 
 
 def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -81,13 +54,3 @@ def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
     scaled -= np.float32(low)  # in place, here and below: the image may be large
     scaled *= np.float32(255 / (high - low) if high != low else 0)
     return np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
-
-
-def in_grey(image: Image.Image) -> Radiograph:
-    """A picture without transparency, of at most 8 bits per channel, by luma."""
-    grey = np.array(image.convert("L"))
-    if image.mode in ("1", "L"):
-        return Radiograph(grey)
-    # Images are often stored as colour with three equal channels, but for the noise of JPEG.
-    difference = np.ptp(np.asarray(image.convert("RGB")), axis=2).mean()
-    return Radiograph(grey, ("colour, turned to grey",) if difference > 2 else ())

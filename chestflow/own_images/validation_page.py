@@ -140,6 +140,6 @@ def picture(path: Path, prepared: np.ndarray, heat: np.ndarray) -> np.ndarray:
         image = radiograph.read(path)
     except UserError:
         image = Radiograph(prepared)
-    overlaid, _ = overlay.pictured(image, heat)
+    overlaid = overlay.pictured(image, heat)
     overlaid.thumbnail((SIDE, SIDE))
     return np.asarray(overlaid)
