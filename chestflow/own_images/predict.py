@@ -42,6 +42,8 @@ def main(options: argparse.Namespace) -> int:
     if passed_over:
         note = printable(radiograph.passed_over_note(passed_over))
         print(f"predict: {note}", file=sys.stderr)
+    overlays = options.out.absolute()  # of an earlier call
+    paths = [path for path in paths if overlays not in path.absolute().parents]
     out = options.out / (options.run or "released")
     report = document(network, share)
     for path in tqdm(paths, desc="predict", unit="image", disable=None):
