@@ -120,8 +120,3 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(options, m
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match=r"onnxscript, which is missing.*--extra onnx"):
         export.main(options())
-
-
-def test_a_run_that_is_not_trained_names_the_command_that_trains_it(options):
-    with pytest.raises(UserError, match="dvc repro evaluate@frozen"):
-        export.main(options("--run", "frozen"))

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from skimage.transform import resize
 
 from chestflow.errors import UserError
-from chestflow.own_images import pixels, radiograph
+from chestflow.own_images import radiograph
 
 SIDE = 28
 
@@ -207,11 +207,11 @@ def test_changes_made_while_reading_are_reported(picture, tmp_path):
     assert "padding is black" in radiograph.read(padded).remarks
 
 
-@pytest.mark.parametrize("depth", pixels.DEPTHS)
+@pytest.mark.parametrize("depth", radiograph.DEPTHS)
 def test_every_bit_depth_is_scaled_to_the_full_range(depth):
     highest = (1 << depth) - 1
     values = np.repeat(np.array([0, highest // 2, highest], np.uint16), 5)
-    low, high, words = pixels.display_range(values)
+    low, high, words = radiograph.display_range(values)
     assert words == f"read as {depth} bits" and (low, high) == (0, highest)
 
 

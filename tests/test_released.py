@@ -16,7 +16,6 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from chestflow import files, formatting
-from chestflow.commands import results
 from chestflow.config import reading
 from chestflow.metrics import scores
 from chestflow.models import checkpoint, inference
@@ -168,18 +167,3 @@ def test_what_is_released_is_what_was_trained(tmp_path, shrunken, splits, monkey
     assert released.notice() == trained.notice().replace("run pneumonia", "released model")
     held = b"".join(path.read_bytes() for path in model.RELEASED.iterdir())
     assert not any(image.tobytes()[:200] in held for image in splits["train"].images[:50])
-
-
-def test_one_training_gets_intervals_for_other_images_alone():
-    rng = np.random.default_rng(0)
-    labels = np.arange(200) % 2
-    probability = np.clip(0.5 + (labels - 0.5) * 0.3 + rng.normal(0, 0.3, 200), 0, 1)[None]
-    measured = results.scores_of(labels, probability, 0.6)
-    assert measured["half"]["auroc"]["value"] == pytest.approx(
-        roc_auc_score(labels, probability[0])
-    )
-    low, high = measured["half"]["accuracy"]["ci95"]
-    share = measured["half"]["accuracy"]["value"]
-    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 200), rel=0.05)
-    assert measured["chosen"]["recall"]["value"] < measured["half"]["recall"]["value"]
-    assert measured["chosen"]["recall"]["sd"] is None

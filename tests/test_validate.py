@@ -20,7 +20,7 @@ from chestflow.data import arrays
 from chestflow.errors import UserError
 from chestflow.metrics import intervals
 from chestflow.own_images import radiograph, validate, validation_page, validation_scores
-from chestflow.own_images.pixels import Radiograph
+from chestflow.own_images.radiograph import Radiograph
 
 CHROMIUM = pytest.mark.skipif(not browser.PROGRAM, reason="no Chromium on this machine")
 KERMANY = Path(__file__).parents[2] / "shared/kermany224"

@@ -11,7 +11,7 @@ from pydicom import dcmread, uid
 from pydicom.pixels import apply_modality_lut, apply_windowing, pixel_array
 
 from chestflow.errors import UserError
-from chestflow.own_images.pixels import Radiograph, display_range, stretch
+from chestflow.own_images.radiograph import Radiograph, display_range, stretch
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 OPTIONAL = (

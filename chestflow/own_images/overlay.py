@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from chestflow.own_images.pixels import Radiograph
+from chestflow.own_images.radiograph import Radiograph
 from chestflow.plots.gradcam import COLORMAP
 from chestflow.plots.style import OUTLINE
 

@@ -17,7 +17,7 @@ from chestflow.formatting import printable
 from chestflow.metrics import prevalence
 from chestflow.own_images import model, out_of_distribution, overlay, radiograph
 from chestflow.own_images.model import Model
-from chestflow.own_images.pixels import Radiograph
+from chestflow.own_images.radiograph import Radiograph
 
 STEM = 50  # letters of an image's name that its overlay bears; systems allow 255 bytes in all
 GUESS = "out of distribution: treat the answer as a guess"
@@ -42,9 +42,9 @@ def main(options: argparse.Namespace) -> int:
     if passed_over:
         note = printable(radiograph.passed_over_note(passed_over))
         print(f"predict: {note}", file=sys.stderr)
-    overlays = options.out.absolute()  # of an earlier call
-    paths = [path for path in paths if overlays not in path.absolute().parents]
     out = options.out / (options.run or "released")
+    earlier = out.absolute()  # overlays of an earlier call
+    paths = [path for path in paths if earlier not in path.absolute().parents]
     report = document(network, share)
     for path in tqdm(paths, desc="predict", unit="image", disable=None):
         try:

@@ -12,7 +12,7 @@ from chestflow.errors import UserError
 from chestflow.metrics import calibration, scores
 from chestflow.own_images import out_of_distribution, overlay, radiograph, validation_scores
 from chestflow.own_images.model import Model
-from chestflow.own_images.pixels import Radiograph
+from chestflow.own_images.radiograph import Radiograph
 from chestflow.plots import out_of_distribution as distances
 from chestflow.plots import style, validation
 from chestflow.report import page, rendering
