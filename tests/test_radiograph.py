@@ -1,6 +1,5 @@
 """A user's own radiographs: one picture in every file format, and files that are refused."""
 
-import shutil
 import struct
 import sys
 import zlib
@@ -15,13 +14,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from skimage.transform import resize
 
 from chestflow.errors import UserError
-from chestflow.own_images import pixels, radiograph
+from chestflow.own_images import radiograph
 
 SIDE = 28
-SHARED = Path(__file__).parents[2] / "shared"
-GENUINE, KERMANY, FOUND = (
-    SHARED / name for name in ("medmnist/pneumoniamnist.npz", "kermany224", "found")
-)
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +48,17 @@ def dicom(path: Path, pixels: np.ndarray, syntax=uid.ExplicitVRLittleEndian, **e
     return path
 
 
-def voi_lut(entries: int, first: int, bits: int, data: list[int] | bytes) -> dict:
+def voi_lut(first: int, bits: int, data: list[int] | bytes) -> dict:
+    """Of 4096 entries."""
     table = Dataset()
-    table.add_new("LUTDescriptor", "SS" if first < 0 else "US", [entries, first, bits])
+    table.add_new("LUTDescriptor", "SS" if first < 0 else "US", [4096, first, bits])
     table.add_new("LUTData", "OW" if isinstance(data, bytes) else "US", data)
     return {"VOILUTSequence": [table]}
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 def without_preamble(path: Path, with_meta: bool = False) -> Path:
@@ -76,12 +77,11 @@ def png_of_16_bits(path: Path, channels: np.ndarray) -> Path:
     rows = b"".join(b"\0" + row.tobytes() for row in values)
     size = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    written = b"".join(
+    content = b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in chunks
     )
-    path.write_bytes(radiograph.PNG_START + written)
-    return path
+    return written(path, radiograph.PNG_START + content)
 
 
 def save(image: Image.Image | np.ndarray, path: Path, **options) -> Path:
@@ -109,124 +109,68 @@ def in_every_format(folder: Path, grey: np.ndarray) -> dict[str, tuple[Path, flo
     hot, padded = twelve.copy(), twelve.astype(np.int16)
     hot[0, 50], padded[:10] = 65535, -2000
     window = {"WindowCenter": 2048, "WindowWidth": 4096}
-    below = {"RescaleSlope": 1, "RescaleIntercept": -1024}
-    eighth = bytes(i // 16 for i in range(4096))
+    half = {"RescaleSlope": 0.5, "RescaleIntercept": -1000}
+    negative = {"BitsStored": 12, "RescaleSlope": -1, "RescaleIntercept": 4095}
+    identity, eighth = list(range(4096)), bytes(i // 16 for i in range(4096))
+    opaque, as_words = np.full_like(wide, 65535), np.frombuffer(eighth, "<u2").tolist()
+    signed = ((twelve.astype(int) - 2048) << 4).astype(np.int16)
+    above = np.where(padded < 0, 50_000, twelve).astype(np.uint16)
+    empty = dict.fromkeys(("RescaleSlope", "RescaleIntercept", "PixelPaddingValue"))
     return {
         "grey": png("grey", image),
         "colour": png("colour", image.convert("RGB")),
-        "alpha": png("alpha", image.convert("RGBA")),
         "grey and alpha": png("grey_alpha", image.convert("LA")),
         "palette": png("palette", image.convert("P")),
         "16 bits": png("sixteen", Image.fromarray(wide * 257)),
         "12 bits in 16": png("twelve", Image.fromarray(twelve)),
         "8 bits in 16": png("eight", Image.fromarray(wide)),
         "hot pixel": (save(hot, folder / "hot.png"), 300),
-        "16 bits, colour": (
-            png_of_16_bits(folder / "c16.png", np.dstack([wide * 257] * 3)),
-            0,
-        ),
+        "16 bits, colour": (png_of_16_bits(folder / "c16.png", np.dstack([wide * 257] * 3)), 0),
         "16 bits and alpha": (
-            png_of_16_bits(folder / "a16.png", np.dstack([wide * 257, np.full_like(wide, 65535)])),
+            png_of_16_bits(folder / "a16.png", np.dstack([wide * 257, opaque])),
             0,
         ),
         "JPEG": jpeg("grey", image),
-        "colour JPEG": jpeg("colour", image.convert("RGB")),
         "JPEG on its side": jpeg("side", image.transpose(Image.Transpose.ROTATE_90), exif=turned),
         "DICOM": dcm("plain", grey, 0),
         "MONOCHROME1": dcm("inverted", 255 - grey, 0, PhotometricInterpretation="MONOCHROME1"),
         "presentation LUT": dcm("p", 255 - grey, 0, PresentationLUTShape="INVERSE"),
-        "12 bits": dcm("bits", twelve, BitsStored=12),
         "says 16 and has 12": dcm("liar", twelve),
-        "window": dcm("window", twelve + 8192, WindowCenter=8192 + 2048, WindowWidth=4096),
         "several windows": dcm("w2", twelve, WindowCenter=[2048, 9], WindowWidth=[4096, 9]),
-        "rescaled, with a window": dcm(
-            "rescaled",
-            twelve,
-            RescaleSlope=0.5,
-            RescaleIntercept=-1000,
-            WindowCenter=24.25,
-            WindowWidth=2048.5,
-        ),
-        "negative slope": dcm(
-            "neg", 4095 - twelve, BitsStored=12, RescaleSlope=-1, RescaleIntercept=4095, **window
-        ),
+        "rescaled": dcm("rescaled", twelve, **half, WindowCenter=24.25, WindowWidth=2048.5),
+        "negative slope": dcm("neg", 4095 - twelve, **negative, **window),
         "negative slope, linear exact": dcm(
-            "exact",
-            4095 - twelve,
-            BitsStored=12,
-            RescaleSlope=-2,
-            RescaleIntercept=8190,
-            WindowCenter=4095,
-            WindowWidth=8190,
-            VOILUTFunction="LINEAR_EXACT",
+            "exact", 4095 - twelve, **negative, **window, VOILUTFunction="LINEAR_EXACT"
         ),
         "negative slope, MONOCHROME1": dcm(
-            "neg1",
-            twelve,
-            BitsStored=12,
-            RescaleSlope=-1,
-            RescaleIntercept=4095,
-            PhotometricInterpretation="MONOCHROME1",
-            **window,
+            "neg1", twelve, **negative, **window, PhotometricInterpretation="MONOCHROME1"
         ),
         "negative slope without intercept": dcm("slope", 4095 - twelve, 20, RescaleSlope=-1),
-        "VOI LUT": dcm("lut", twelve, **voi_lut(4096, 0, 12, list(range(4096)))),
+        "VOI LUT": dcm("lut", twelve, **voi_lut(0, 12, identity)),
         "VOI LUT from below 0": dcm(
-            "lut0", twelve.astype(np.int16) - 1024, **voi_lut(4096, -1024, 12, list(range(4096)))
+            "lut0", twelve.astype(np.int16) - 1024, **voi_lut(-1024, 12, identity)
         ),
-        "VOI LUT from below 0, rescaled": dcm(
-            "lut1", twelve, **below, **voi_lut(4096, -1024, 12, list(range(4096)))
-        ),
-        "VOI LUT of 8 bits as words": dcm("lut8", twelve, **voi_lut(4096, 0, 8, list(eighth))),
-        "VOI LUT of 8 bits as bytes": dcm("lutb", twelve, **voi_lut(4096, 0, 8, eighth)),
-        "VOI LUT of 8 bits, packed": dcm(
-            "lutp", twelve, **voi_lut(4096, 0, 8, np.frombuffer(eighth, "<u2").tolist())
-        ),
-        "high bit 15 of 12": dcm("high", twelve << 4, BitsStored=12, HighBit=15),
+        "VOI LUT of 8 bits as words": dcm("lut8", twelve, **voi_lut(0, 8, list(eighth))),
+        "VOI LUT of 8 bits as bytes": dcm("lutb", twelve, **voi_lut(0, 8, eighth)),
+        "VOI LUT of 8 bits, packed": dcm("lutp", twelve, **voi_lut(0, 8, as_words)),
         "high bit 13 of 12, overlay above": dcm(
             "high13", (twelve << 2) | np.uint16(3 << 14), BitsStored=12, HighBit=13
         ),
-        "high bit 15 of 12, signed": dcm(
-            "highs",
-            ((twelve.astype(int) - 2048) << 4).astype(np.int16),
-            20,
-            BitsStored=12,
-            HighBit=15,
-        ),
+        "high bit 15 of 12, signed": dcm("highs", signed, 20, BitsStored=12, HighBit=15),
         "high bit wrong": dcm("high0", twelve, BitsStored=12, HighBit=15),
-        "hot pixel in DICOM": dcm("hot", hot, 300, BitsStored=12),
         "padding": dcm("padding", padded, 300, PixelPaddingValue=-2000),
         "padding as unsigned": dcm("padu", padded.view(np.uint16), 300, PixelPaddingValue=63536),
         "padding range": dcm(
-            "padr",
-            np.where(padded < 0, 50_000, twelve).astype(np.uint16),
-            300,
-            PixelPaddingValue=49_000,
-            PixelPaddingRangeLimit=65535,
+            "padr", above, 300, PixelPaddingValue=49_000, PixelPaddingRangeLimit=65535
         ),
-        "signed, none negative": dcm("positive", twelve.astype(np.int16)),
-        "signed": dcm("signed", (twelve.astype(int) - 2048).astype(np.int16), 20),
-        "empty elements": dcm(
-            "empty",
-            twelve,
-            RescaleSlope=None,
-            RescaleIntercept=None,
-            VOILUTFunction="",
-            PixelPaddingValue=None,
-            NumberOfFrames=None,
-            **window,
-        ),
+        "signed": dcm("signed", signed >> 4, 20),
+        "empty elements": dcm("empty", twelve, **empty, VOILUTFunction="", **window),
         "empty window": dcm("nowindow", twelve, WindowCenter=None, WindowWidth=None),
         "RGB": dcm("rgb", np.repeat(grey[..., None], 3, axis=2), 0),
         "implicit": dcm("implicit", twelve, syntax=uid.ImplicitVRLittleEndian),
         "without a preamble": (without_preamble(dicom(folder / "meta.dcm", twelve), True), 2),
-        "without preamble and syntax": (without_preamble(dicom(folder / "raw.dcm", twelve)), 2),
-        "without a suffix": (
-            Path(shutil.copy(dicom(folder / "x.dcm", grey), folder / "IM000001")),
-            0,
-        ),
-        "without either": (
-            Path(shutil.copy(folder / "raw.dcm", folder / "IM000002")),
+        "without preamble, syntax and suffix": (
+            without_preamble(dicom(folder / "IM000001", twelve)),
             2,
         ),
     }
@@ -243,35 +187,6 @@ def test_every_format_gives_the_same_image(picture, tmp_path):
         assert difference.max() <= min(tolerance, 20), kind
         if tolerance < 300:
             assert np.abs(radiograph.prepare(grey, SIDE) - expected).max() <= tolerance, kind
-    assert set(radiograph.find([tmp_path])[0]) == {path for path, _ in files.values()} | {
-        tmp_path / "x.dcm"
-    }
-
-
-@pytest.mark.skipif(not FOUND.exists(), reason="needs the inputs of others")
-@pytest.mark.parametrize(
-    "folder",
-    [
-        "01-negative-slope",
-        "02-voi-lut-from-below-zero",
-        "03-voi-lut-of-8-bits",
-        "05-pixel-padding",
-        "06-without-preamble",
-        "07-present-but-empty",
-    ],
-)
-def test_files_that_others_found_look_as_expected(folder):
-    expected = np.asarray(Image.open(FOUND / folder / "expected.png")).astype(int)[16:-16, 16:-16]
-    for path in [*(FOUND / folder).glob("*.dcm"), *(FOUND / folder).glob("IM*")]:
-        grey = radiograph.read(path).grey[16:-16, 16:-16]
-        # A sigmoid's grey values are others, but in the same order.
-        assert np.abs(grey - expected).max() <= (20 if "sigmoid" in path.name else 1), path
-
-
-def test_a_one_bit_image_is_black_and_white(picture, tmp_path):
-    drawn = Image.fromarray(picture).convert("1", dither=Image.Dither.NONE)
-    read = radiograph.read(save(drawn, tmp_path / "bit.png"))
-    assert np.array_equal(read.grey, np.asarray(drawn) * np.uint8(255))
 
 
 def test_transparent_pixels_are_black(picture, tmp_path):
@@ -279,27 +194,24 @@ def test_transparent_pixels_are_black(picture, tmp_path):
     hidden[:50, :, 1] = 0
     read = radiograph.read(save(Image.fromarray(hidden, "LA"), tmp_path / "hidden.png"))
     assert read.grey[:50].max() == 0 and np.array_equal(read.grey[50:], picture[50:])
-    assert read.remarks == ("partly transparent, put on black",)
 
 
 def test_changes_made_while_reading_are_reported(picture, tmp_path):
-    red = Image.merge("RGB", [Image.fromarray(p) for p in (picture, picture // 2, picture // 3)])
-    assert radiograph.read(save(red, tmp_path / "red.png")).remarks == ("colour, turned to grey",)
     deep = picture.astype(np.uint16) * 16
     deep[0, 50] = 65535
     (remark,) = radiograph.read(save(deep, tmp_path / "deep.png")).remarks
     assert "read as 12 bits, 1 brighter pixels cut" in remark
     low = dicom(tmp_path / "low.dcm", picture, PhotometricInterpretation="MONOCHROME1")
-    assert "MONOCHROME1, inverted" in radiograph.read(low).remarks
+    assert "inverted, as the file says" in radiograph.read(low).remarks
     padded = dicom(tmp_path / "padded.dcm", picture, PixelPaddingValue=16)
     assert "padding is black" in radiograph.read(padded).remarks
 
 
-@pytest.mark.parametrize("depth", pixels.DEPTHS)
+@pytest.mark.parametrize("depth", radiograph.DEPTHS)
 def test_every_bit_depth_is_scaled_to_the_full_range(depth):
     highest = (1 << depth) - 1
     values = np.repeat(np.array([0, highest // 2, highest], np.uint16), 5)
-    low, high, words = pixels.display_range(values)
+    low, high, words = radiograph.display_range(values)
     assert words == f"read as {depth} bits" and (low, high) == (0, highest)
 
 
@@ -330,31 +242,6 @@ def test_preparation_equals_a_centre_crop_and_scikit_images_resize(shape):
     assert np.abs(prepared - expected).max() <= 1 - smooth  # halves may be rounded either way
 
 
-@pytest.mark.skipif(not KERMANY.exists(), reason="needs Kermany's radiographs")
-def test_preparation_comes_nearer_to_medmnist_than_bicubic_does():
-    """The files are stretched to a square, and MedMNIST's sources were not: so each file is cropped
-    to several widths, and the one nearest to a genuine image is compared with it."""
-    genuine = np.load(GENUINE)["test_images"].reshape(-1, SIDE**2).astype(np.float32)
-    ways = {
-        "ours": lambda square: radiograph.prepare(square, SIDE),
-        "bicubic": lambda square: np.asarray(
-            Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        ),
-    }
-    nearest: dict[str, list[float]] = {name: [] for name in ways}
-    for path in sorted((KERMANY / "test/NORMAL").iterdir())[:40]:
-        grey = radiograph.read(path).grey
-        wider = [grey[:, cut : len(grey) - cut] for cut in range(0, 50, 2)]
-        crops = [np.asarray(Image.fromarray(c).resize(grey.shape)) for c in wider]
-        for name, way in ways.items():
-            rows = np.stack([way(crop) for crop in crops]).reshape(-1, SIDE**2).astype(np.float32)
-            square = (rows**2).sum(1)[:, None] + (genuine**2).sum(1)
-            apart = square - 2 * rows @ genuine.T
-            nearest[name].append(float(np.sqrt(apart.min() / SIDE**2)))
-    ours, bicubic = (np.median(nearest[name]) for name in ("ours", "bicubic"))
-    assert ours < 6 and ours < bicubic - 0.5
-
-
 def test_cropped_away_pixels_have_no_influence(picture):
     left, top, side = radiograph.Radiograph(picture).square
     assert (left, top, side) == (40, 0, 220)
@@ -364,11 +251,6 @@ def test_cropped_away_pixels_have_no_influence(picture):
 
 
 # ------------------------------------------------------------------------------ unusable files
-
-
-def written(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
 
 
 def cut(path: Path, n: int) -> Path:
@@ -391,10 +273,7 @@ UNUSABLE = {  # what is said -> a file
     "damaged (": lambda d, grey: cut(dicom(d / "d.dcm", grey), 3000),
     "blank": lambda d, grey: save(np.full_like(grey, 77), d / "blank.png"),
     "decompression bomb": lambda d, grey: save(Image.new("1", (20_000, 20_000)), d / "b.png"),
-    "colour that leaves its 16 bits unused": lambda d, grey: png_of_16_bits(
-        d / "c12.png", np.dstack([grey.astype(np.uint16) * 16] * 3)
-    ),
-    "grey with transparency that leaves": lambda d, grey: png_of_16_bits(
+    "leave the upper half unused": lambda d, grey: png_of_16_bits(
         d / "a12.png", np.dstack([grey.astype(np.uint16) * 16, np.full(grey.shape, 65535)])
     ),
     "DICOM with 3 frames": lambda d, grey: dicom(d / "f.dcm", grey, NumberOfFrames=3),
@@ -403,17 +282,10 @@ UNUSABLE = {  # what is said -> a file
         d / "p.dcm", grey, PhotometricInterpretation="PALETTE COLOR"
     ),
     "JPEG Lossless": lambda d, grey: dicom(d / "l.dcm", grey, uid.JPEGLossless),
-    "or install pylibjpeg": lambda d, grey: dicom(d / "e.dcm", grey, uid.JPEGExtended12Bit),
-    "save it uncompressed": lambda d, grey: dicom(d / "m.dcm", grey, uid.MPEG2MPML),
+    "save it uncompressed": lambda d, grey: dicom(d / "m.dcm", grey, uid.JPEGExtended12Bit),
     "60000 x 60000 pixels": lambda d, grey: dicom(d / "h.dcm", grey, Rows=60_000, Columns=60_000),
-    "beyond all numbers": lambda d, grey: dicom(
-        d / "inf.dcm", grey, RescaleSlope="1e300", WindowCenter=5, WindowWidth=10
-    ),
     "window or lookup table leaves nothing": lambda d, grey: dicom(
         d / "w.dcm", grey, WindowCenter=10_000, WindowWidth=100
-    ),
-    "rescaling, window": lambda d, grey: dicom(
-        d / "s.dcm", grey, RescaleSlope=0, RescaleIntercept=5, WindowCenter=5, WindowWidth=10
     ),
     "all of its pixels are padding": lambda d, grey: dicom(
         d / "n.dcm", grey, PixelPaddingValue=0, PixelPaddingRangeLimit=255
@@ -428,7 +300,6 @@ def test_an_unusable_file_is_refused_in_one_line(reason, picture, tmp_path):
         radiograph.read(path)
     said = str(error.value)
     assert said.startswith(f"{path}: ") and reason.lower() in said.lower() and "\n" not in said
-    assert "gdcm" not in said, "which reads less than pylibjpeg"
 
 
 def test_dicom_without_pydicom_names_the_command_that_installs_it(picture, tmp_path, monkeypatch):
@@ -451,13 +322,13 @@ def test_a_folder_stands_for_the_images_in_it(picture, tmp_path):
     without_preamble(dicom(images[3], picture))
     save(picture, images[4], format="JPEG")
     others = [study / name for name in ("a.mha", "b.dcm.gz", "c.pdf", "d.npy", "README")]
-    ignored = (".hidden.png", ".git/x.png", "DICOMDIR", "Thumbs.db", "out/a-1234.png")
+    ignored = (".hidden.png", ".git/x.png", "DICOMDIR", "Thumbs.db")
     for path in [*others, *(study / name for name in ignored)]:
         path.parent.mkdir(exist_ok=True)
         path.write_text("no image")
     (study / "loop").symlink_to(study)
-    found, passed_over = radiograph.find([images[1], study, images[1]], leave=[study / "out"])
-    assert found[0] == images[1] and sorted(found) == sorted(images)
+    listed, passed_over = radiograph.find([images[1], study, images[1]])
+    assert listed[0] == images[1] and sorted(listed) == sorted(images)
     assert passed_over == sorted(others)
     note = radiograph.passed_over_note([*passed_over, study / "f.nrrd"])
     assert note.startswith("6 files passed over") and "a.mha" in note and note.endswith(", ...")

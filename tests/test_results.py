@@ -2,8 +2,10 @@
 
 import argparse
 
+import numpy as np
 import pytest
 import samples
+from sklearn.metrics import roc_auc_score
 
 from chestflow.commands import results
 from chestflow.errors import UserError
@@ -61,3 +63,18 @@ def test_without_results_of_real_images_nothing_is_written(tmp_path, monkeypatch
     with pytest.raises(UserError, match="results here are of PneumoniaMNIST PHANTOM"):
         results.main(options)
     assert not options.docs.exists()
+
+
+def test_one_training_gets_intervals_for_other_images_alone():
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    probability = np.clip(0.5 + (labels - 0.5) * 0.3 + rng.normal(0, 0.3, 200), 0, 1)[None]
+    measured = results.scores_of(labels, probability, 0.6)
+    assert measured["half"]["auroc"]["value"] == pytest.approx(
+        roc_auc_score(labels, probability[0])
+    )
+    low, high = measured["half"]["accuracy"]["ci95"]
+    share = measured["half"]["accuracy"]["value"]
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 200), rel=0.05)
+    assert measured["chosen"]["recall"]["value"] < measured["half"]["recall"]["value"]
+    assert measured["chosen"]["recall"]["sd"] is None

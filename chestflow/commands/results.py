@@ -116,8 +116,7 @@ def release(out: Path, values: dict, params: Params) -> None:
         new = Path(folder, out.name)
         model.write(new, network)
         shutil.copy(predictions, new)
-        known = arrays.read(Path("data/binary", dataset), "val").images
-        export.write(new / "model.onnx", network, known)
+        export.write(new / "model.onnx", network)
         as_medmnist(new / "medmnist", dataset, probability)
         card = rendering.rendered(values | of_card, rendering.CARD)
         (new / "README.md").write_text(card, encoding="utf-8")

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.numpy import save as as_bytes
+from safetensors.numpy import load_file, save_file
 
 from chestflow import files
 from chestflow.config import reading
@@ -18,13 +17,14 @@ from chestflow.config.schema import Params
 from chestflow.data import arrays, captions
 from chestflow.errors import UserError
 from chestflow.explain import gradcam
-from chestflow.metrics import calibration, prevalence, scores
+from chestflow.metrics import calibration, scores
 from chestflow.models import checkpoint, cnn, device, inference
 from chestflow.own_images import out_of_distribution
 from chestflow.own_images.out_of_distribution import Reference
 
 RELEASED = Path("released/pneumonia")
 SCORES, STATISTICS = "scores.json", "reference_statistics.safetensors"  # in a released folder
+MEASURED = ("mean", "precision", "distances")  # of the reference, in the order of its fields
 REFERENCE_IMAGES = 5000  # training images, at most, to which distances are measured
 HASH_BYTES = 8  # enough to tell some thousands of images apart
 
@@ -64,12 +64,6 @@ class Model:
     def calibrated_threshold(self) -> float:
         return float(self.calibrated(np.array(self.threshold)))
 
-    def at_share(self, probability: np.ndarray, share: float | None) -> np.ndarray:
-        """Calibrated probabilities where `share` of the images are diseased; None: as they are."""
-        if share is None:
-            return probability
-        return np.asarray(prevalence.shifted(probability, self.share, share))
-
     def test_predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(N,) labels and raw probabilities of its own test images, if their table is there."""
         if not self.predictions.exists():
@@ -77,14 +71,18 @@ class Model:
         labels, probability = scores.predictions(files.read_csv(self.predictions))
         return labels, probability[self.report["representative"]]
 
+    def trained_on(self, split: str) -> np.ndarray:
+        """(N, side, side) uint8 images, train or val, of a run trained here."""
+        assert self.images is not None, "the released model comes without them"
+        return arrays.read(self.images, split).images
+
     @cached_property
     def reference(self) -> Reference:
         """The training and validation images to which others are compared."""
         if self.images is None:
-            stored = _statistics()
-            kept = (stored[name].astype(np.float64) for name in ("mean", "precision", "distances"))
-            return Reference(self.classifier, *kept)
-        train, val = (arrays.read(self.images, split).images for split in ("train", "val"))
+            stored = load_file(RELEASED / STATISTICS)
+            return Reference(self.classifier, *(stored[name].astype(float) for name in MEASURED))
+        train, val = self.trained_on("train"), self.trained_on("val")
         chosen = np.random.default_rng(0).permutation(len(train))[:REFERENCE_IMAGES]
         return out_of_distribution.fit(
             self.classifier, self.on_device(train[np.sort(chosen)]), self.on_device(val)
@@ -94,18 +92,17 @@ class Model:
     def known_images(self) -> set[bytes]:
         """The hashes of the images that it was trained on, validation included."""
         if self.images is None:
-            return {row.tobytes() for row in _statistics()["hashes"]}
-        splits = (arrays.read(self.images, split).images for split in ("train", "val"))
-        return {each for images in splits for each in hashes(images)}
+            return {row.tobytes() for row in load_file(RELEASED / STATISTICS)["hashes"]}
+        return {*hashes(self.trained_on("train")), *hashes(self.trained_on("val"))}
 
     def on_device(self, images: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.array(images)).to(next(self.classifier.parameters()).device)
 
-    def answers(self, images: np.ndarray, share: float | None = None) -> list[dict[str, Any]]:
-        """A row for each of (N, side, side) uint8 images; share: see `at_share`."""
+    def answers(self, images: np.ndarray) -> list[dict[str, Any]]:
+        """A row for each of (N, side, side) uint8 images; `probability` is calibrated."""
         on_device = self.on_device(images)
         raw = inference.probabilities(self.classifier, on_device)
-        probability = self.at_share(self.calibrated(raw), share)
+        probability = self.calibrated(raw)
         distances = self.reference.measure(on_device)
         percentiles = self.reference.percentiles(distances)
         return [
@@ -144,9 +141,6 @@ def load(run: str | None, params: Params) -> Model:
 
 
 def load_released(folder: Path, here: torch.device) -> Model:
-    for name in (checkpoint.FILE, SCORES, STATISTICS):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder / name} is missing; restore it: git checkout HEAD {folder}")
     about = checkpoint.read(folder)[1]
     classifier = checkpoint.load_classifier(folder).to(here)
     report = _report(folder / SCORES, folder)
@@ -181,14 +175,9 @@ def _report(path: Path, folder: Path) -> dict:
     if report["weights"] != weights:
         raise UserError(
             f"{path} is of weights {report['weights']}, {folder} holds {weights}; make both anew,"
-            " or restore them by git checkout"
+            " or restore them: git checkout"
         )
     return report
-
-
-def _statistics(folder: Path = RELEASED) -> dict[str, np.ndarray]:
-    with safe_open(folder / STATISTICS, framework="np") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 def hashes(images: np.ndarray) -> list[bytes]:
@@ -203,8 +192,7 @@ def write(out: Path, network: Model) -> None:
     weights = Path("models", network.run, checkpoint.FILE)
     (out / checkpoint.FILE).write_bytes(weights.read_bytes())
     files.write_json(out / SCORES, network.report)
-    stored = {name: getattr(network.reference, name) for name in ("mean", "precision", "distances")}
-    single = {name: values.astype(np.float32) for name, values in stored.items()}
+    stored = {name: getattr(network.reference, name).astype(np.float32) for name in MEASURED}
     known = b"".join(sorted(network.known_images))
-    single["hashes"] = np.frombuffer(known, np.uint8).reshape(-1, HASH_BYTES)
-    (out / STATISTICS).write_bytes(as_bytes(single, {"weights": checkpoint.digest(out)}))
+    stored["hashes"] = np.frombuffer(known, np.uint8).reshape(-1, HASH_BYTES)
+    save_file(stored, out / STATISTICS, {"weights": checkpoint.digest(out)})

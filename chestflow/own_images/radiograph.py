@@ -1,62 +1,79 @@
-"""Read a user's own image, and prepare it as MedMNIST prepared those that the networks know."""
+"""Find a user's own images, read them, and prepare them as MedMNIST prepared its own."""
 
+import importlib.util
 import os
+import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy.ndimage import gaussian_filter1d
 
 from chestflow.errors import UserError
-from chestflow.own_images import dicom
-from chestflow.own_images.pixels import (
-    ACCEPTED,
-    Radiograph,
-    decoding,
-    display_range,
-    in_grey,
-    stretch,
-)
 
+ACCEPTED = "PNG, JPEG or DICOM"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+DICOM_START = 132  # bytes, of which the last four say that this is DICOM
+# A DICOM file without these bytes begins with its first element, of group 2 or 8.
+WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00")
 SYSTEM_FILES = (".", "__MACOSX", "Thumbs.db", "desktop.ini", "DICOMDIR")  # how their names begin
 NAMED = 5  # of the files passed over, the first few
+DEPTHS = (8, 10, 12, 14, 16)  # bits per pixel of detectors and files
+OUTLIERS = 1000
 
 
-def find(given: Iterable[Path], leave: Iterable[Path] = ()) -> tuple[list[Path], list[Path]]:
-    """The images that files and folders stand for, each once, in the order given; and the files in
-    folders that are none. A folder stands for all in it and below it, but for a system's own files
-    and the folders to `leave`, where overlays lie.
+@dataclass(frozen=True)
+class Radiograph:
+    """An image as a reader would see it: high values are bright."""
+
+    grey: np.ndarray  # (H, W) uint8, at the file's own resolution
+    remarks: tuple[str, ...] = ()  # what reading has changed, in words
+
+    @property
+    def square(self) -> tuple[int, int, int]:
+        """Left, top and side (pixels) of the part that the network gets to see."""
+        height, width = self.grey.shape
+        side = min(height, width)
+        return (width - side) // 2, (height - side) // 2, side
+
+    @property
+    def seen(self) -> np.ndarray:
+        left, top, side = self.square
+        return self.grey[top : top + side, left : left + side]
+
+
+def find(given: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The images that files and folders stand for, each once; and the files in folders that are
+    none. A folder stands for all in it and below it, but for a system's own files.
 
     Raises UserError for a folder without images.
     """
-    images: dict[str, Path] = {}
+    images: list[Path] = []
     passed_over: list[Path] = []
     for path in given:
-        inside = [path]
-        if os.path.isdir(path):  # unlike pathlib, it raises nothing for a name too long
-            files = _files_below(path, leave)
-            inside = [file for file in files if is_image(file)]
-            passed_over += sorted(set(files) - set(inside))
-            if not inside:
-                raise UserError(f"{path}: no image in this folder; accepted: {ACCEPTED}")
-        for image in inside:
-            images.setdefault(os.path.abspath(image), image)
-    return list(images.values()), passed_over
+        if not os.path.isdir(path):  # unlike pathlib, it raises nothing for a name too long
+            images.append(path)
+            continue
+        files = _files_below(path)
+        inside = [file for file in files if is_image(file)]
+        if not inside:
+            raise UserError(f"{path}: no image in this folder; accepted: {ACCEPTED}")
+        images += inside
+        passed_over += sorted(set(files) - set(inside))
+    return list(dict.fromkeys(images)), passed_over
 
 
-def _files_below(folder: Path, leave: Iterable[Path]) -> list[Path]:
-    left = [each.resolve() for each in leave]
+def _files_below(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")  # which follows no link to a folder
-        if not os.path.isdir(path)
+        if not path.is_dir()
         and not any(part.startswith(SYSTEM_FILES) for part in path.relative_to(folder).parts)
-        and not any(path.absolute().is_relative_to(each) for each in left)
     )
 
 
@@ -67,8 +84,12 @@ def is_image(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        start = file.read(dicom.START)
-    return dicom.is_dicom(start) or start.startswith((PNG_START, JPEG_START))
+        start = file.read(DICOM_START)
+    return is_dicom(start) or start.startswith((PNG_START, JPEG_START))
+
+
+def is_dicom(start: bytes) -> bool:
+    return start[DICOM_START - 4 : DICOM_START] == b"DICM" or start.startswith(WITHOUT_PREAMBLE)
 
 
 def passed_over_note(paths: list[Path]) -> str:
@@ -86,10 +107,9 @@ def read(path: Path) -> Radiograph:
     try:
         if not path.is_file():
             raise UserError("no such file")
-        content = path.read_bytes()
-        if not content:
+        if not (content := path.read_bytes()):
             raise UserError("the file is empty")
-        image = dicom.read(content) if dicom.is_dicom(content) else _picture(content)
+        image = _decoded(content)
         if np.ptp(image.seen) == 0:
             raise UserError("blank: all pixels of its central square are equal")
         return image
@@ -99,36 +119,77 @@ def read(path: Path) -> Radiograph:
         raise UserError(f"{path}: {error.strerror or error}") from error
 
 
+def _decoded(content: bytes) -> Radiograph:
+    """What Pillow and pydicom raise for a damaged file is nearly every exception there is; here it
+    becomes a UserError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a file strays from a norm helps no reader here
+            return _dicom(content) if is_dicom(content) else _picture(content)
+    except UserError:
+        raise
+    except UnidentifiedImageError:
+        raise UserError(f"no picture; accepted: {ACCEPTED}") from None
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"damaged ({reason})") from error
+
+
+def _dicom(content: bytes) -> Radiograph:
+    if importlib.util.find_spec("pydicom") is None:
+        raise UserError(
+            "DICOM needs pydicom, which is missing; install it: "
+            "uv pip install -c requirements.txt -r pyproject.toml --extra dicom"
+        )
+    from chestflow.own_images import dicom
+
+    return dicom.read(content)
+
+
 def _picture(content: bytes) -> Radiograph:
     """PNG and JPEG."""
-    with decoding():
-        image = ImageOps.exif_transpose(Image.open(BytesIO(content), formats=("PNG", "JPEG")))
-        if image.mode.startswith("I"):
-            values = np.asarray(image)
-            low, high, words = display_range(values)
-            return Radiograph(stretch(values, low, high), (f"16 bits in the file, {words}",))
-        opaque, is_transparent = _on_black(image)
-        radiograph = in_grey(opaque)
+    image = ImageOps.exif_transpose(Image.open(BytesIO(content), formats=("PNG", "JPEG")))
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        low, high, words = display_range(values)
+        return Radiograph(stretch(values, low, high), (f"16 bits in the file, {words}",))
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, "black")
+        image = Image.alpha_composite(black, image.convert("RGBA"))
+    grey = np.array(image.convert("L"))
     # Of colour or transparency with 16 bits, Pillow keeps the upper 8: little of 12 bits.
     is_deep = content.startswith(PNG_START) and content[24] == 16  # bits per channel
-    if is_deep and radiograph.grey.max() < 64:
-        what = "grey with transparency" if content[25] == 4 else "colour"
-        raise UserError(f"{what} that leaves its 16 bits unused; save it as grey without alpha")
-    if is_transparent:
-        return Radiograph(
-            radiograph.grey, (*radiograph.remarks, "partly transparent, put on black")
-        )
-    return radiograph
+    if is_deep and grey.max() < 64:
+        raise UserError("its 16 bits leave the upper half unused; save it as grey without alpha")
+    return Radiograph(grey)
 
 
-def _on_black(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The picture without transparency, and whether it had any."""
-    if not image.has_transparency_data:
-        return image, False
-    with_alpha = image.convert("RGBA")
-    black = Image.new("RGBA", image.size, "black")
-    is_transparent = bool(np.asarray(with_alpha)[..., 3].min() < 255)
-    return Image.alpha_composite(black, with_alpha).convert("RGB"), is_transparent
+def display_range(values: np.ndarray) -> tuple[float, float, str]:
+    """The values to be shown black and white where a file does not name them; and which, in words.
+
+    Files of 16 bits mostly hold fewer and seldom say so: an image of 12 bits would come out black.
+    So white is the highest value of the smallest usual depth that holds the image's values. Values
+    below 0 or with fractions are shown by their own range. One pixel in OUTLIERS at either end,
+    which may be hot or dead, takes no part.
+    """
+    k = min(values.size // OUTLIERS + 1, (values.size - 1) // 2)
+    low, high = map(float, np.partition(values.ravel(), (k, -1 - k))[[k, -1 - k]])
+    if values.min() < 0 or (values != np.rint(values)).any():
+        return low, high, "shown by its own range"
+    depth = next((d for d in DEPTHS if high < 1 << d), int(high).bit_length())
+    white = (1 << depth) - 1
+    brighter = int((values > white).sum())
+    cut = f", {brighter:,} brighter pixels cut" if brighter else ""
+    return 0, white, f"read as {depth} bits{cut}"
+
+
+def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """low..high -> 0..255, rounded; what lies beyond is cut off. Where low is the greater number,
+    the values are turned round."""
+    scaled = values.astype(np.float32)
+    scaled -= np.float32(low)  # in place, here and below: the image may be large
+    scaled *= np.float32(255 / (high - low) if high != low else 0)
+    return np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
 
 
 def prepare(grey: np.ndarray, side: int) -> np.ndarray:

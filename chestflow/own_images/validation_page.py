@@ -120,7 +120,7 @@ def errors(
     heat = network.heat(np.stack([images[row["file"]] for row in worst]))
     pictures = []
     for row, evidence in zip(worst, heat):
-        picture, _ = overlay.pictured(radiograph.read(paths[row["file"]]), evidence)
+        picture = overlay.pictured(radiograph.read(paths[row["file"]]), evidence)
         picture.thumbnail((SIDE, SIDE))
         pictures.append(np.asarray(picture))
     titles = [
