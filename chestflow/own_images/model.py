@@ -17,7 +17,7 @@ from chestflow.config.schema import Params
 from chestflow.data import arrays, captions
 from chestflow.errors import UserError
 from chestflow.explain import gradcam
-from chestflow.metrics import calibration, scores
+from chestflow.metrics import calibration
 from chestflow.models import checkpoint, cnn, device, inference
 from chestflow.own_images import out_of_distribution
 from chestflow.own_images.out_of_distribution import Reference
@@ -37,7 +37,6 @@ class Model:
     classifier: cnn.Classifier  # in evaluation mode, on the device
     side: int  # of the images that it was trained on, in pixels
     report: dict  # the metrics file
-    predictions: Path  # on its own test images; may be missing
     layer: str = "last"  # for GradCAM
     images: Path | None = None  # of training; None for the released model
 
@@ -63,13 +62,6 @@ class Model:
     @property
     def calibrated_threshold(self) -> float:
         return float(self.calibrated(np.array(self.threshold)))
-
-    def test_predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """(N,) labels and raw probabilities of its own test images, if their table is there."""
-        if not self.predictions.exists():
-            return None
-        labels, probability = scores.predictions(files.read_csv(self.predictions))
-        return labels, probability[self.report["representative"]]
 
     def trained_on(self, split: str) -> np.ndarray:
         """(N, side, side) uint8 images, train or val, of a run trained here."""
@@ -144,7 +136,7 @@ def load_released(folder: Path, here: torch.device) -> Model:
     about = checkpoint.read(folder)[1]
     classifier = checkpoint.load_classifier(folder).to(here)
     report = _report(folder / SCORES, folder)
-    return Model(about["run"], classifier, about["side"], report, folder / "predictions.csv")
+    return Model(about["run"], classifier, about["side"], report)
 
 
 def load_run(run: str, params: Params, here: torch.device) -> Model:
@@ -163,7 +155,6 @@ def load_run(run: str, params: Params, here: torch.device) -> Model:
         checkpoint.load_classifier(folder).to(here),
         side,
         _report(report, folder),
-        Path(f"data/results/{run}/predictions.csv"),
         params.gradcam.layer,
         images,
     )
