@@ -279,7 +279,7 @@ CHANGES = {
     ),
     "a data set's title": (
         param("datasets.chestmnist.title", "Chests", "datasets.yaml"),
-        {"binarize@chestmnist"},
+        {"download@chestmnist", "binarize@chestmnist"},
     ),
 }
 

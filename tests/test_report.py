@@ -158,7 +158,7 @@ def test_maps_are_compared_with_the_range_of_random_networks(values, hits, words
     maps = values["maps"][SUBJECT]
     maps["pointing_hits"], maps["random_weights"]["pointing_hits"] = hits, [0.1, 0.0, 0.25]
     section = sections(values)[4]
-    assert f"which is {words}" in section
+    assert f"This is {words}" in section
     assert "of 20 networks with random weights, 0.100 (0.000 to 0.250)" in section
 
 
