@@ -26,9 +26,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The graph first: it takes longest, and no other process should have to wait for it."""
-    order = {"test_graph": 0, "test_machines": 2}
-    items.sort(key=lambda item: order.get(item.path.stem, 1))
+    """The slowest files first, so that both processes end together. What needs the graph comes when
+    it is there, and the many quick files last."""
+    slow = ["graph", "predict", "validate", "export", "repro", "machines", "pack", "benchmarks"]
+    order = {f"test_{name}": place for place, name in enumerate(slow)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(slow)))
 
 
 @pytest.fixture(scope="session", autouse=True)
