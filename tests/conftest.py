@@ -11,8 +11,9 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
-from workspace import RESULTS, ROOT, Workspace, shrink
+from workspace import RESULTS, ROOT, Workspace
 
+from benchmarks.orchestration import shrink
 from chestflow.config import reading, schema
 from chestflow.data import arrays
 from chestflow.sources import phantom

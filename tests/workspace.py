@@ -10,32 +10,6 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ("metrics/", "plots/", "report/")  # what Git keeps of the outputs, beside dvc.lock
-SMALL = {  # highest value of each key that costs time
-    "epochs": 2,
-    "patience": 2,
-    "perplexity": 5.0,
-    "neighbours": 5,
-    "trainings": 1,
-    "images": 200,
-    "labels": 40,
-    "val_labels": 30,
-    "train": 60,
-    "val": 40,
-    "test": 40,
-}
-
-
-def shrink(block: dict) -> dict:
-    """Parameters with every number that costs time made small, wherever it stands."""
-    return {key: _less(key, value) for key, value in block.items()}
-
-
-def _less(key: str, value):
-    if isinstance(value, dict):
-        return shrink(value)
-    if key == "labels" and isinstance(value, list):
-        return [_less(key, value[0])]
-    return min(value, SMALL[key]) if key in SMALL and isinstance(value, int | float) else value
 
 
 class Workspace:

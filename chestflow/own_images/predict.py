@@ -53,7 +53,10 @@ def main(options: argparse.Namespace) -> int:
             report["failed"].append({"image": str(path), "reason": str(error)})
         else:
             report["images"].append(answer(path, image, network, out, report))
-    print(json.dumps(files.rounded(report), indent=2) if options.json else table(report, out))
+    if options.json:
+        print(json.dumps(files.rounded(report), indent=2))
+    elif report["images"]:
+        print(table(report, out))
     return int(bool(report["failed"]))
 
 
