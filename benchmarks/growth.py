@@ -81,11 +81,13 @@ def read(folder: Path, split: str) -> batches.Samples:
 
 
 def train(folder: Path) -> dict:
-    """One epoch, in this process: its seconds, the size of the images, the memory it took."""
+    """One pass, in this process: its seconds, the size of the images, the memory it took."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    chosen = harness.settings().model_copy(update={"epochs": 1})
     images = [read(folder, split) for split in ("train", "val")]
+    chosen = harness.settings()
+    steps = max(1, len(images[0].labels) // chosen.batch_size)
+    chosen = chosen.model_copy(update={"steps": steps})
     warm_up(images[0], chosen)
     phases = freezing.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
     model = Classifier(**chosen.architecture)

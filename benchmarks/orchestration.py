@@ -21,7 +21,8 @@ from benchmarks import harness
 
 JOBS = 2
 SMALL = {  # highest value of each key that costs time
-    "epochs": 2,
+    "steps": 4,
+    "few_steps": 2,
     "patience": 2,
     "perplexity": 5.0,
     "neighbours": 5,

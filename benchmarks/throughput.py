@@ -22,7 +22,7 @@ from benchmarks import harness
 from chestflow.models.cnn import Classifier
 from chestflow.training import augmentation, batches, classifier, freezing
 
-ENDLESS = 10_000  # epochs: more than any number of rounds
+ENDLESS = 1_000_000  # steps: more than any number of rounds takes
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ def start(loop: str, folder: Path) -> tuple[int, Iterator]:
     n = len(train.labels)
     if loop.startswith("notebook"):
         return n, notebook(folder, augmented)
-    return n * batches.passes(n), ours(train, augmented)
+    return batches.EPOCH * harness.settings().batch_size, ours(train, augmented)
 
 
 def ours(train: batches.Samples, augmented: bool) -> Iterator:
     """This project's loop. It validates after each epoch, here on so few images that it is free."""
     chosen = harness.settings()
     steps = chosen.augment if augmented else []
-    chosen = chosen.model_copy(update={"augment": steps, "epochs": ENDLESS})
+    chosen = chosen.model_copy(update={"augment": steps, "steps": ENDLESS})
     phases = freezing.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
     few = batches.Samples(train.images[:64], train.labels[:64])
     return classifier.fit(Classifier(**chosen.architecture), train, few, chosen, phases, seed=0)

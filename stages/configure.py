@@ -18,12 +18,9 @@ from chestflow.config import reading
 from chestflow.config.schema import Params, Settings, one_of
 
 COMMON = {"seed", "trainings", "threads", "timing"}  # settings that no run can override
-USED_BY = {  # settings that only some runs use, and which runs; written as null for the others
-    "patience": ("keep", "best"),
-    "min_delta": ("keep", "best"),
-    "lr_factor": ("strategy", "headfirst"),
-    "layer_decay": ("strategy", "headfirst"),
-}
+FEWEST = 20  # labelled validation images, whatever their share
+EARLY_STOPPING, TWO_PHASES = ("patience", "min_delta"), ("lr_factor", "layer_decay")
+GRADIENT_DESCENT = ("lr", "schedule", "steps", "batch_size", "weight_decay", "label_smoothing")
 
 
 def configure(subject: str, params: Path, datasets: Path, scratch: Path, out: Path) -> None:
@@ -33,12 +30,12 @@ def configure(subject: str, params: Path, datasets: Path, scratch: Path, out: Pa
     for key, dataset in checked.datasets_used.items():
         one_of(f"{params}: {key}", dataset, list(known))
     runs = {name: settings_of(checked, name) for name in checked.runs}
-    encoder = checked.model_dump(include={"width", "blocks"})
+    encoder = checked.model_dump(include={"width", "blocks", "contrast"})
     machine = checked.model_dump(include={"seed", "trainings", "threads"})
     pretraining = encoder | machine | checked.autoencoder.model_dump()
     for name, settings in runs.items():
         files.write_exact_json(out / "runs" / f"{name}.json", settings)
-        points = points_of(checked, name)
+        points = {"points": points_of(checked, name)}
         files.write_exact_json(out / "label_efficiency" / f"{name}.json", points)
     files.write_exact_json(out / "autoencoder.json", pretraining)
     # All runs, in their order: for the stages that compare them.
@@ -56,15 +53,27 @@ def settings_of(params: Params, run: str) -> dict[str, Any]:
     """A run's settings: those at the top level of `params.yaml`, overruled by its own entry."""
     shared = params.model_dump(include=COMMON | set(Settings.model_fields))
     settings = {"name": run, **shared, **params.runs[run].model_dump(exclude_none=True)}
-    unused = [key for key, (by, value) in USED_BY.items() if settings[by] != value]
-    return settings | dict.fromkeys(unused)
+    return settings | dict.fromkeys(unused(settings))
 
 
-def points_of(params: Params, run: str) -> dict[str, Any]:
-    """The numbers of labels that a run is trained with in addition to its own."""
-    wanted, own = params.label_efficiency, settings_of(params, run)["labels"]
-    labels = [n for n in wanted.labels if n != own] if run in wanted.runs else []
-    return {"labels": labels, "val_share": wanted.val_share}
+def unused(settings: dict[str, Any]) -> tuple[str, ...]:
+    """The settings that a run does not use, which are written as null: no change of them reruns
+    it."""
+    keys = () if settings["strategy"] == "headfirst" else TWO_PHASES
+    if settings["strategy"] == "frozen":
+        return (*keys, *EARLY_STOPPING, *GRADIENT_DESCENT, "keep")
+    return keys if settings["keep"] == "best" else (*keys, *EARLY_STOPPING)
+
+
+def points_of(params: Params, run: str) -> list[dict[str, Any]]:
+    """The settings of the points of a run's label-efficiency curve, beside the run itself: with
+    other numbers of labels, and with its own number for fewer steps."""
+    wanted, own = params.label_efficiency, settings_of(params, run)
+    if run not in wanted.runs:
+        return []
+    val = {n: max(FEWEST, round(n * wanted.val_share)) for n in wanted.labels if n != own["labels"]}
+    points = [own | {"labels": n, "val_labels": val_n} for n, val_n in val.items()]
+    return points if own["steps"] is None else [*points, own | {"steps": wanted.few_steps}]
 
 
 def write_scratch(folder: Path) -> None:
@@ -87,7 +96,7 @@ def since_commit(params: Path) -> list[str]:
 
 
 def flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """`runs.chest.epochs` and its value, for every value in nested dicts."""
+    """`runs.chest.steps` and its value, for every value in nested dicts."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from flat(value, f"{above}{key}.")

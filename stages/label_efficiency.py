@@ -20,47 +20,47 @@ from chestflow.models import checkpoint, cnn, device, inference
 from chestflow.training import classifier, freezing
 from chestflow.training.batches import Samples
 
-FEWEST = 20  # labelled validation images, whatever their share
 
-
-def label_efficiency(settings: Path, wanted: Path, images: Path, init: Path, out: Path) -> None:
-    """Writes, for each number of labels, each training's probabilities of the test images."""
-    run, points = reading.training(settings), reading.points(wanted)
+def label_efficiency(points: Path, images: Path, init: Path, out: Path) -> None:
+    """Writes, for each point, its labels and steps (0 of a linear probe), and each training's
+    probabilities of the test images."""
+    wanted = reading.points(points).points
     splits = {name: arrays.read(images, name) for name in arrays.SPLITS}
-    cells = [(n, k) for n in points.labels for k in range(run.trainings)]
-    tested = [
-        probabilities(run, splits, init, n, points.val_share, k)
-        for n, k in tqdm(cells, desc=f"label_efficiency {run.name}", unit="training", delay=1)
-    ]
-    shape = (len(points.labels), run.trainings, len(splits["test"]))
+    cells = [(point, k) for point in wanted for k in range(point.trainings)]
+    bar = tqdm(cells, desc=f"label_efficiency {points.stem}", unit="training", delay=1)
+    trained = [probabilities(point, splits, init, k) for point, k in bar]
+    trainings = wanted[0].trainings if wanted else 1
+    shape = (len(wanted), trainings, len(splits["test"]))
+    numbers = [len(splits["train"]) if p.labels == "all" else p.labels for p in wanted]
     kept = {
-        "labels": np.array(points.labels, np.int64),
+        "labels": np.array(numbers, np.int64),
+        "steps": np.array([point.steps or 0 for point in wanted], np.int64),
         "actual": splits["test"].labels,
-        "probability": np.array(tested, np.float64).reshape(shape),
+        "probability": np.array(trained, np.float64).reshape(shape),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(save(kept))
-    about = captions.marked(run.dataset, arrays.origin(images))
-    print(f"label_efficiency: {run.name}: {len(cells)} trainings on {about}")
+    about = captions.marked(images.name, arrays.origin(images))
+    print(f"label_efficiency: {points.stem}: {len(cells)} trainings on {about}")
 
 
 def probabilities(
-    run: Training, splits: dict, init: Path, labels: int, val_share: float, k: int
+    point: Training, splits: dict[str, arrays.Split], init: Path, k: int
 ) -> np.ndarray:
-    """Train once with so many labels, and with `val_share` times as many for validation; returns
-    the probabilities of all test images, (N,)."""
+    """Training k of a point; returns the probabilities of all test images, (N,)."""
     train, val, test = (splits[name] for name in arrays.SPLITS)
-    here, seed = device.prepare(run.threads, run.seed + k), run.seed + k
-    val_n = max(FEWEST, round(labels * val_share))
-    drawn = labelling.sample(train.labels, labels, seed, "label_efficiency.labels")
-    val_drawn = labelling.sample(
-        val.labels, val_n if val_n < len(val) else "all", seed, "label_efficiency.val_share"
-    )
-    network = cnn.Classifier(**run.architecture).to(here)
+    here, seed = device.prepare(point.threads, point.seed + k), point.seed + k
+    drawn = labelling.sample(train.labels, point.labels, seed, "label_efficiency.labels")
+    # a small data set may have fewer validation images than its share
+    fewer = "all" if point.val_labels == "all" else min(point.val_labels, len(val))
+    val_drawn = labelling.sample(val.labels, fewer, seed, "label_efficiency.val_share")
+    network = cnn.Classifier(**point.architecture).to(here)
     checkpoint.load_encoder(network, checkpoint.read_start(init, k)[0])
-    plan = freezing.phases(run.strategy, run.blocks, run.lr, run.lr_factor, run.layer_decay)
+    plan = freezing.phases(
+        point.strategy, point.blocks, point.lr, point.lr_factor, point.layer_decay
+    )
     train_set, val_set = (Samples.to(here, s) for s in (train[drawn], val[val_drawn]))
-    for _ in classifier.fit(network, train_set, val_set, run, plan, seed):
+    for _ in classifier.fit(network, train_set, val_set, point, plan, seed):
         pass
     return inference.probabilities(network.eval(), torch.from_numpy(test.images).to(here))
 

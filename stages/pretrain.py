@@ -13,6 +13,7 @@ from chestflow.data import arrays, captions
 from chestflow.models import checkpoint, cnn, device
 from chestflow.models.autoencoder import Autoencoder
 from chestflow.training import autoencoder
+from chestflow.training.batches import epochs
 
 
 def pretrain(dataset: str, settings: Path, images: Path, out: Path) -> None:
@@ -23,9 +24,9 @@ def pretrain(dataset: str, settings: Path, images: Path, out: Path) -> None:
     )
     side = train.shape[-1]
     cnn.check_side(chosen.blocks, side)
-    encoder = chosen.model_dump(include={"width", "blocks"})
+    encoder = chosen.model_dump(include={"width", "blocks", "contrast"})
     rows: list[dict] = []
-    total = chosen.trainings * chosen.epochs
+    total = chosen.trainings * epochs(chosen.steps)
     bar = tqdm(total=total, desc="pretrain", unit="epoch", delay=1)
     for k in range(chosen.trainings):
         seed = chosen.seed + k

@@ -37,7 +37,7 @@ def reconstruct(
     folders = [checkpoint.training(trained, k) for k in range(len(errors))]
     networks = [autoencoder.load(folder, side).to(here) for folder in folders]
     code = networks[0].code
-    known = autoencoder.unit(some(splits["train"], seed))
+    known = autoencoder.original(networks[0], some(splits["train"], seed))
     rebuild = Rebuilder(networks, reconstruction.baselines(known, code))
     scores = {name: fidelities(rebuild, splits[name]) for name in ("val", "test")}
     record = {"code": code, "trainings": len(networks), "training": representative}
@@ -62,14 +62,14 @@ def some(train: torch.Tensor, seed: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Rebuilder:
-    """(N, H, W) uint8 images -> the same from 0 to 1, and their reconstructions by each method,
-    (K, N, H, W): by K autoencoders, and by the baselines, repeated K times."""
+    """(N, H, W) uint8 images -> what is to be reconstructed, from 0 to 1, and its reconstructions
+    by each method, (K, N, H, W): by K autoencoders, and by the baselines, repeated K times."""
 
     networks: list[autoencoder.Autoencoder]
     baselines: Callable[[np.ndarray], dict[str, np.ndarray]]
 
     def __call__(self, images: torch.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        wanted = autoencoder.unit(images)
+        wanted = autoencoder.original(self.networks[0], images)
         own = np.stack([autoencoder.reconstruct(network, images) for network in self.networks])
         same = self.baselines(wanted).items()
         return wanted, {"autoencoder": own} | {k: np.broadcast_to(v, own.shape) for k, v in same}

@@ -16,7 +16,7 @@ from chestflow.config.schema import Training
 from chestflow.data import arrays, captions, labels
 from chestflow.models import checkpoint, cnn, device
 from chestflow.training import classifier, freezing
-from chestflow.training.batches import Samples
+from chestflow.training.batches import Samples, epochs
 
 
 def train(settings: Path, images: Path, init: Path, out: Path) -> None:
@@ -30,7 +30,8 @@ def train(settings: Path, images: Path, init: Path, out: Path) -> None:
     phases = freezing.phases(run.strategy, run.blocks, run.lr, run.lr_factor, run.layer_decay)
     rows: list[dict] = []
     # No bar within the first second: a mistake in the settings is one line, without it.
-    bar = tqdm(total=run.trainings * run.epochs, desc=f"train {run.name}", unit="epoch", delay=1)
+    each = sum(1 if p == freezing.LINEAR_PROBE else epochs(run.steps or 0) for p in phases)
+    bar = tqdm(total=run.trainings * each, desc=f"train {run.name}", unit="epoch", delay=1)
     for k in range(run.trainings):
         seed, started = run.seed + k, time.perf_counter()
         torch.manual_seed(seed)
@@ -48,12 +49,12 @@ def train(settings: Path, images: Path, init: Path, out: Path) -> None:
         checkpoint.save(folder, model, about | {"seed": seed})
         files.write_json(folder / "labelled.json", {s: i.tolist() for s, i in labelled.items()})
     bar.close()
-    epochs = files.read_csv(out / "history.csv")
-    representative = history.representative(history.kept(epochs, "val_loss"))
+    recorded = files.read_csv(out / "history.csv")
+    representative = history.representative(history.kept(recorded, "val_loss"))
     shutil.copy(checkpoint.training(out, representative) / checkpoint.FILE, out / checkpoint.FILE)
     trainable = freezing.trainable_parameters(model, phases)
     describe(checkpoint.load_classifier(out), side, trainable, out)
-    scores = ", ".join(f"{score:.3f}" for score in history.kept(epochs, "val_auroc"))
+    scores = ", ".join(f"{score:.3f}" for score in history.kept(recorded, "val_auroc"))
     data = captions.marked(run.dataset, origin)
     print(f"train: {run.name}: {trainable:,} parameters, {here}, validation AUROC {scores}, {data}")
 

@@ -12,7 +12,7 @@ from chestflow.models import autoencoder, checkpoint
 from chestflow.sources import phantom
 from chestflow.training import autoencoder as training
 
-ENCODER = {"width": 8, "blocks": 3}
+ENCODER = {"width": 8, "blocks": 3, "contrast": "global"}
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,9 @@ def images() -> dict[str, torch.Tensor]:
     return {s: torch.from_numpy(arrays[f"{s}_images"]) for s in ("train", "val", "test")}
 
 
-def build(side: int = 28, code: int = 16) -> autoencoder.Autoencoder:
+def build(side: int = 28, code: int = 16, **changes) -> autoencoder.Autoencoder:
     torch.manual_seed(0)
-    return autoencoder.Autoencoder(**ENCODER, side=side, code=code, dropout=0.0)
+    return autoencoder.Autoencoder(**ENCODER | changes, side=side, code=code, dropout=0.0)
 
 
 @pytest.mark.parametrize("side", [28, 30, 64])
@@ -33,22 +33,30 @@ def test_reconstructions_are_as_large_as_the_images_and_pass_through_the_code(si
     assert model(images).shape == images.shape
 
 
-def train(images, **settings) -> tuple[autoencoder.Autoencoder, list[dict]]:
+def train(images, contrast="global", **settings) -> tuple[autoencoder.Autoencoder, list[dict]]:
     chosen = SimpleNamespace(batch_size=32, weight_decay=1e-4, **settings)
-    model = build()
+    model = build(contrast=contrast)
     return model, list(training.fit(model, images["train"], images["val"], chosen, seed=0))
 
 
-def test_training_beats_the_mean_image(images):
-    model, _ = train(images, lr=0.01, epochs=5, patience=5)
-    val = autoencoder.unit(images["val"])
+@pytest.mark.parametrize("contrast", ["global", "local"])
+def test_training_beats_the_mean_image(images, contrast):
+    model, _ = train(images, contrast, lr=0.01, steps=80, patience=5)
+    known, val = (autoencoder.original(model, images[split]) for split in ("train", "val"))
     error = ((autoencoder.reconstruct(model, images["val"]) - val) ** 2).mean()
-    mean = reconstruction.baselines(autoencoder.unit(images["train"]), 4)(val)["mean_image"]
+    mean = reconstruction.baselines(known, 4)(val)["mean_image"]
     assert error < 0.8 * ((mean - val) ** 2).mean()
 
 
-def test_the_weights_with_the_lowest_validation_error_are_kept(images):
-    model, rows = train(images, lr=0.05, epochs=12, patience=1)
+def test_what_is_reconstructed_is_what_the_encoder_sees(images):
+    assert autoencoder.original(build(), images["val"]) == pytest.approx(images["val"] / 255)
+    local = autoencoder.original(build(contrast="local"), images["val"])
+    assert 0 < local.min() < 0.3 and 0.7 < local.max() < 1, "hardly anything is cut off"
+
+
+def test_the_weights_with_the_lowest_validation_error_are_kept(images, monkeypatch):
+    monkeypatch.setattr(training, "EPOCH", 10)
+    model, rows = train(images, lr=0.05, steps=120, patience=1)
     *_, best, last = rows
     assert best["val_mse"] < last["val_mse"] and not last["improved"] and len(rows) < 12
     error = autoencoder.mean_squared_error(model, images["val"])

@@ -61,7 +61,7 @@ def test_a_copy_is_shrunk_in_both_parameter_files(tmp_path):
     assert not names & {"dvc.lock", "metrics", "plots", "report"}, "results are not copied"
     copy.shrink()
     params, datasets = copy.read("params.yaml"), copy.read("datasets.yaml")["datasets"]
-    assert params["epochs"] == params["runs"]["lowdata"]["epochs"] == 2
+    assert params["steps"] == params["autoencoder"]["steps"] == 4
     assert params["trainings"] == 1
     assert params["label_efficiency"]["labels"] == [40] and params["latent"]["images"] == 200
     for dataset in datasets.values():

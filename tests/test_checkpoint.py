@@ -45,7 +45,7 @@ def test_same_weights_same_bytes_also_in_the_memory_layout_of_training(tmp_path)
 
 
 def test_a_file_that_is_damaged_or_of_another_network_is_refused_in_one_line(tmp_path):
-    autoencoder = Autoencoder(8, 3, 28, code=16, dropout=0.0)
+    autoencoder = Autoencoder(8, 3, "global", 28, code=16, dropout=0.0)
     checkpoint.save(tmp_path, autoencoder, {"architecture": {"width": 8, "blocks": 3}})
     with pytest.raises(UserError, match=r"holds another network[^\n]*$"):
         checkpoint.load_classifier(tmp_path)
@@ -55,7 +55,9 @@ def test_a_file_that_is_damaged_or_of_another_network_is_refused_in_one_line(tmp
         checkpoint.load_classifier(tmp_path)
 
 
-@pytest.mark.parametrize("donor", [classifier(), Autoencoder(8, 3, 28, code=16, dropout=0.0)])
+@pytest.mark.parametrize(
+    "donor", [classifier(), Autoencoder(8, 3, "global", 28, code=16, dropout=0.0)]
+)
 def test_the_whole_encoder_is_carried_over_but_not_the_head(donor):
     donor(torch.randn(4, 1, 28, 28))  # batch-norm statistics of its own
     model, before = classifier(seed=2), copied(donor)

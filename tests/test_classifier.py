@@ -1,21 +1,27 @@
 """The training loop: what is frozen, which weights are kept, and that it learns."""
 
+import numpy as np
 import pytest
 import torch
 from sklearn import metrics
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from chestflow.errors import UserError
 from chestflow.models.cnn import Classifier
-from chestflow.models.inference import probabilities, standardise
-from chestflow.training import batches, classifier, freezing, losses
+from chestflow.models.inference import embeddings, probabilities, standardise
+from chestflow.training import batches, classifier, freezing, linear_probe, losses
 from chestflow.training.averaging import WeightAverage
 
 # What most tests train with; averaged weights have tests of their own.
 PLAIN = {"schedule": "onecycle", "keep": "best", "min_delta": 0.002, "contrast": "global"}
 PLAIN |= {"augment": ["move", "expose"], "label_smoothing": 0.0}
-PLAIN |= {"epochs": 2, "patience": 2, "batch_size": 64}
+PLAIN |= {"steps": 10, "patience": 2, "batch_size": 64}
+EPOCH = 5  # steps, here
 PARTS = ("head", "encoder.2", "encoder.1", "encoder.0")
+PROBE = freezing.LINEAR_PROBE
 
 
 def phases_of(strategy: str) -> list[dict[str, float]]:
@@ -23,9 +29,8 @@ def phases_of(strategy: str) -> list[dict[str, float]]:
 
 
 @pytest.fixture(autouse=True)
-def _one_pass_is_an_epoch(monkeypatch) -> None:
-    """An epoch has at least a thousand images; here it goes through the few there are only once."""
-    monkeypatch.setattr(batches, "EPOCH", 1)
+def _short_epochs(monkeypatch) -> None:
+    monkeypatch.setattr(classifier, "EPOCH", EPOCH)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +72,9 @@ def changed(before: dict, after: dict) -> set[str]:
 
 def test_phases_of_each_strategy():
     assert phases_of("unfrozen") == [dict.fromkeys(PARTS, 0.01)]
-    assert phases_of("frozen") == [{"head": 0.01}]
+    assert phases_of("frozen") == [PROBE]
     careful = dict(zip(PARTS, (1e-3, 5e-4, 2.5e-4, 1.25e-4)))
-    assert phases_of("headfirst") == [{"head": 0.01}, pytest.approx(careful)]
+    assert phases_of("headfirst") == [PROBE, pytest.approx(careful)]
 
 
 def test_frozen_trains_66_parameters_and_the_others_all():
@@ -82,7 +87,7 @@ def test_frozen_trains_66_parameters_and_the_others_all():
 @pytest.mark.parametrize("keep", ["last", "average"])
 def test_only_the_parts_of_a_phase_change(fit, strategy, keep):
     """Bit for bit, batch-norm statistics included."""
-    model, rows = fit(strategy, keep=keep, dropout=0.2, epochs=2)
+    model, rows = fit(strategy, keep=keep, dropout=0.2)
     before = state(model)
     for row in rows:
         after = state(model)
@@ -92,23 +97,48 @@ def test_only_the_parts_of_a_phase_change(fit, strategy, keep):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "epochs", "expected"),
+    ("strategy", "n", "expected"),
     [
-        ("unfrozen", 3, [1, 1, 1]),
-        ("headfirst", 5, [1, 1, 2, 2]),  # what is left over belongs to no phase
-        ("headfirst", 1, [1, 2]),  # no phase without an epoch
+        ("unfrozen", 300, [1, 1, 1]),
+        ("unfrozen", 20, [1, 1, 1]),  # few labels get as many steps as many
+        ("headfirst", 300, [1, 2, 2, 2]),  # its second phase is as long as full fine-tuning
+        ("frozen", 300, [1]),
     ],
 )
-def test_the_phases_of_a_strategy_share_its_epochs(fit, strategy, epochs, expected):
-    """Or a strategy of more phases would be better only for being trained longer."""
-    rows = list(fit(strategy, epochs=epochs, keep="last")[1])
+def test_trainings_have_equal_steps_whatever_the_strategy_and_the_number_of_labels(
+    fit, images, monkeypatch, strategy, n, expected
+):
+    taken = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: (taken.append(1), step(self)))
+    some = batches.Samples(images["train"].images[:n], images["train"].labels[:n])
+    rows = list(fit(strategy, train=some, steps=13, keep="last")[1])
     assert [row["phase"] for row in rows] == expected
+    assert len(taken) == (0 if strategy == "frozen" else 13)
+
+
+def test_the_linear_probe_is_logistic_regression_on_the_embeddings(fit, images):
+    """Scikit-learn's own, which is not told of the network."""
+    model, rows = fit("frozen", augment=[])
+    list(rows)
+    train, val = images["train"], images["val"]
+    known, unseen = (embeddings(model, s.images.numpy(), torch.device("cpu")) for s in (train, val))
+    scores = probabilities(model.eval(), val.images)
+    peers = [
+        make_pipeline(StandardScaler(), LogisticRegression(C=c, class_weight="balanced"))
+        .fit(known, train.labels)
+        .predict_proba(unseen)[:, 1]
+        for c in linear_probe.PENALTIES
+    ]
+    assert min(np.abs(scores - peer).max() for peer in peers) < 1e-3
+    best = max(metrics.roc_auc_score(val.labels, peer) for peer in peers)
+    assert metrics.roc_auc_score(val.labels, scores) == pytest.approx(best, abs=1e-6)
 
 
 def test_each_part_is_trained_at_its_rate(fit):
     """Adam's first step moves a weight by its learning rate, whatever the gradient."""
     rates = dict(zip(PARTS, (0.02, 0.004, 0.0008, 0.00016)))
-    once = {"epochs": 1, "batch_size": 300, "schedule": "constant", "weight_decay": 0.0}
+    once = {"steps": 1, "batch_size": 300, "schedule": "constant", "weight_decay": 0.0}
     model, rows = fit(phases=[rates], **once)
     before = state(model)
     (row,) = rows
@@ -121,18 +151,18 @@ def test_each_part_is_trained_at_its_rate(fit):
     assert row["lr"] == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
-def test_the_kept_weights_are_those_of_the_last_improved_row(fit, validate, keep):
-    model, rows = fit(keep=keep, epochs=7, patience=2, schedule="constant")
+@pytest.mark.parametrize(("keep", "epochs"), [("best", 15), ("last", 7)])
+def test_the_kept_weights_are_those_of_the_last_improved_row(fit, validate, keep, epochs):
+    model, rows = fit(keep=keep, steps=epochs * EPOCH, patience=2, schedule="constant")
     rows = list(rows)
     kept = [row for row in rows if row["improved"]][-1]
     scores, highest = validate(model), max(row["val_auroc"] for row in rows)
     assert scores == {key: kept[key] for key in scores}
     if keep == "best":
-        assert kept == rows[-3] and len(rows) < 7, "or this shows nothing"
+        assert kept == rows[-3] and len(rows) < epochs, "or this shows nothing"
         assert kept["val_auroc"] > highest - 2 * 0.002
     else:
-        assert kept == rows[6] and kept["val_auroc"] < highest
+        assert kept == rows[epochs - 1] and kept["val_auroc"] < highest
 
 
 def test_the_average_covers_the_tail_and_includes_the_last_weights():
@@ -145,7 +175,7 @@ def test_the_average_covers_the_tail_and_includes_the_last_weights():
 
 
 def test_averaged_weights_get_batch_norm_statistics_of_their_own(fit, images, validate):
-    model, rows = fit(keep="average", augment=[], epochs=4, schedule="plateau")
+    model, rows = fit(keep="average", augment=[], steps=20, schedule="plateau")
     *_, last = rows
     scores = validate(model)
     assert scores == {key: last[key] for key in scores}, "the last row describes what stays"
@@ -173,9 +203,9 @@ def test_the_plateau_schedule_rises_falls_and_levels_off():
 
 def test_class_weights_and_smoothing_change_training_but_not_validation(fit, validate):
     """Or the sweep would rank trainings by different losses."""
-    plain = next(fit(epochs=1)[1])
+    plain = next(fit(steps=EPOCH)[1])
     for changes in ({"label_smoothing": 0.4}, {"class_weights": False}):
-        model, rows = fit(epochs=1, **changes)
+        model, rows = fit(steps=EPOCH, **changes)
         row = next(rows)
         assert row["train_loss"] != plain["train_loss"]
         assert row["val_loss"] == validate(model)["val_loss"]
@@ -194,10 +224,10 @@ def test_weights_depend_on_the_seed_alone(fit):
 
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_the_network_learns_from_labels_and_nothing_from_shuffled_ones(fit, images, shuffled):
-    train, test, epochs = images["train"], images["test"], 4 if shuffled else 12
+    train, test, steps = images["train"], images["test"], 20 if shuffled else 60
     order = torch.randperm(300, generator=torch.Generator().manual_seed(1))
     labels = train.labels[order] if shuffled else train.labels
-    model, rows = fit(train=batches.Samples(train.images, labels), epochs=epochs, patience=epochs)
+    model, rows = fit(train=batches.Samples(train.images, labels), steps=steps, patience=steps)
     losses = [row["train_loss"] for row in rows]
     auroc = metrics.roc_auc_score(test.labels, probabilities(model.eval(), test.images))
     assert abs(auroc - 0.5) < 0.25 if shuffled else auroc > 0.7

@@ -41,7 +41,7 @@ def test_the_lower_loss_decides_between_equal_scores():
 @pytest.mark.parametrize(
     ("changes", "runs"),
     [
-        ({"patience": 3, "min_delta": 0.5}, {"lowdata", "lowdata_autoencoder"}),
+        ({"patience": 3, "min_delta": 0.5}, {"early_stopping"}),
         ({"lr_factor": 0.9, "layer_decay": 0.9}, {"headfirst"}),
     ],
     ids=["early stopping", "head first"],

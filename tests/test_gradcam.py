@@ -28,7 +28,7 @@ def trained_model(splits, settings) -> Classifier:
     model = Classifier()
     images = [batches.Samples.to(CPU, splits[name]) for name in ("train", "val")]
     phases = freezing.phases("unfrozen", 3, 0.01, 0.1, 0.5)
-    list(classifier.fit(model, *images, settings(epochs=2), phases, seed=0))
+    list(classifier.fit(model, *images, settings(steps=10), phases, seed=0))
     return model.eval()
 
 

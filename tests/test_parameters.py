@@ -15,7 +15,7 @@ from chestflow.config import reading, schema
 from chestflow.config.values import RESERVED
 from chestflow.errors import UserError
 from chestflow.models.cnn import Classifier
-from stages.configure import COMMON, USED_BY, configure, settings_of
+from stages.configure import COMMON, EARLY_STOPPING, TWO_PHASES, configure, settings_of
 
 ROOT = Path(__file__).parents[1]
 VALUES = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -82,13 +82,13 @@ MISTAKES = [  # key, value, and the line but for the file's name
     ("lr", "fast", "lr = 'fast': Input should be a valid number"),
     ("lr", True, "lr = True: Input should be a valid number"),
     ("lr", ..., "lr is missing; it must be given"),
-    ("epochs", 2.5, "epochs = 2.5: Input should be a valid integer"),
+    ("steps", 2.5, "steps = 2.5: Input should be a valid integer"),
     ("batch_size", 1, "batch_size = 1: Input should be greater than or equal to 2"),
     ("dropout", 1.0, "dropout = 1.0: Input should be less than 1"),
     ("blocks", 5, f"blocks = 5: {FEW}"),
     ("schedule", "cosine", "Input should be 'onecycle', 'constant' or 'plateau'"),
     ("pixels", 32, "pixels = 32: Input should be 28, 64, 128 or 224"),
-    ("rate", 0.1, "rate is not a parameter; accepted here: lr, schedule, epochs"),
+    ("rate", 0.1, "rate is not a parameter; accepted here: lr, schedule, steps"),
     ("runs", {}, "runs = {}: Dictionary should have at least 1 item"),
     ("runs.chest.labels", 0, "runs.chest.labels = 0: Input should be 'all' or an integer"),
     ("runs.chest.blocks", 6, f"runs.chest.blocks = 6: {FEW}"),
@@ -237,10 +237,10 @@ def configured(folder: Path, values: dict) -> dict[str, str]:
 
 
 def test_a_run_has_the_top_level_settings_overruled_by_its_own(load):
-    own = VALUES["runs"][SUBJECT] | {"lr": 0.5, "epochs": 3, "labels": 40, "augment": []}
+    own = VALUES["runs"][SUBJECT] | {"lr": 0.5, "steps": 3, "labels": 40, "augment": []}
     params = load(text_of(changed("runs.own", own)))
     shared = {key: VALUES[key] for key in {*schema.Settings.model_fields, *COMMON}}
-    unused = dict.fromkeys(USED_BY)  # it averages weights, and trains all of them from the start
+    unused = dict.fromkeys((*TWO_PHASES, *EARLY_STOPPING))  # one phase, with averaged weights
     assert settings_of(params, "own") == shared | own | unused | {"name": "own"}
 
 
@@ -252,29 +252,34 @@ def test_configure_writes_the_settings_of_every_training(tmp_path):
     for name in VALUES["runs"]:
         training = reading.training(out / f"runs/{name}.json")
         assert training.model_dump() == written["all"]["runs"][name] == written[f"runs/{name}"]
-        points = reading.points(out / f"label_efficiency/{name}.json")
-        assert points.labels == (wanted["labels"] if name in wanted["runs"] else [])
+        points = reading.points(out / f"label_efficiency/{name}.json").points
+        few = [] if training.steps is None else [(training.labels, wanted["few_steps"])]
+        expected = [*((n, training.steps) for n in wanted["labels"]), *few]
+        listed = name in wanted["runs"]
+        assert [(p.labels, p.steps) for p in points] == (expected if listed else [])
+        assert all(p.init == training.init for p in points)
     pretraining = reading.pretraining(out / "autoencoder.json")
-    common = {key: VALUES[key] for key in ("width", "blocks", "seed", "trainings", "threads")}
+    encoder = ("width", "blocks", "contrast")
+    common = {key: VALUES[key] for key in (*encoder, "seed", "trainings", "threads")}
     assert pretraining.model_dump() == VALUES["autoencoder"] | common
 
 
 ALL = {f"runs/{run}" for run in VALUES["runs"]}
 CURVES = {f"label_efficiency/{run}" for run in VALUES["label_efficiency"]["runs"]}
-LOW = {f"runs/{run}" for run, own in VALUES["runs"].items() if "lr" in own}  # with their own rate
+PROBES = {"runs/frozen", "label_efficiency/frozen"}  # which are fitted, without gradient descent
 
 
 @pytest.mark.parametrize(
     ("key", "value", "reached"),
     [
-        ("lr", 0.003, ALL - LOW),
-        ("patience", 3, LOW),  # the others average, and stop at no best epoch
-        ("runs.frozen.lr", 0.003, {"runs/frozen"}),
+        ("lr", 0.003, (ALL | CURVES) - PROBES),
+        ("patience", 3, {"runs/early_stopping"}),  # the others average, and stop at no best epoch
+        ("runs.unfrozen.lr", 0.003, {"runs/unfrozen", "label_efficiency/unfrozen"}),
         ("autoencoder.lr", 0.003, {"autoencoder"}),
-        ("weight_decay", 0.003, ALL),  # which the autoencoder has to itself
-        ("width", 4, ALL | {"autoencoder"}),
+        ("weight_decay", 0.003, (ALL | CURVES) - PROBES),  # which the autoencoder has to itself
+        ("width", 4, ALL | CURVES | {"autoencoder"}),
         ("label_efficiency.labels", [50, 70], CURVES),
-        ("label_efficiency.val_share", 0.5, {f"label_efficiency/{run}" for run in VALUES["runs"]}),
+        ("label_efficiency.val_share", 0.5, CURVES),
         ("gradcam.images", 4, set()),
         ("pixels", 64, set()),
     ],

@@ -201,14 +201,14 @@ def test_questions_whose_settings_differ_get_no_verdict(values):
     set_p(values, 0.2, 0.0001)
     assert "differ only in their initial weights" in sections(values)[9]
     for question in values["compared"]["questions"]:
-        question["config_difference"] = {"lr": [0.005, 0.01], "epochs": [16, 15]}
+        question["config_difference"] = {"lr": [0.005, 0.01], "steps": [160, 150]}
     numbered = sections(values)
     for number in (9, 11):
         answer = re.split(r" > | \*\*Frozen| \|", numbered[number])[1]
-        assert "not comparable, since they also differ in lr, epochs" in answer
+        assert "not comparable, since they also differ in lr, steps" in answer
         assert not re.search(r"higher|lower|distinguishable", answer)
     rows = comparisons(numbered[11])
-    assert [row.count("not comparable: lr, epochs") for row in rows] == [2] * 6
+    assert [row.count("not comparable: lr, steps") for row in rows] == [2] * 6
     assert not any(cell in verdicts.THAN for row in rows for cell in row)
     assert "differ only in their initial weights" not in numbered[9]
 

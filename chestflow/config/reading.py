@@ -40,7 +40,7 @@ def training(path: Path) -> schema.Training:
 
 
 def points(path: Path) -> schema.Points:
-    """The numbers of labels that a run is trained with in addition."""
+    """The points of a run's label-efficiency curve."""
     return schema.Points.model_validate(files.read_json(path))
 
 

@@ -22,7 +22,7 @@ class Settings(Block):
 
     lr: Share
     schedule: Literal["onecycle", "constant", "plateau"]
-    epochs: Count
+    steps: Count
     patience: Count
     min_delta: float = Field(ge=0, lt=1)
     batch_size: int = Field(ge=2, le=65536)
@@ -50,8 +50,15 @@ class Settings(Block):
 class Training(Settings):
     """A run with all settings, as stage `configure` writes it: null for those it does not use."""
 
+    lr: Share | None  # type: ignore[assignment]
+    schedule: str | None  # type: ignore[assignment]
+    steps: Count | None  # type: ignore[assignment]
     patience: Count | None  # type: ignore[assignment]
     min_delta: float | None  # type: ignore[assignment]
+    batch_size: int | None  # type: ignore[assignment]
+    weight_decay: float | None  # type: ignore[assignment]
+    label_smoothing: float | None  # type: ignore[assignment]
+    keep: str | None  # type: ignore[assignment]
     lr_factor: Share | None  # type: ignore[assignment]
     layer_decay: Share | None  # type: ignore[assignment]
 
@@ -77,17 +84,18 @@ class Autoencoder(Block):
     code: int = Field(ge=1, le=224 * 224)
     dropout: float = Field(ge=0, lt=1)
     lr: Share
-    epochs: Count
+    steps: Count
     patience: Count
     batch_size: int = Field(ge=2, le=65536)
     weight_decay: float = Field(ge=0, le=1)
 
 
 class Pretraining(Autoencoder):
-    """The autoencoder with the encoder's size, as stage `configure` writes it."""
+    """The autoencoder with the encoder's size and contrast, as stage `configure` writes it."""
 
     width: int
     blocks: int
+    contrast: str
     seed: Seed
     trainings: Count
     threads: Count
@@ -107,18 +115,18 @@ class Comparison(Block):
 
 
 class LabelEfficiency(Block):
-    """Numbers of labels to train with in addition, and the runs that are trained with them."""
+    """Numbers of labels, and of steps, to train with in addition, and the runs that are."""
 
     labels: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
+    few_steps: Count
     val_share: Share
     runs: list[str]
 
 
 class Points(Block):
-    """The numbers of labels for one run, as stage `configure` writes them."""
+    """The points of one run's curve, as stage `configure` writes them."""
 
-    labels: list[int]
-    val_share: Share
+    points: list[Training]
 
 
 class GradCAM(Block):

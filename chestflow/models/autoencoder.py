@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from chestflow.data.arrays import blocks
 from chestflow.models import checkpoint
-from chestflow.models.cnn import Encoder
+from chestflow.models.cnn import Encoder, local_contrast
 from chestflow.models.inference import in_batches
+
+LOCAL_SPAN = 3.0  # of local contrast: hardly any pixel lies beyond
 
 
 class UpBlock(nn.Sequential):
@@ -36,13 +38,16 @@ def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
 class Autoencoder(nn.Module):
     """Image -> encoder -> code of `code` numbers -> mirrored decoder -> image.
 
-    The encoder is the classifier's: same class, same keys, so that weights carry over by name.
-    (N, 1, side, side) images in [-1, 1] -> the same.
+    The encoder is the classifier's: same class, same keys, so that weights carry over by name; it
+    sees images of the same contrast, which are also what is reconstructed.
+    (N, 1, side, side) images in [-1, 1] -> the same, or of local contrast, about [-3, 3].
     """
 
-    def __init__(self, width: int, blocks: int, side: int, code: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, blocks: int, contrast: str, side: int, code: int, dropout: float
+    ) -> None:
         super().__init__()
-        self.code = code
+        self.code, self.contrast = code, contrast
         self.encoder = Encoder(width, blocks)
         sides = [side // 2**i for i in reversed(range(blocks + 1))]
         channels = [*(width * 2**i for i in reversed(range(blocks))), 1]
@@ -55,8 +60,17 @@ class Autoencoder(nn.Module):
             *(UpBlock(*step, dropout) for step in zip(channels[:-1], channels[1:], sides[1:]))
         )
 
+    def contrasted(self, images: Tensor) -> Tensor:
+        """What is to be reconstructed of the images."""
+        return local_contrast(images) if self.contrast == "local" else images
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.decoder(self.expand(self.squeeze(self.encoder(images))))
+        return self.decoder(self.expand(self.squeeze(self.encoder(self.contrasted(images)))))
+
+    @property
+    def span(self) -> float:
+        """Half the range that `to_unit` maps to 0 to 1."""
+        return LOCAL_SPAN if self.contrast == "local" else 1.0
 
 
 def load(folder: Path, side: int) -> Autoencoder:
@@ -70,20 +84,24 @@ def load(folder: Path, side: int) -> Autoencoder:
     return checkpoint.load(folder, build)
 
 
-def unit(images: Tensor) -> np.ndarray:
-    """(N, H, W) uint8 -> floats from 0 to 1."""
-    return images.cpu().numpy() / np.float32(255)
+def original(model: Autoencoder, images: Tensor) -> np.ndarray:
+    """(N, H, W) uint8 images -> what the model is to reconstruct, from 0 to 1."""
+    return _to_unit(model, in_batches(model.contrasted, images))
 
 
 def reconstruct(model: Autoencoder, images: Tensor) -> np.ndarray:
     """(N, H, W) uint8 images -> their reconstructions, from 0 to 1."""
     model.eval()
-    rebuilt = in_batches(model, images)[:, 0]
-    return rebuilt.add(1).div(2).clamp(0, 1).cpu().numpy()
+    return _to_unit(model, in_batches(model, images))
+
+
+def _to_unit(model: Autoencoder, values: Tensor) -> np.ndarray:
+    """(N, 1, H, W) in [-span, span] -> (N, H, W) from 0 to 1, the rest cut off."""
+    return values[:, 0].div(2 * model.span).add(0.5).clamp(0, 1).cpu().numpy()
 
 
 def mean_squared_error(model: Autoencoder, images: Tensor) -> float:
     """Of the reconstructions of (N, H, W) uint8 images, on a scale of 0 to 1."""
     parts = [images[part] for part in blocks(images)]
-    errors = [np.mean((reconstruct(model, part) - unit(part)) ** 2) for part in parts]
+    errors = [np.mean((reconstruct(model, part) - original(model, part)) ** 2) for part in parts]
     return float(np.average(errors, weights=[len(part) for part in parts]))

@@ -1,6 +1,7 @@
 """Training the autoencoder, which needs no labels."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from chestflow.models.autoencoder import Autoencoder, mean_squared_error
 from chestflow.models.inference import standardise
-from chestflow.training.batches import batches
+from chestflow.training.batches import EPOCH, batches
 from chestflow.training.early_stopping import EarlyStopping
 
 
@@ -17,31 +18,36 @@ def fit(model: Autoencoder, train: Tensor, val: Tensor, settings, seed: int) -> 
     weights with the lowest validation error.
 
     train, val: (N, H, W) uint8 on the model's device; settings: `schema.Pretraining`.
-    A row: epoch, train_mse, val_mse (of images from 0 to 1), and improved.
+    A row: epoch, train_mse, val_mse (of pixels from 0 to 1), and improved.
     """
     model.to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(
         model.parameters(), weight_decay=settings.weight_decay, fused=True
     )
-    steps = settings.epochs * len(list(batches(len(train), settings.batch_size, generator)))
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.lr, total_steps=steps)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.lr, total_steps=settings.steps
+    )
     stopping = EarlyStopping(model, settings.patience, min_delta=0.0)
-    for epoch in range(1, settings.epochs + 1):
+    order = batches(len(train), settings.batch_size, generator)
+    for epoch, done in enumerate(range(0, settings.steps, EPOCH), start=1):
         model.train()
-        total = torch.zeros((), device=train.device)
-        for index in batches(len(train), settings.batch_size, generator):
+        losses = []
+        for index in islice(order, min(EPOCH, settings.steps - done)):
             images = standardise(train[index]).contiguous(memory_format=torch.channels_last)
-            loss = F.mse_loss(model(images), images)
+            loss = F.mse_loss(model(images), model.contrasted(images))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             scheduler.step()
-            total += loss.detach() * len(index) / 4  # of [-1, 1] -> of [0, 1]
+            losses.append(loss.detach())
         val_mse = mean_squared_error(model, val)
         improved = stopping.update(-val_mse)
-        row = {"epoch": epoch, "train_mse": float(total) / len(train), "val_mse": val_mse}
-        yield row | {"improved": int(improved)}
+        row = {
+            "epoch": epoch,
+            "train_mse": torch.stack(losses).mean().item() / (2 * model.span) ** 2,
+        }
+        yield row | {"val_mse": val_mse, "improved": int(improved)}
         if stopping.stop:
             break
     stopping.restore()

@@ -1,4 +1,4 @@
-"""Labelled images on the device that trains, and the order in which an epoch shows them."""
+"""Labelled images on the device that trains, and the order in which training shows them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from chestflow.data.arrays import Split
 
-EPOCH = 1000  # images that an epoch shows at least: eight steps of the default batch
+EPOCH = 40  # steps between two looks at the validation images; about one pass through 5,000 images
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,17 @@ class Samples:
         return cls(images.to(device), labels.long().to(device))
 
 
-def passes(n: int) -> int:
-    """How often an epoch goes through n images: often enough to see EPOCH images. Otherwise, with
-    few labels, validation would follow every other step, before batch norm's averages are any good.
-    """
-    return -(-EPOCH // n)
-
-
-def epoch_batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    for _ in range(passes(n)):
-        yield from batches(n, size, generator)
+def epochs(steps: int) -> int:
+    """How many epochs so many steps are; the last may be shorter."""
+    return -(-steps // EPOCH)
 
 
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Shuffled indices of one pass, in batches. Batch norm cannot work with a single image: a last
-    batch of one joins the batch before it."""
-    order = torch.randperm(n, generator=generator)
-    chunks = list(order.split(size))
-    if len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks[-2:] = [torch.cat(chunks[-2:])]
-    yield from chunks
+    """Batches of shuffled indices of n images without end, pass after pass.
+
+    All have the same number of images, `size` or, of fewer images, n: what a pass cannot fill
+    another batch with is left out of it.
+    """
+    size = min(size, n)
+    while True:
+        yield from torch.randperm(n, generator=generator).split(size)[: n // size]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +10,12 @@ from torch import Tensor, nn
 from chestflow.errors import UserError
 from chestflow.models.cnn import Classifier
 from chestflow.models.inference import batch_size, standardise
+from chestflow.training import linear_probe
 from chestflow.training.augmentation import augment
 from chestflow.training.averaging import TAIL, WeightAverage
-from chestflow.training.batches import Samples, epoch_batches, passes
+from chestflow.training.batches import EPOCH, Samples, batches
 from chestflow.training.early_stopping import DIVERGED, EarlyStopping
-from chestflow.training.freezing import LearningRates, set_mode, unfreeze
+from chestflow.training.freezing import LINEAR_PROBE, LearningRates, set_mode, unfreeze
 from chestflow.training.losses import class_weights, smoothed_loss, validate
 
 # Of the schedule `plateau`, whose rate stays high while weights are averaged (averaging.TAIL).
@@ -33,8 +35,9 @@ def fit(
     """Train phase after phase, yielding a row after each epoch. Once exhausted, the model holds the
     weights that `settings.keep` asks for: best on validation, last, or averaged.
 
-    settings: anything with the fields of `schema.Settings`. The phases share the epochs, so that
-    every strategy sees as many images; each starts from the weights that the one before has kept.
+    settings: anything with the fields of `schema.Settings`. A phase that trains nothing but the
+    head is a linear probe, which is one epoch; any other has `settings.steps` steps, whatever the
+    number of images. Each starts from the weights that the one before has kept.
     A row: phase, epoch, lr, train_loss, val_loss, val_auroc, val_balanced_accuracy, and improved;
     the last row with improved = 1 describes the weights that are kept.
     Raises UserError if the training diverged.
@@ -47,35 +50,14 @@ def fit(
     weight = balance if settings.class_weights else torch.ones_like(balance)
     best = settings.keep == "best"
     stopping = EarlyStopping(model, settings.patience, settings.min_delta) if best else None
-    epochs, epoch = max(1, settings.epochs // len(phases)), 0
+    epoch = 0
     for number, rates in enumerate(phases, start=1):
-        trained = unfreeze(model, rates)
-        groups = [{"params": p.parameters(), "lr": rates[name]} for name, p in trained.items()]
-        optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
-        steps = epochs * steps_per_epoch(len(train.labels), settings.batch_size)
-        scheduler = make_scheduler(optimiser, settings.schedule, steps)
-        average = WeightAverage(model, trained, steps) if settings.keep == "average" else None
+        train_phase = linear_probe.fit if rates == LINEAR_PROBE else descend
         if stopping:
             stopping.waited = 0
-        for i in range(epochs):
+        for lr, loss in train_phase(model, train, val, settings, rates, weight, generator):
             epoch += 1
-            row = {"phase": number, "epoch": epoch, "lr": scheduler.get_last_lr()[0]}
-            total = torch.zeros((), device=train.images.device)
-            set_mode(model, trained)
-            for index in epoch_batches(len(train.labels), settings.batch_size, generator):
-                logits = model(network_input(train.images[index], settings.augment, generator))
-                labels = train.labels[index]
-                loss = smoothed_loss(logits, labels, weight, settings.label_smoothing)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                scheduler.step()
-                if average:
-                    average.update(model)
-                total += loss.detach() * len(index)
-            if average and i == epochs - 1:
-                average.copy_to(model, statistics_inputs(train.images, settings.augment, generator))
-            row["train_loss"] = total.item() / (len(train.labels) * passes(len(train.labels)))
+            row = {"phase": number, "epoch": epoch, "lr": lr, "train_loss": loss}
             row |= validate(model, val, nn.CrossEntropyLoss(balance))
             improved = stopping is None or stopping.update(row["val_auroc"], row["val_loss"])
             yield row | {"improved": int(improved)}
@@ -86,6 +68,46 @@ def fit(
         elif not math.isfinite(row["val_loss"]):
             raise UserError(DIVERGED)
     model.requires_grad_(True)
+
+
+def descend(
+    model: Classifier,
+    train: Samples,
+    val: Samples,
+    settings,
+    rates: LearningRates,
+    weight: Tensor,
+    generator: torch.Generator,
+) -> Iterator[tuple[float, float]]:
+    """A phase by gradient descent: yields learning rate and mean loss after each epoch.
+
+    weight: (2,), of each class in the loss. With `keep: average`, the model holds the averaged
+    weights when the last epoch is yielded.
+    """
+    trained = unfreeze(model, rates)
+    groups = [{"params": part.parameters(), "lr": rates[name]} for name, part in trained.items()]
+    optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
+    scheduler = make_scheduler(optimiser, settings.schedule, settings.steps)
+    averaged = settings.keep == "average"
+    average = WeightAverage(model, trained, settings.steps) if averaged else None
+    order = batches(len(train.labels), settings.batch_size, generator)
+    for done in range(0, settings.steps, EPOCH):
+        lr, losses = scheduler.get_last_lr()[0], []
+        set_mode(model, trained)
+        for index in islice(order, min(EPOCH, settings.steps - done)):
+            logits = model(network_input(train.images[index], settings.augment, generator))
+            labels = train.labels[index]
+            loss = smoothed_loss(logits, labels, weight, settings.label_smoothing)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            scheduler.step()
+            if average:
+                average.update(model)
+            losses.append(loss.detach())
+        if average and done + EPOCH >= settings.steps:
+            average.copy_to(model, statistics_inputs(train.images, settings.augment, generator))
+        yield lr, torch.stack(losses).mean().item()
 
 
 def network_input(images: Tensor, steps: list[str], generator: torch.Generator) -> Tensor:
@@ -100,10 +122,6 @@ def statistics_inputs(images: Tensor, steps: list[str], generator: torch.Generat
     n_batches = -(-len(chosen) // batch_size(images, 512))
     for index in chosen.tensor_split(n_batches):
         yield network_input(images[index], steps, generator)
-
-
-def steps_per_epoch(n: int, size: int) -> int:
-    return len(list(epoch_batches(n, size, torch.Generator())))
 
 
 def make_scheduler(optimiser, schedule: str, steps: int):

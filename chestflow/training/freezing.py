@@ -5,26 +5,28 @@ from torch import nn
 from chestflow.models.cnn import Classifier
 
 LearningRates = dict[str, float]  # of the parts of the network that a phase trains
+LINEAR_PROBE: LearningRates = {"head": 0.0}  # fitted, so there is no rate: training.linear_probe
 
 
 def phases(
-    strategy: str, blocks: int, lr: float, factor: float | None, decay: float | None
+    strategy: str, blocks: int, lr: float | None, factor: float | None, decay: float | None
 ) -> list[LearningRates]:
     """The phases of a strategy, each as LearningRates.
 
     unfrozen: full fine-tuning, everything at once.
-    frozen: linear probe, the head alone on the encoder as it came.
-    headfirst: LP-FT (Kumar et al. 2022), the head alone, then everything at `factor` times the
+    frozen: linear probe, the head alone on the encoder as it came; uses none of the numbers.
+    headfirst: LP-FT (Kumar et al. 2022), a linear probe, then everything at `factor` times the
     rate, times `decay` for each part further from the head (Howard & Ruder 2018, sec. 3.2). The
     others use neither.
     """
-    parts = ["head", *(f"encoder.{i}" for i in reversed(range(blocks)))]
-    head = {"head": lr}
     if strategy == "frozen":
-        return [head]
+        return [LINEAR_PROBE]
+    assert lr, "null for `frozen` alone"
+    parts = ["head", *(f"encoder.{i}" for i in reversed(range(blocks)))]
     if strategy == "headfirst":
         assert factor and decay, "null for other strategies alone"
-        return [head, {part: lr * factor * decay**depth for depth, part in enumerate(parts)}]
+        layered = {part: lr * factor * decay**depth for depth, part in enumerate(parts)}
+        return [LINEAR_PROBE, layered]
     return [dict.fromkeys(parts, lr)]
 
 
