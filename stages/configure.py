@@ -71,6 +71,7 @@ def points_of(params: Params, run: str) -> list[dict[str, Any]]:
     wanted, own = params.label_efficiency, settings_of(params, run)
     if run not in wanted.runs:
         return []
+    own["trainings"] = min(own["trainings"], wanted.trainings)
     val = {n: max(FEWEST, round(n * wanted.val_share)) for n in wanted.labels if n != own["labels"]}
     points = [own | {"labels": n, "val_labels": val_n} for n, val_n in val.items()]
     return points if own["steps"] is None else [*points, own | {"steps": wanted.few_steps}]

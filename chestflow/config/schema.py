@@ -119,6 +119,7 @@ class LabelEfficiency(Block):
 
     labels: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
     few_steps: Count
+    trainings: Count
     val_share: Share
     runs: list[str]
 
