@@ -1,6 +1,6 @@
 """Numbers and names as text, in one way everywhere: figures, tables, logs and the report.
 
-A number that is not defined is None, as in the metrics files.
+A number that is not defined is None, as in the JSON files.
 """
 
 import re
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 MINUS = "\N{MINUS SIGN}"
 UNDEFINED = "not defined"
+MARGIN = 0.01  # differences of AUROC or accuracy within it are called equal: too small to matter
 # What Markdown, GitHub's included, may take for markup within a line; an underscore between letters
 # or digits means nothing there, and names such as `lowdata_autoencoder` stay as they are.
 MARKUP = re.compile(r"[\\`*\[\]<>&|~$#]|(?<![^\W_])_|_(?![^\W_])")
@@ -39,7 +40,7 @@ def with_interval(value: float | None, bounds: list, digits: int = 3) -> str:
 
 
 def scored(report: dict, key: str) -> str:
-    """A score of a metrics file with its interval, `0.913 [0.891, 0.934]`; where it has none, mean
+    """A score of a record with its interval, `0.913 [0.891, 0.934]`; where it has none, mean
     and standard deviation."""
     bounds = report.get("ci95", {}).get(key)
     return with_interval(report[key], bounds) if bounds else mean_sd(report, key)
@@ -57,8 +58,8 @@ def difference(value: float | None, bounds: list) -> str:
 
 
 def change(entry: dict) -> str:
-    """The same of an entry of metrics/comparison.json."""
-    return difference(entry["difference"], entry["ci95"])
+    """The same of an entry of data/comparison.json; its interval after correction if it has one."""
+    return difference(entry["difference"], entry.get("ci95_holm", entry["ci95"]))
 
 
 def p_value(p: float | None) -> str:

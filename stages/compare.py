@@ -7,13 +7,18 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from chestflow import files, stage
-from chestflow.config.schema import Comparison
+from chestflow.config.schema import Comparison, Question
 from chestflow.metrics import intervals
-from chestflow.metrics.comparison import holm, linear_cka, paired_difference
+from chestflow.metrics.comparison import (
+    Pair,
+    cka_within,
+    linear_cka,
+    paired_difference,
+    paired_differences,
+)
 from chestflow.metrics.scores import predictions as from_table
 
 CURVES = ("roc", "precision_recall", "reliability")
-TESTED = ("auroc", "balanced_accuracy")
 # Runs that differ only in these can be compared; any other difference would be a confounder.
 COMPARABLE = ("name", "init", "strategy")
 
@@ -22,12 +27,12 @@ Predictions = tuple[np.ndarray, np.ndarray]  # labels (N,), probabilities (K, N)
 
 def compare(
     settings: Path,
-    scores: Path,
     results: Path,
     latent: Path,
     models: Path,
     few_labels: Path,
     metrics: Path,
+    details: Path,
     label_efficiency: Path,
     curves: Path,
     *,
@@ -35,9 +40,9 @@ def compare(
 ) -> None:
     declared = files.read_json(settings)["runs"]
     # Read declared runs only: the folders may still hold files of others.
-    reports = {run: files.read_json(scores / f"{run}.json") for run in declared}
+    reports = {run: files.read_json(results / run / "scores.json") for run in declared}
     predicted = {run: predictions(results / run) for run in declared}
-    answers = files.rounded(answer(comparison, declared, predicted))
+    answers = answer(comparison, declared, predicted)
     pairs = [
         {"space": name, **pair}
         for name, runs in comparison.spaces.items()
@@ -45,12 +50,14 @@ def compare(
     ]
     points = efficiency_points(declared, predicted, few_labels, models)
     data = " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
-    files.write_json(metrics, {"data": data, **summary(answers), "cka": pairs})
+    found = {f"{e['run']}-{e['against']}": e["difference"] for e in answers["primary"]}
+    files.write_json(metrics, {"data": data, "auroc_difference": found})
+    files.write_json(details, {"data": data, **answers, "cka": pairs})
     files.write_json(label_efficiency, {"data": data, "points": points})
     write_curves(curves, reports, results, models)
     rows = [{key: point[key] for key in COLUMNS} for point in points]
     files.write_csv(curves / "label_efficiency.csv", rows)
-    print(f"compare: {len(reports)} runs, {len(answers)} questions, {data}")
+    print(f"compare: {len(reports)} runs, {len(found)} tests, {data}")
 
 
 def predictions(folder: Path) -> Predictions:
@@ -60,31 +67,35 @@ def predictions(folder: Path) -> Predictions:
 # -------------------------------------------------------------------------------- differences
 
 
-def answer(comparison: Comparison, declared: dict, predicted: dict[str, Predictions]) -> list[dict]:
-    """One entry per question: paired differences on the same test images, with p-values corrected
-    for the number of tests."""
-    measured = {run: tested(*pair) for run, pair in predicted.items()}
-    answers: list[dict] = []
-    for question in comparison.questions:
-        run, against = question.run, question.against
-        labels, probability = predicted[run]
-        entry = {"run": run, "against": against, "n": len(labels), "trainings": len(probability)}
-        entry["config_difference"] = config_difference(declared[run], declared[against])
-        pairs = ((name, measured[run][name], measured[against][name]) for name in TESTED)
-        answers.append(entry | {name: paired_difference(a, b) for name, a, b in pairs})
-    correct([entry[name] for entry in answers for name in TESTED])
-    return answers
+def answer(
+    comparison: Comparison, declared: dict, predicted: dict[str, Predictions]
+) -> dict[str, list[dict]]:
+    """The paired differences of AUROC on the same test images: `primary` ones are tested together,
+    `further` ones have intervals alone."""
+    measured = {run: intervals.auroc(*pair) for run, pair in predicted.items()}
+
+    def pairs(questions: list[Question]) -> list[Pair]:
+        return [(measured[one.run], measured[one.against]) for one in questions]
+
+    primary = paired_differences(pairs(comparison.primary))
+    further = [untested(*pair) for pair in pairs(comparison.further)]
+    answers = {"primary": (comparison.primary, primary), "further": (comparison.further, further)}
+    return {
+        kind: [asked(one, declared, measured) | found for one, found in zip(questions, differences)]
+        for kind, (questions, differences) in answers.items()
+    }
 
 
-def tested(labels: np.ndarray, probability: np.ndarray) -> dict[str, intervals.Measured]:
-    measured = intervals.decisions(labels, probability >= 0.5)
-    return measured | {"auroc": intervals.auroc(labels, probability)}
+def asked(one: Question, declared: dict, measured: dict[str, intervals.Measured]) -> dict:
+    trainings, n = measured[one.run].influence.shape
+    entry = {"run": one.run, "against": one.against, "n": n, "trainings": trainings}
+    differ = config_difference(declared[one.run], declared[one.against])
+    return entry | {"config_difference": differ}
 
 
-def correct(differences: list[dict]) -> None:
-    """Add to each difference its p-value after Holm's correction for their number."""
-    for entry, p in zip(differences, holm([entry["p"] for entry in differences])):
-        entry["p_holm"] = p
+def untested(a: intervals.Measured, b: intervals.Measured) -> dict:
+    """A paired difference without a p-value, which would be one test more."""
+    return {key: value for key, value in paired_difference(a, b).items() if key != "p"}
 
 
 def config_difference(a: dict, b: dict) -> dict[str, list]:
@@ -99,28 +110,30 @@ def alike(a: dict, b: dict) -> bool:
     return not config_difference(a, b).keys() - {"labels", "val_labels"}
 
 
-def summary(answers: list[dict]) -> dict:
-    """All answers, and the differences of AUROC once more, flat, for `dvc metrics show`."""
-    auroc = {f"{e['run']}-{e['against']}": e["auroc"]["difference"] for e in answers}
-    tests = len(answers) * len(TESTED)
-    return {"auroc_difference": auroc, "tests": tests, "questions": answers}
-
-
 # ------------------------------------------------------------------------------ latent spaces
 
 
 def similarities(runs: list[str], declared: dict[str, dict], latent: Path) -> list[dict]:
     """Linear CKA on the test images between all encoders of a space, and those that they started
-    from: mean and sd over the trainings."""
+    from: mean and sd over the trainings. For reference, of each encoder with itself after another
+    training (a = b): the mean over all pairs of trainings, without an sd, since the pairs overlap.
+
+    A frozen encoder is its start, and is left out.
+    """
     stored = {run: load_file(latent / run / "embeddings.safetensors") for run in runs}
-    starts = {declared[run]["init"]: e["start"] for run, e in stored.items() if "start" in e}
-    vectors = starts | {run: embeddings["run"] for run, embeddings in stored.items()}
+    vectors = {declared[run]["init"]: e["start"] for run, e in stored.items() if "start" in e}
+    vectors |= {run: e["run"] for run, e in stored.items() if declared[run]["strategy"] != "frozen"}
     pairs = []
     for a, b in combinations(vectors, 2):
         each = [linear_cka(x, y) for x, y in zip(vectors[a], vectors[b])]
         cka = intervals.mean_sd(each)
         pairs.append({"a": a, "b": b, "cka": cka["value"], "sd": cka["sd"]})
-    return pairs
+    within = {run: cka_within(each) for run, each in vectors.items()}
+    return pairs + [
+        {"a": run, "b": run, "cka": cka, "sd": None}
+        for run, cka in within.items()
+        if cka is not None
+    ]
 
 
 # --------------------------------------------------------------------------- label efficiency
@@ -152,9 +165,8 @@ def efficiency_points(
         point |= {"each": auroc.values.tolist()}
         scratch = measured.get((dataset, "scratch", "unfrozen", labels))
         if scratch and start != "scratch" and alike(declared[run], declared[scratch[0]]):
-            point["from_scratch"] = paired_difference(auroc, scratch[2])
+            point["from_scratch"] = untested(auroc, scratch[2])
         points.append(point)
-    correct([point["from_scratch"] for point in points if "from_scratch" in point])
     return points
 
 

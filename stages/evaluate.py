@@ -44,7 +44,9 @@ def evaluate(
     report["parameters"] = cnn.n_parameters(model)
     architecture = files.read_json(trained / "architecture.json")
     report["trainable_parameters"] = architecture["trainable_parameters"]
-    files.write_json(metrics, data.record() | report)
+    files.write_json(out / "scores.json", data.record() | report)
+    headline = {name: report[name] for name in scores.HEADLINE}
+    files.write_json(metrics, {"data": data.caption} | headline)
     means = f"mean AUROC {report['auroc']:.3f}, accuracy {report['accuracy']:.3f}"
     print(f"evaluate: {run}: {len(losses)} trainings, {means}, {data.caption}")
 

@@ -60,7 +60,8 @@ def latent(
     classes = [data.classes[label] for label in test.labels[index]]
     columns = {"image": index.tolist(), "class": classes, **projected}
     files.write_csv(out / "projections.csv", files.rows_of(columns))
-    files.write_json(metrics, data.record() | report)
+    files.write_json(out / "scores.json", data.record() | report)
+    files.write_json(metrics, {"data": data.caption, "probe_auroc": report["probe_auroc"]})
     print(f"latent: {run}: probe AUROC {report['probe_auroc']:.3f}, {data.caption}")
 
 

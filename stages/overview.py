@@ -16,9 +16,8 @@ from chestflow.plots.style import save
 def overview(
     settings: Path,
     counts: Path,
-    scores: Path,
-    separation: Path,
-    projections: Path,
+    results: Path,
+    embedded: Path,
     compared: Path,
     label_efficiency: Path,
     autoencoder: Path,
@@ -37,16 +36,16 @@ def overview(
     original, about = images.pop("image"), captions.of_report(report)
     figure = reconstructions.reconstructions(original, images, report["test"], about)
     save(figure, out / "reconstructions.png")
-    reports = {run: files.read_json(scores / f"{run}.json") for run in runs}
+    reports = {run: files.read_json(results / run / "scores.json") for run in runs}
     answers = files.read_json(compared)
     save(score_figures.run_scores(reports, answers["data"]), out / "scores.png")
-    save(differences.differences(answers["questions"], answers["data"]), out / "differences.png")
+    save(differences.differences(answers), out / "differences.png")
     names = {name: report["data"] for name, report in class_counts.items()}
     points = files.read_json(label_efficiency)["points"]
     save(efficiency.label_efficiency(points, names), out / "label_efficiency.png")
     for space, members in comparison.spaces.items():
-        projected = {run: files.read_csv(projections / run / "projections.csv") for run in members}
-        separations = {run: files.read_json(separation / f"{run}.json") for run in members}
+        projected = {run: files.read_csv(embedded / run / "projections.csv") for run in members}
+        separations = {run: files.read_json(embedded / run / "scores.json") for run in members}
         starts = {run: runs[run]["init"] for run in members}
         pairs = [pair for pair in answers["cka"] if pair["space"] == space]
         about = captions.of_report(reports[members[0]])

@@ -17,23 +17,22 @@ CURVES = ("predictions", "roc", "precision_recall", "reliability")
 
 def plot(
     run: str,
-    metrics: Path,
     trained: Path,
     results: Path,
     examples: Path,
-    separation: Path,
-    projections: Path,
+    embedded: Path,
     out: Path,
     *,
     gradcam: GradCAM,
 ) -> None:
-    report = files.read_json(metrics)
+    report = files.read_json(results / "scores.json")
     about = captions.of_report(report)
     curves = {name: files.read_csv(results / f"{name}.csv") for name in CURVES}
     save(evaluation.evaluation(report, curves, about, run), out / "evaluation.png")
     save(history.history(files.read_csv(trained / "history.csv"), about, run), out / "history.png")
-    points = files.read_csv(projections)
-    save(latent.latent(points, files.read_json(separation), about, run), out / "latent.png")
+    points = files.read_csv(embedded / "projections.csv")
+    separation = files.read_json(embedded / "scores.json")
+    save(latent.latent(points, separation, about, run), out / "latent.png")
     images = load_file(examples)
     split = Split(images["images"], images["labels"], images.get("masks"))
     training = f"training {report['representative'] + 1} of {report['trainings']}"

@@ -23,6 +23,7 @@ def reconstruct(
     images: Path,
     trained: Path,
     metrics: Path,
+    details: Path,
     examples: Path,
     *,
     seed: int,
@@ -41,15 +42,17 @@ def reconstruct(
     rebuild = Rebuilder(networks, reconstruction.baselines(known, code))
     scores = {name: fidelities(rebuild, splits[name]) for name in ("val", "test")}
     record = {"code": code, "trainings": len(networks), "training": representative}
-    files.write_json(metrics, {**data.record(), **record, **scores})
+    files.write_json(details, {**data.record(), **record, **scores})
+    psnr = {method: scores["test"]["psnr"][method] for method in ("autoencoder", "pca")}
+    files.write_json(metrics, {"data": data.caption, "psnr": psnr})
     drawn = np.random.default_rng(seed).permutation(len(splits["test"]))[:EXAMPLES]
     original, rebuilt = rebuild(splits["test"][drawn])
     kept = {"image": original} | {name: each[representative] for name, each in rebuilt.items()}
     examples.parent.mkdir(parents=True, exist_ok=True)
     # In 8 bits: the last digits of a PCA depend on the processor.
     examples.write_bytes(save({k: np.rint(255 * v).astype(np.uint8) for k, v in kept.items()}))
-    psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in scores["test"]["psnr"].items())
-    print(f"reconstruct: mean PSNR on test: {psnr}, {data.caption}")
+    shown = ", ".join(f"{name} {value:.1f} dB" for name, value in psnr.items())
+    print(f"reconstruct: mean PSNR on test: {shown}, {data.caption}")
 
 
 def some(train: torch.Tensor, seed: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ def report(
     settings: Path,
     metrics: Path,
     models: Path,
-    results: Path,
+    data: Path,
     sweep: Path,
     sweep_plot: Path,
     plots: Path,
@@ -24,7 +24,7 @@ def report(
 ) -> None:
     declared = files.read_json(settings)
     subject = declared["subject"]
-    values = context.read(declared, metrics, models, results) | {
+    values = context.read(declared, metrics, models, data) | {
         "sweep": files.read_json(sweep),
         "spaces": comparison.spaces,
         "layer": gradcam.layer,
@@ -33,7 +33,7 @@ def report(
         "pictures": True,
     }
     text = rendering.rendered(values)
-    predictions = files.read_csv(results / subject / "predictions.csv")
+    predictions = files.read_csv(data / "results" / subject / "predictions.csv")
     slider = threshold.panel(subject, values["scores"][subject], predictions)
     markdown.parent.mkdir(parents=True, exist_ok=True)
     markdown.write_text(text, encoding="utf-8")

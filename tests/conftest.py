@@ -99,7 +99,8 @@ def prepare(space: Workspace, shrunken: dict) -> None:
         "runs": runs | {"frozen": runs["frozen"] | {"init": "autoencoder"}},
         "label_efficiency": shrunken["label_efficiency"] | {"runs": ["pneumonia", "frozen"]},
         "comparison": {
-            "questions": [{"run": "frozen", "against": "pneumonia"}],
+            "primary": [{"run": "frozen", "against": "pneumonia"}],
+            "further": [{"run": "frozen", "against": "pneumonia"}],
             "spaces": {"transfer": ["pneumonia", "frozen"]},
         },
     }

@@ -66,7 +66,7 @@ def build(folder: Path, trainings: int = 3, origin: str = "phantom", pictures=(8
     network = cnn.Classifier(**Training(**declared[SUBJECT]).architecture)
     train.describe(network, 28, cnn.n_parameters(network), folder / "models" / SUBJECT)
     record = about_of("chestmnist", origin).record() | {"code": 10, "trainings": trainings}
-    files.write_json(folder / "metrics/autoencoder.json", record | {"test": reconstructed()})
+    files.write_json(folder / "data/autoencoder.json", record | {"test": reconstructed()})
     compare_runs(folder)
     (folder / "sweep").mkdir()
     shutil.copy(ROOT / "sweep/sweep.json", folder / "sweep")
@@ -108,12 +108,12 @@ def write_metrics(
     ]
     record = {"weights": "0" * 12, "val_auroc": 0.9, "val_loss": 0.2, "parameters": 18218}
     record["trainable_parameters"] = 66 if settings["strategy"] == "frozen" else 18218
-    for kind, values in {
-        "runs": scores.report(labels, probability, choices, k) | record,
-        "gradcam": {"training": k} | explained(about.is_phantom),
-        "latent": separated(trainings, k),
+    for path, values in {
+        f"data/results/{run}/scores.json": scores.report(labels, probability, choices, k) | record,
+        f"metrics/gradcam/{run}.json": {"training": k} | explained(about.is_phantom),
+        f"data/latent/{run}/scores.json": separated(trainings, k),
     }.items():
-        files.write_json(folder / f"metrics/{kind}/{run}.json", about.record() | values)
+        files.write_json(folder / path, about.record() | values)
 
 
 def explained(masks: bool) -> dict:
@@ -166,7 +166,7 @@ def write_points(folder: Path, run: str, signal: float, trainings: int) -> None:
 
 
 def reconstructed() -> dict:
-    """The test part of metrics/autoencoder.json."""
+    """The test part of data/autoencoder.json."""
     report: dict = {"n": SIZES["test"], "ci95": {}}
     for measure, value in {"mse": 0.0041234, "psnr": 24.1234567, "ssim": 0.8812345}.items():
         report[measure] = {method: value * factor for method, factor in METHODS.items()}
@@ -177,9 +177,9 @@ def reconstructed() -> dict:
 
 def compare_runs(folder: Path, comparison: Comparison | None = None) -> None:
     """Stage `compare`."""
-    names = ["data/settings/all.json", "metrics/runs", "data/results", "data/latent", "models"]
-    names += ["data/label_efficiency", "metrics/comparison.json", "metrics/label_efficiency.json"]
-    names += ["plots/curves"]
+    names = ["data/settings/all.json", "data/results", "data/latent", "models"]
+    names += ["data/label_efficiency", "metrics/comparison.json", "data/comparison.json"]
+    names += ["data/label_efficiency.json", "plots/curves"]
     comparison = comparison or reading.params(folder / "params.yaml").comparison
     compare.compare(*(folder / name for name in names), comparison=comparison)
 
@@ -201,7 +201,7 @@ def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
 def values(folder: Path, pictures: bool = True) -> dict:
     """What the report's template is given, as stage `report` reads it."""
     declared = files.read_json(folder / "data/settings/all.json")
-    read = context.read(declared, folder / "metrics", folder / "models", folder / "data/results")
+    read = context.read(declared, folder / "metrics", folder / "models", folder / "data")
     spaces = reading.params(folder / "params.yaml").comparison.spaces
     read |= {"sweep": files.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
     read |= {"plots": "../plots", "sweep_plot": "../sweep/sweep.png"}

@@ -70,19 +70,41 @@ def test_only_what_a_question_is_about_may_differ():
     assert compare.config_difference(run, other) == expected
 
 
-def test_answers_are_corrected_for_all_tests():
+def test_primary_questions_are_corrected_and_further_ones_not_tested():
     declared = {"good": RUN, "same": RUN | {"lr": 0.3}, "poor": RUN}
     predicted = {"good": (LABELS, GOOD), "same": (LABELS, GOOD), "poor": (LABELS, POOR)}
     questions = [{"run": "good", "against": other} for other in ("poor", "same")]
-    wanted = Comparison(questions=questions, spaces={})
-    poor, same = answers = compare.answer(wanted, declared, predicted)
+    wanted = Comparison(primary=questions, further=questions[:1], spaces={})
+    answers = compare.answer(wanted, declared, predicted)
+    poor, same = answers["primary"]
     assert (poor["config_difference"], same["config_difference"]) == ({}, {"lr": [0.01, 0.3]})
-    tests = [entry[score] for entry in answers for score in ("auroc", "balanced_accuracy")]
-    expected = comparison.holm([test["p"] for test in tests])
-    assert [test["p_holm"] for test in tests] == expected and len(tests) == 4
-    pair = (intervals.auroc(LABELS, probability) for probability in (GOOD, POOR))
-    assert poor["auroc"] == comparison.paired_difference(*pair) | {"p_holm": expected[0]}
-    assert same["auroc"]["p_holm"] == 1
+    pair = [intervals.auroc(LABELS, probability) for probability in (GOOD, POOR)]
+    alone = comparison.paired_difference(*pair)
+    assert poor["p_holm"] == pytest.approx(2 * alone["p"]) and same["p_holm"] == 1
+    (low, high), (wide_low, wide_high) = poor["ci95"], poor["ci95_holm"]
+    assert [low, high] == alone["ci95"] and wide_low < low < high < wide_high
+    (further,) = answers["further"]
+    assert further["ci95"] == alone["ci95"] and not {"p", "p_holm", "ci95_holm"} & further.keys()
+
+
+def pair_with(difference: float, sd: float) -> tuple[Measured, Measured]:
+    """Two runs of five trainings with this paired difference."""
+    each = 0.9 + sd * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    influence = np.random.default_rng(0).normal(0, 0.002, (5, 40))
+    return Measured(each + difference, influence), Measured(np.full(5, 0.9), 0 * influence)
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.004, 0.02])
+@pytest.mark.parametrize("scale", [0.001, 0.005, 0.01, 0.02, 0.03])
+def test_a_corrected_interval_leaves_out_0_exactly_where_its_p_is_below_the_level(scale, sd):
+    pairs = [pair_with(scale * factor, sd) for factor in (-1.0, 1.02, 1.5, 0.1)]
+    tested = comparison.paired_differences(pairs)
+    for entry in tested:
+        low, high = entry["ci95_holm"]
+        assert (low > 0 or high < 0) == (entry["p_holm"] < 0.05)
+        assert low <= entry["ci95"][0] and high >= entry["ci95"][1]
+    alone = comparison.paired_differences(pairs[:1])[0]
+    assert alone["ci95_holm"] == pytest.approx(alone["ci95"]), "one test needs no correction"
 
 
 def efficiency_points(folder, frozen: dict) -> dict[tuple[str, int], dict]:
@@ -109,9 +131,8 @@ def test_runs_are_points_of_their_label_efficiency_curves_paired_with_scratch(tm
     point, estimate = points["frozen", 200], intervals.estimate(frozen)
     assert (point["auroc"], point["ci95"]) == (estimate["value"], estimate["ci95"])
     assert (point["n"], point["trainings"], point["each"]) == (80, 3, frozen.values.tolist())
-    few, paired = (points["frozen", n]["from_scratch"] for n in (50, 200))
-    p_holm = comparison.holm([few["p"], paired["p"]])
-    assert paired == comparison.paired_difference(frozen, scratch) | {"p_holm": p_holm[1]}
+    paired = comparison.paired_difference(frozen, scratch)
+    assert point["from_scratch"] == {key: paired[key] for key in ("difference", "ci95", "sd")}
 
 
 def test_a_point_is_not_paired_with_scratch_of_other_settings(tmp_path):
@@ -119,17 +140,34 @@ def test_a_point_is_not_paired_with_scratch_of_other_settings(tmp_path):
     assert len(points) == 4 and not any("from_scratch" in point for point in points.values())
 
 
-def test_an_encoder_is_compared_with_its_start_training_by_training(tmp_path):
+def similarities(folder, trainings: int, strategy: str) -> dict[tuple[str, str], dict]:
+    """Of a run from scratch and one that still is what it came as, up to scale."""
     rng = np.random.default_rng(0)
-    vectors = {run: rng.normal(size=(3, 80, 4)).astype(np.float32) for run in ("plain", "frozen")}
-    starts = {"frozen": {"start": 2 * vectors["frozen"] + 1}}
+    vectors = {run: rng.normal(size=(trainings, 80, 4)) for run in ("plain", "started")}
+    vectors["started"] += vectors["started"][:1]  # trainings have something in common
+    starts = {"started": {"start": (2 * vectors["started"] + 1).astype(np.float32)}}
     for run, each in vectors.items():
-        (tmp_path / run).mkdir()
-        save_file({"run": each} | starts.get(run, {}), tmp_path / run / "embeddings.safetensors")
-    declared = {"plain": RUN, "frozen": RUN | {"init": "chest"}}
-    pairs = compare.similarities(["plain", "frozen"], declared, tmp_path)
-    cka = {(pair["a"], pair["b"]): pair for pair in pairs}
-    assert cka["chest", "frozen"]["cka"] == pytest.approx(1)
+        (folder / run).mkdir()
+        kept = {"run": each.astype(np.float32)} | starts.get(run, {})
+        save_file(kept, folder / run / "embeddings.safetensors")
+    declared = {"plain": RUN, "started": RUN | {"init": "chest", "strategy": strategy}}
+    pairs = compare.similarities(["plain", "started"], declared, folder)
+    return {(pair["a"], pair["b"]): pair for pair in pairs} | {"vectors": vectors}
+
+
+def test_encoders_are_compared_training_by_training_and_with_their_own_other_trainings(tmp_path):
+    cka = similarities(tmp_path, 3, "unfrozen")
+    vectors = cka.pop("vectors")
+    assert cka["chest", "started"]["cka"] == pytest.approx(1)
     each = [comparison.linear_cka(x, y) for x, y in zip(*vectors.values())]
-    assert cka["plain", "frozen"]["cka"] == pytest.approx(np.mean(each))
-    assert cka["plain", "frozen"]["sd"] == pytest.approx(np.std(each, ddof=1))
+    assert cka["plain", "started"]["cka"] == pytest.approx(np.mean(each), abs=1e-6)
+    assert cka["plain", "started"]["sd"] == pytest.approx(np.std(each, ddof=1), abs=1e-6)
+    one, two, three = vectors["started"]
+    others = [comparison.linear_cka(*pair) for pair in ((one, two), (one, three), (two, three))]
+    reference = cka["started", "started"]
+    assert reference["cka"] == pytest.approx(np.mean(others), abs=1e-6) and reference["sd"] is None
+
+
+def test_a_frozen_encoder_is_listed_as_its_start(tmp_path):
+    cka = similarities(tmp_path, 1, "frozen")
+    assert cka.keys() - {"vectors"} == {("chest", "plain")}, "one training has no reference"

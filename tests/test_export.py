@@ -58,7 +58,7 @@ def test_the_file_gives_pytorchs_answers(exported, workspace, splits):
     both, calibrated = session.run(["probability", "calibrated"], {"images": images})
     classifier = checkpoint.load_classifier(workspace / "models/pneumonia")
     raw = inference.probabilities(classifier, torch.from_numpy(images))
-    report = json.loads((workspace / "metrics/runs/pneumonia.json").read_text())
+    report = json.loads((workspace / "data/results/pneumonia/scores.json").read_text())
     expected = calibration.calibrated(raw, *report["calibration"])
     assert np.abs(both - np.stack([1 - raw, raw], axis=1)).max() < 1e-5
     assert np.abs(calibrated - expected).max() < 1e-5
@@ -83,7 +83,7 @@ def test_the_file_knows_what_it_is(exported, workspace):
     (images,) = session.get_inputs()
     assert (images.name, images.type) == ("images", "tensor(uint8)")
     known = session.get_modelmeta().custom_metadata_map
-    report = json.loads((workspace / "metrics/runs/pneumonia.json").read_text())
+    report = json.loads((workspace / "data/results/pneumonia/scores.json").read_text())
     assert known["data"] == "PneumoniaMNIST PHANTOM"
     assert "not for diagnosis" in known["notice"] and "nothing about patients" in known["notice"]
     assert "cropped at the centre" in known["preparation"] and json.loads(known["side"]) == 28

@@ -118,16 +118,18 @@ def run_scores(splits, about) -> Figure:
 
 
 def differences(splits, about) -> Figure:
-    entry = {"difference": 0.031, "ci95": [-0.006, 0.061], "p_holm": 0.042}
-    undefined = {"difference": None, "ci95": [None, None], "p_holm": None}
-    pairs = [(RUN, "lowdata"), ("frozen", "pneumonia"), ("headfirst", "unfrozen")]
-    questions = [
-        {"run": run, "against": against, "n": 22433, "trainings": 3, "auroc": entry}
-        | {"balanced_accuracy": undefined if run == "frozen" else entry}
-        | {"config_difference": {"lr": [0.1, 0.2]} if run == RUN else {}}
-        for run, against in pairs
-    ]
-    return difference_plot.differences(questions, about.caption)
+    entry = {"difference": 0.031, "ci95": [-0.006, 0.061], "n": 22433, "trainings": 3}
+    tested = entry | {"ci95_holm": [-0.016, 0.071], "p_holm": 0.042, "config_difference": {}}
+    undefined = {"difference": None, "ci95_holm": [None, None], "p_holm": None}
+    compared = {
+        "data": about.caption,
+        "primary": [
+            tested | {"run": RUN, "against": "lowdata", "config_difference": {"lr": [0.1, 0.2]}},
+            tested | {"run": "frozen", "against": "pneumonia"} | undefined,
+        ],
+        "further": [entry | {"run": "headfirst", "against": "unfrozen", "config_difference": {}}],
+    }
+    return difference_plot.differences(compared)
 
 
 def points_of(*datasets: str, trainings: int = 3, labels=(50, 300, 5000)) -> list[dict]:
@@ -267,8 +269,24 @@ def test_forest_plots_share_their_range_and_mark_each_training(splits):
     marks = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
     assert len(marks) == len(RUNS)
     assert list(marks[0].get_xdata()) == report(splits)["each"]["auroc"]
-    for panels in (figure.axes, differences(splits, IMAGES).axes):
-        assert len({axes.get_xlim() for axes in panels}) == 1
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
+
+
+def test_a_training_far_below_the_others_is_crossed(splits):
+    """In the same place in all panels, as the title says."""
+    reports = {"pneumonia": report(splits), "frozen": report(splits) | {"far_below": [1]}}
+    for key, axes in zip(("auroc", "balanced_accuracy"), score_plot.run_scores(reports, "").axes):
+        crosses = [x for line in axes.lines if line.get_marker() == "x" for x in line.get_xdata()]
+        assert crosses == [reports["frozen"]["each"][key][1]]
+    figure = score_plot.run_scores(reports, "")
+    assert "x: far below" in figure.get_suptitle()
+    assert "x: far below" not in run_scores(splits, IMAGES).get_suptitle()
+
+
+def test_tested_differences_are_blue_with_the_corrected_interval_and_others_grey(splits):
+    (axes,) = differences(splits, IMAGES).axes
+    drawn = {line.get_color(): list(line.get_xdata()) for line in axes.lines if line.get_lw() == 2}
+    assert drawn == {style.CLASS_COLOURS[0]: [-0.016, 0.071], style.GREY: [-0.006, 0.061]}
 
 
 def test_questions_of_other_settings_have_a_star(splits):

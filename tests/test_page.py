@@ -56,7 +56,7 @@ def written(tmp_path_factory) -> Path:
     """The folder of the page that stage `report` writes, with pictures as wide as real ones."""
     folder = samples.build(tmp_path_factory.mktemp("page"), pictures=(1100, 550))
     params = reading.params(folder / "params.yaml")
-    names = ["data/settings/all.json", "metrics", "models", "data/results", "sweep/sweep.json"]
+    names = ["data/settings/all.json", "metrics", "models", "data", "sweep/sweep.json"]
     names += ["sweep/sweep.png", "plots", "report/index.md", "report/index.html"]
     places = (folder / name for name in names)
     report.report(*places, comparison=params.comparison, gradcam=params.gradcam)
@@ -159,7 +159,7 @@ def test_every_figure_names_its_data_and_the_command_that_plots_it(written):
 
 @pytest.mark.parametrize("trainings", [1, 3])
 def test_the_slider_names_its_training_and_shows_class_names_as_they_are(written, trainings):
-    scores = files.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
+    scores = files.read_json(written.parent / f"data/results/{SUBJECT}/scores.json")
     scores |= {"classes": ["healthy", NASTY], "trainings": trainings}
     predictions = files.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
     tags = Tags(threshold.panel(SUBJECT, scores, predictions))
@@ -260,7 +260,7 @@ def test_the_contents_are_at_hand_everywhere(at):
 
 def test_the_slider_moves_the_counts(at, written):
     table = files.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
-    scores = files.read_json(written.parent / f"metrics/runs/{SUBJECT}.json")
+    scores = files.read_json(written.parent / f"data/results/{SUBJECT}/scores.json")
     one = np.array(table["training"]) == scores["representative"]
     labels, probability = np.array(table["actual"])[one], np.array(table["probability"])[one]
 

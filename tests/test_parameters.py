@@ -99,8 +99,9 @@ MISTAKES = [  # key, value, and the line but for the file's name
     ("runs.chest.init", "chest", f"runs: chest starts from chest: {CIRCLE}"),
     ("runs.chest.init", "frozen", f"chest starts from frozen, which starts from chest: {CIRCLE}"),
     ("label_efficiency.runs", ["x"], "label_efficiency.runs: 'x' is unknown; accepted: pneumonia"),
-    ("comparison.questions.0.x", 1, "x is not a parameter; accepted here: run, against"),
-    ("comparison.questions", [{"run": "lowdata", "against": "pneumonia"}], DIFFERENT),
+    ("comparison.primary.0.x", 1, "x is not a parameter; accepted here: run, against"),
+    ("comparison.primary", [{"run": "lowdata", "against": "x"}], "primary.0: 'x' is unknown"),
+    ("comparison.further", [{"run": "lowdata", "against": "pneumonia"}], DIFFERENT),
     ("comparison.spaces", {"a": ["lowdata", "pneumonia"]}, f"comparison.spaces.a: {DIFFERENT}"),
     ("comparison.spaces", {"a": ["x"]}, "spaces.a: 'x' is unknown; accepted: pneumonia, lowdata"),
 ]

@@ -20,7 +20,7 @@ from chestflow.own_images import model, out_of_distribution, overlay, predict
 from chestflow.own_images.radiograph import Radiograph
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "camera")  # come with scikit-image
-METRICS = "metrics/runs/pneumonia.json"
+METRICS = "data/results/pneumonia/scores.json"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 import samples
 from samples import SUBJECT
 
-from chestflow import files
+from chestflow import files, formatting
 from chestflow.formatting import MINUS
 from chestflow.models import cnn
 from chestflow.report import context, published, rendering, verdicts
@@ -20,10 +20,11 @@ from stages import train
 
 ROOT = Path(__file__).parents[1]
 HIGHER, LOWER, UNKNOWN = verdicts.HIGHER, verdicts.LOWER, verdicts.UNKNOWN
+EQUAL = verdicts.EQUAL
 TINY = 1e-6
 
 
-# --------------------------------------------------------------------------------- the three words
+# ---------------------------------------------------------------------------------- the four words
 
 
 @pytest.mark.parametrize(
@@ -44,31 +45,25 @@ def test_an_estimate_is_beside_a_number_only_with_its_whole_interval(low, high, 
 
 
 @pytest.mark.parametrize(
-    ("lead", "word"), [(0.05 + TINY, HIGHER), (0.05 - TINY, UNKNOWN), (0.0, UNKNOWN)]
-)
-def test_independent_errors_add_up_as_the_sides_of_a_triangle(lead, word):
-    """Of 0.03 and 0.04: intervals that overlap may differ. The sides that face away are ignored."""
-    report = {"a": 0.8, "b": 0.8 - lead}
-    report["ci95"] = {"a": [0.77, 1.0], "b": [0.0, 0.84 - lead]}
-    assert verdicts.between(report, "a", "b") == word
-    assert verdicts.between(report, "b", "a") == {HIGHER: LOWER}.get(word, word)
-    report["ci95"]["a"] = [None, None]
-    assert verdicts.between(report, "a", "b") == UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("difference", "p", "word"),
+    ("low", "high", "word"),
     [
-        (0.01, 0.05 - TINY, HIGHER),
-        (0.01, 0.05, UNKNOWN),
-        (-0.01, 0.05 - TINY, LOWER),
-        (-0.01, 0.05, UNKNOWN),
+        (TINY, 0.5, HIGHER),
+        (0.0, 0.5, UNKNOWN),
+        (-0.5, -TINY, LOWER),
+        (-0.01 + TINY, 0.01 - TINY, EQUAL),
+        (0.002, 0.004, EQUAL),  # not 0, but too small to matter
+        (-0.004, -0.002, EQUAL),
+        (-0.01, 0.0, UNKNOWN),
+        (0.001, 0.01, HIGHER),
         (None, None, UNKNOWN),
     ],
 )
-def test_a_pair_is_judged_by_its_corrected_p_alone(difference, p, word):
-    entry = {"difference": difference, "ci95": [0.001, 0.02], "p": 0.0001, "p_holm": p}
+def test_a_pair_is_judged_by_the_interval_that_is_printed(low, high, word):
+    entry = {"difference": 0.1, "ci95": [0.2, 0.3], "p_holm": 0.5, "ci95_holm": [low, high]}
     assert verdicts.paired(entry) == word
+    assert verdicts.paired({"difference": 0.1, "ci95": [low, high]}) == word
+    if low is not None:
+        assert formatting.interval([low, high], write=formatting.signed) in formatting.change(entry)
 
 
 # ------------------------------------------------------------------------------ what the text says
@@ -107,9 +102,10 @@ def sections(values: dict) -> dict[int, str]:
     return {int(n): body for n, body in re.findall(r"##+ (\d+)\. (.*?)(?= ##+ |$)", text(values))}
 
 
-def comparisons(section: str) -> list[list[str]]:
+def comparisons(values: dict) -> list[list[str]]:
     """The rows of question 11, cell by cell."""
-    rows = re.findall(rf"\| (`\w+` {MINUS} `\w+` \|.*?\|) (?=\||!)", section)
+    section = rendering.rendered(values).split("### 11. ")[1].split("### 12. ")[0]
+    rows = re.findall(rf"(?m)^\| (`\w+` {MINUS} `\w+` \|.*) \|$", section)
     return [[cell.strip() for cell in row.split("|")] for row in rows]
 
 
@@ -133,7 +129,7 @@ def test_every_gap_is_filled_and_every_question_is_answered(read, kind, pictures
 def test_the_text_says_how_often_a_run_is_trained(read):
     once, thrice = (text(read[k, "phantom"]) for k in (1, 3))
     assert "Each run is trained once" in once and "(DeLong et al. 1988)" in once
-    assert "80 × 1 |" in once and "1 training cannot" in once
+    assert "80 × 1 |" in once and "with 1 training they" in once
     for word in ("Obuchowski", "over trainings", " ± ", "1 trainings"):
         assert word not in once, word
     assert "Each run is trained 3 times" in thrice and "80 × 3 |" in thrice
@@ -173,44 +169,91 @@ def test_published_scores_stand_beside_the_published_images_only(of_images):
     assert "| Google AutoML Vision | 0.991 | lower | 0.946 | lower |" in section
 
 
-def set_p(values: dict, difference: float | None, p: float | None) -> None:
-    entries = [
-        q[key] for q in values["compared"]["questions"] for key in ("auroc", "balanced_accuracy")
-    ]
-    for entry in entries + [d["auroc"] for d in values["sweep"]["differences"]]:
-        entry |= {"difference": difference, "p_holm": p}
+def set_interval(values: dict, low: float | None, high: float | None) -> None:
+    middle = None if low is None else (low + high) / 2
+    tested = values["compared"]["primary"] + [d["auroc"] for d in values["sweep"]["differences"]]
+    for entry in tested:
+        entry |= {"difference": middle, "ci95_holm": [low, high]}
 
 
-@pytest.mark.parametrize(
-    ("difference", "p", "word"),
-    [(0.031, 0.0499, HIGHER), (-0.031, 0.0499, LOWER), (0.031, 0.05, UNKNOWN), (0, None, UNKNOWN)],
-)
-def test_verdicts_turn_with_the_corrected_p(values, difference, p, word):
-    set_p(values, difference, p)
+VERDICTS = [
+    ((0.011, 0.051), HIGHER, "Yes", "Train everything rather than the head"),
+    ((-0.051, -0.011), LOWER, "No, it harms", "Train the head rather than everything"),
+    (
+        (-0.002, 0.002),
+        EQUAL,
+        "No, it makes no difference",
+        "Train everything or the head, it makes no",
+    ),
+    ((-0.011, 0.051), UNKNOWN, "It cannot be told", "Whether to train everything or the head"),
+    ((None, None), UNKNOWN, "It cannot be told", "Whether to train everything or the head"),
+]
+
+
+@pytest.mark.parametrize(("interval", "word", "helps", "advice"), VERDICTS)
+def test_verdicts_turn_with_the_interval(values, interval, word, helps, advice):
+    set_interval(values, *interval)
     numbered = sections(values)
-    for number in (9, 11):
-        assert re.match(rf".*? > In AUROC, `\w+` vs. `\w+`: {word} \(", numbered[number])
-    rows = comparisons(numbered[11])
-    assert [[cell for cell in row if cell in verdicts.THAN] for row in rows] == [[word] * 2] * 6
+    assert f" > {helps}" in numbered[9]
+    assert f"that is {word}" not in numbered[9]
+    than = f"is {verdicts.THAN[word]} that of `lowdata`"
+    assert f"with 300 labelled images, the AUROC of `lowdata_autoencoder` {than}" in numbered[9]
+    assert f" > {advice}" in numbered[11] and f"Does transfer help? {helps}" in numbered[11]
+    rows = comparisons(values)
+    assert [row[-1] for row in rows] == [word] * 2 + ["not tested"] * 4
     assert f"In test AUROC it is {verdicts.THAN[word]} `width-16`" in numbered[5]
     assert ("chosen on validation is not the best on test" in numbered[5]) == (word == LOWER)
 
 
 def test_questions_whose_settings_differ_get_no_verdict(values):
-    """Neither at a glance nor in its place, however small the p-value."""
-    set_p(values, 0.2, 0.0001)
+    """Neither at a glance nor in its place, however far from 0 the interval."""
+    set_interval(values, 0.2, 0.3)
     assert "differ only in their initial weights" in sections(values)[9]
-    for question in values["compared"]["questions"]:
-        question["config_difference"] = {"lr": [0.005, 0.01], "steps": [160, 150]}
+    for kind in ("primary", "further"):
+        for question in values["compared"][kind]:
+            question["config_difference"] = {"lr": [0.005, 0.01], "steps": [160, 150]}
     numbered = sections(values)
     for number in (9, 11):
         answer = re.split(r" > | \*\*Frozen| \|", numbered[number])[1]
-        assert "not comparable, since they also differ in lr, steps" in answer
-        assert not re.search(r"higher|lower|distinguishable", answer)
-    rows = comparisons(numbered[11])
-    assert [row.count("not comparable: lr, steps") for row in rows] == [2] * 6
-    assert not any(cell in verdicts.THAN for row in rows for cell in row)
+        assert "cannot be compared, since they also differ in lr, steps" in answer
+        assert not re.search(r"higher than that|lower than that|distinguishable|Train|Yes", answer)
+    rows = comparisons(values)
+    wanted = ["not comparable: lr, steps"] * 2 + ["not tested; they differ in lr, steps"] * 4
+    assert [row[-1] for row in rows] == wanted
     assert "differ only in their initial weights" not in numbered[9]
+
+
+def test_a_comparison_of_other_settings_stands_beside_how_weights_are_chosen(values):
+    """Such as early stopping against averaged weights, with the same start and strategy."""
+    question = values["compared"]["further"][0] | {"run": "lowdata", "against": "chest"}
+    compared = {"primary": [], "further": [question | {"config_difference": {"keep": ["a", "b"]}}]}
+    values["compared"] |= context.with_topics(compared, values["runs"])
+    numbered = sections(values)
+    assert f"| `lowdata` {MINUS} `chest` |" in numbered[7]
+    assert "not tested; they differ in keep |" in numbered[7]
+    assert f"`lowdata` {MINUS}" not in numbered[11]
+
+
+def test_a_training_far_below_the_others_is_named_where_its_run_is_scored(values):
+    assert "far below" not in text(values) and "Where trainings fail" not in text(values)
+    scores = values["scores"][SUBJECT]
+    scores["far_below"], scores["each"]["auroc"][2] = [2], 0.7321
+    words = f"Training 3 of `{SUBJECT}` lies far below the others (AUROC 0.732)."
+    assert words in sections(values)[3]
+    assert f"{words} Where trainings fail now and then" in text(values)
+
+
+def test_class_weights_are_judged_by_the_sweeps_configuration_without_them(values):
+    section = sections(values)[2]
+    rows = {row["name"]: row for row in values["sweep"]["configurations"]}
+    shown = [formatting.number(rows[name]["recall"]) for name in ("unweighted", "default")]
+    assert "a network trained without them found more diseased images" in section
+    assert f"(recall {shown[0]} instead of {shown[1]})" in section
+    assert "| `default` | yes | 624 × 1 |" in section and "one training each" in section
+    del rows["unweighted"]
+    values["sweep"]["configurations"] = list(rows.values())
+    section = sections(values)[2]
+    assert "What that changes was not tried." in section and "instead of" not in section
 
 
 def test_the_template_holds_no_result():
@@ -231,7 +274,7 @@ def test_runs_that_are_not_declared_do_not_appear(values):
     """What the parameters no longer ask for leaves the page, and the rest stays."""
     for key in ("runs", "scores", "separation", "maps", "kept", "ran"):
         values[key] = {SUBJECT: values[key][SUBJECT]}
-    values["compared"] |= {"questions": [], "cka": [], "tests": 0}
+    values["compared"] |= {"primary": [], "further": [], "cka": []}
     values["points"] = [p for p in values["points"] if p["run"] == SUBJECT]
     values["spaces"] = {}
     numbered = sections(values)
@@ -270,14 +313,13 @@ def test_numbers_that_are_not_defined_leave_the_page_standing(values):
     maps["perturbation"] = {"n": 1, "draws": 5}
     scores = values["scores"][SUBJECT]
     scores["precision"] = scores["sd"]["precision"] = None
-    scores["ci95"] |= {"precision": [None, None], "recall": [None, None]}
+    scores["ci95"]["precision"] = [None, None]
     values["separation"]["frozen"] |= {"silhouette": None}
     values["autoencoder"]["test"]["difference"]["psnr"]["pca"]["ci95"] = [None, None]
-    set_p(values, None, None)
+    set_interval(values, None, None)
     numbered = sections(values)
     assert "| precision |" in numbered[3] and "| not defined | 0.625 |" in numbered[3]
     assert numbered[4].count("not defined") == 3 and "`frozen` | not defined" in numbered[12]
-    assert "is not distinguishable from specificity" in numbered[2]
     assert "is not distinguishable from PCA" in numbered[8]
     for name in ("pointing_hits", "mass_inside", "n_masks", "chance"):
         del maps[name]

@@ -21,10 +21,6 @@ def report() -> dict:
     return scores.report(LABELS, PROBABILITY, CHOICES, representative=1)
 
 
-def value_of(report: dict, name: str) -> float:
-    return report["further"][name] if name in report["further"] else report[name]
-
-
 def test_a_score_is_the_mean_of_what_sklearn_says_of_each_training(report):
     """The other scores of decisions are compared with sklearn's in test_intervals.py."""
     decided = PROBABILITY >= 0.5
@@ -39,9 +35,8 @@ def test_a_score_is_the_mean_of_what_sklearn_says_of_each_training(report):
     for name, (score, given) in peers.items():
         each = [score(LABELS, row) for row in given]
         assert report["each"][name] == pytest.approx(each), name
-        assert value_of(report, name) == pytest.approx(np.mean(each)), name
-        if name in scores.HEADLINE:
-            assert report["sd"][name] == pytest.approx(np.std(each, ddof=1)) != 0, name
+        assert report[name] == pytest.approx(np.mean(each)), name
+        assert report["sd"][name] == pytest.approx(np.std(each, ddof=1)) != 0, name
 
 
 def test_every_training_is_scored_at_its_own_threshold(report):
@@ -52,9 +47,9 @@ def test_every_training_is_scored_at_its_own_threshold(report):
 
 
 def test_every_score_but_average_precision_has_an_interval(report):
-    assert set(report["ci95"]) == {*scores.HEADLINE, "mcc", "brier"} - {"auprc"}
+    assert set(report["ci95"]) == {*report["each"]} - {"auprc"} > {*scores.HEADLINE}
     for name, (low, high) in report["ci95"].items():
-        assert low < value_of(report, name) < high, name
+        assert low < report[name] < high, name
     once = scores.report(LABELS, PROBABILITY[:1], CHOICES[:1], representative=0)
     assert set(once["sd"].values()) == {None} and once["trainings"] == 1
 
@@ -69,4 +64,29 @@ def test_a_constant_prediction_is_reported_without_an_error(constant):
     assert report["accuracy"] == pytest.approx((15 if constant < 0.5 else 25) / 40)
     # No image is called positive: precision and MCC are undefined, not 0.
     assert np.isnan(report["precision"]) == (constant < 0.5)
-    assert np.isnan(report["further"]["mcc"])
+    assert np.isnan(report["mcc"])
+
+
+FAR = [
+    ([0.95, 0.94, 0.96], []),
+    ([0.95, 0.85, 0.96], [1]),
+    ([0.95, 0.91, 0.951], []),  # many robust sds, but less than .05
+    ([0.95, 0.80, 0.90], []),  # .125, but the others differ by .05
+    ([0.95, 0.951, 0.84, 0.952, 0.86], [2, 4]),
+    ([0.95, 1.0, 0.951], []),  # above
+    ([0.95, 0.5], []),  # of two, either may be the odd one
+    ([float("nan")] * 3, []),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), FAR)
+def test_a_training_far_below_the_others_is_named(values, expected):
+    assert scores.far_below(np.array(values)) == expected
+
+
+def test_the_record_names_it(report):
+    assert report["far_below"] == []
+    failed = PROBABILITY.copy()
+    failed[2] = 1 - failed[2]
+    record = scores.report(LABELS, failed, CHOICES, representative=1)
+    assert record["far_below"] == [2]

@@ -104,7 +104,7 @@ def test_on_the_runs_own_test_set_the_scores_are_its_own(run, workspace, splits,
     ended = run(laid_out(tmp_path / "in", splits["test"]), "--json")
     report = json.loads(ended.out)
     assert report == ended.report
-    known = files.read_json(workspace / "metrics/runs/pneumonia.json")
+    known = files.read_json(workspace / "data/results/pneumonia/scores.json")
     k = known["representative"]
     scores, own = report["scores"], report["own_test"]["scores"]
     assert scores["auroc"]["value"] == pytest.approx(known["each"]["auroc"][k])

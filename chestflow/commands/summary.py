@@ -8,7 +8,7 @@ from chestflow.config import reading
 from chestflow.errors import UserError
 from chestflow.formatting import number, one_line, scored
 
-METRICS, PAGE = Path("metrics/runs"), Path("report/index.html")
+RESULTS, PAGE = Path("data/results"), Path("report/index.html")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,16 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
-    paths = [METRICS / f"{run}.json" for run in reading.params("params.yaml").runs]
+    paths = [RESULTS / run / "scores.json" for run in reading.params("params.yaml").runs]
     if not any(path.exists() for path in paths):
         raise UserError(
-            f"{METRICS} holds no results; run the graph first, in the repository's folder:"
+            f"{RESULTS} holds no results; run the graph first, in the repository's folder:"
             " make repro, or dvc repro"
         )
     head = f"{'run':<22}{'AUROC [95 % interval]':<24}{'accuracy':<24}{'majority':<10}"
     print(f"\n{head}test images × trainings")
     for path in paths:
-        print(f"{path.stem:<22}{figures(path)}")
+        print(f"{path.parent.name:<22}{figures(path)}")
     print("Figures: plots/, numbers: metrics/; what differs from the last commit: dvc metrics diff")
     # As an address, which can be clicked in most terminals. The page is not in Git.
     open_it = f"open {PAGE.resolve().as_uri()}"

@@ -25,7 +25,8 @@ from chestflow.plots.style import save
 from chestflow.plots.sweep import sweep
 from chestflow.report import rendering
 
-TARGET, RECORD = "evaluate@pneumonia", "metrics/runs/pneumonia.json"
+TARGET = "evaluate@pneumonia"
+RECORD = "data/results/pneumonia/scores.json"
 PREDICTIONS = "data/results/pneumonia/predictions.csv"
 TESTED = ("auroc", "accuracy", "balanced_accuracy", "recall", "specificity")  # with intervals
 COMPARED = ("auroc", "accuracy")  # in pairs
@@ -40,9 +41,6 @@ class Experiment:
     name: str
     rev: str  # its Git commit
     params: dict[str, Any]  # the whole of params.yaml
-
-    def file(self, path: str) -> dict:
-        return json.loads(git.git("show", f"{self.rev}:{path}").stdout)
 
     def output(self, path: str) -> str:
         """The text of a file that DVC keeps."""
@@ -160,11 +158,12 @@ def recorded() -> list[Experiment]:
     if shown.returncode:
         raise UserError(f"dvc exp show failed: {' '.join(shown.stderr.split())}")
     listed = [e for commit in json.loads(shown.stdout) for e in commit.get("experiments") or []]
-    states = [state for experiment in listed for state in experiment["revs"] if state.get("data")]
+    # Those that wait in the queue, run or have failed are listed with their parameters too.
+    ended = [e for e in listed if (e.get("executor") or {}).get("state", "success") == "success"]
+    states = [state for experiment in ended for state in experiment["revs"] if state.get("data")]
     return [
         Experiment(state["name"], state["rev"], state["data"]["params"]["params.yaml"]["data"])
         for state in states
-        if "train_seconds" in (state["data"]["metrics"].get(RECORD, {}).get("data") or {})
     ]
 
 
@@ -183,7 +182,7 @@ def ranked(done: Done, configurations: dict, min_delta: float) -> list[dict]:
     plain = ("data", "n", "trainings", "parameters", "train_seconds", "val_auroc", "val_loss")
     rows = []
     for (configuration, _), experiment in done.items():
-        report = experiment.file(RECORD)
+        report = json.loads(experiment.output(RECORD))
         row = {"name": configuration, "changes": configurations[configuration]}
         row |= {key: report[key] for key in (*plain, *TESTED)}
         row |= {k: {s: report[k].get(s) for s in TESTED} for k in ("ci95", "sd", "each")}
@@ -195,15 +194,12 @@ def differences(rows: list[dict], done: Done) -> list[dict]:
     """Paired differences of the best row from all others, on the same test images and seeds."""
     measured = {key[0]: tested(experiment.output(PREDICTIONS)) for key, experiment in done.items()}
     best, *others = (row["name"] for row in rows)
-    entries = [
-        {"run": best, "against": other}
-        | {s: comparison.paired_difference(measured[best][s], measured[other][s]) for s in COMPARED}
+    pairs = [(measured[best][s], measured[other][s]) for other in others for s in COMPARED]
+    found = iter(comparison.paired_differences(pairs))
+    return [
+        {"run": best, "against": other} | {score: next(found) for score in COMPARED}
         for other in others
     ]
-    tests = [entry[score] for entry in entries for score in COMPARED]
-    for test, p in zip(tests, comparison.holm([test["p"] for test in tests])):
-        test["p_holm"] = p
-    return entries
 
 
 def tested(predictions: str) -> dict[str, intervals.Measured]:

@@ -110,7 +110,10 @@ class Question(Block):
 
 
 class Comparison(Block):
-    questions: list[Question]
+    """Pairs of runs: `primary` ones are tested, `further` ones only described."""
+
+    primary: list[Question]
+    further: list[Question]
     spaces: dict[Name, Annotated[list[str], Field(min_length=1)]]
 
 
@@ -194,9 +197,10 @@ class Params(Settings):
 
     def _check_comparison(self) -> None:
         """Raise UserError for compared runs that do not exist or are tested on different images."""
-        questions = enumerate(self.comparison.questions)
-        compared = {f"questions.{i}": [one.run, one.against] for i, one in questions}
-        compared |= {f"spaces.{name}": runs for name, runs in self.comparison.spaces.items()}
+        compared = {f"spaces.{name}": runs for name, runs in self.comparison.spaces.items()}
+        for kind in ("primary", "further"):
+            for i, question in enumerate(getattr(self.comparison, kind)):
+                compared[f"{kind}.{i}"] = [question.run, question.against]
         for key, runs in compared.items():
             for run in runs:
                 one_of(f"comparison.{key}", run, list(self.runs))

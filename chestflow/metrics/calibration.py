@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from chestflow.metrics import comparison, intervals
-from chestflow.metrics.prevalence import shifted
 
 IDENTITY = (1.0, 0.0)  # slope and intercept that leave a probability as it is
 FOLDS = 5  # of the cross-validation that decides on Platt scaling
@@ -96,29 +95,24 @@ def logit(probability: np.ndarray) -> np.ndarray:
 def before_and_after(
     labels: np.ndarray, probability: np.ndarray, choices: list[Choice]
 ) -> dict[str, Any]:
-    """Calibration of the probabilities as trained, after Platt scaling where it was chosen, and
-    then moved to the share of disease among the test images, which is unknown in practice. Neither
-    step changes the ranking, so Brier scores differ by the calibration term alone (Murphy 1973).
+    """Calibration of the probabilities as trained, and after Platt scaling where it was chosen.
+    Scaling keeps the ranking, so Brier scores differ by the calibration term alone (Murphy 1973).
 
     labels: (N,); probability: (K, N).
     """
     scaled = np.stack([calibrated(p, *choice.platt) for p, choice in zip(probability, choices)])
-    here = float(labels.mean())
-    moved = np.stack([shifted(p, choice.share, here) for p, choice in zip(scaled, choices)])
-    versions = {"as_trained": probability, "scaled": scaled, "at_test_share": moved}
+    versions = {"as_trained": probability, "scaled": scaled}
     brier = {name: intervals.mean((p - labels) ** 2) for name, p in versions.items()}
     return {
         "used": sum(choice.platt != IDENTITY for choice in choices),
         "val_log_loss": np.mean([choice.log_loss for choice in choices], axis=0).tolist(),
-        "share": {"before": float(np.mean([choice.share for choice in choices])), "test": here},
         "calibration_error": {
             name: float(np.mean([calibration_error(labels, row) for row in p]))
             for name, p in versions.items()
         },
         "brier": {name: intervals.estimate(m)["value"] for name, m in brier.items()},
         "brier_difference": {
-            name: comparison.paired_difference(brier[name], brier["as_trained"])
-            for name in ("scaled", "at_test_share")
+            "scaled": comparison.paired_difference(brier["scaled"], brier["as_trained"])
         },
     }
 

@@ -178,8 +178,8 @@ class Variance:
         share = self.trainings / (self.trainings + self.images)
         return share * student + (1 - share) * normal
 
-    def half_width(self) -> float:
-        return self.se * self.critical(LEVEL)
+    def half_width(self, level: float = LEVEL) -> float:
+        return self.se * self.critical(level)
 
     def p(self, value: float) -> float:
         """The level at which the interval around `value` just reaches 0."""

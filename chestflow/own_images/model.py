@@ -23,7 +23,7 @@ from chestflow.own_images import out_of_distribution
 from chestflow.own_images.out_of_distribution import Reference
 
 RELEASED = Path("released/pneumonia")
-SCORES, STATISTICS = "scores.json", "reference_statistics.safetensors"  # in a released folder
+SCORES, STATISTICS = "scores.json", "reference_statistics.safetensors"
 MEASURED = ("mean", "precision", "distances")  # of the reference, in the order of its fields
 REFERENCE_IMAGES = 5000  # training images, at most, to which distances are measured
 HASH_BYTES = 8  # enough to tell some thousands of images apart
@@ -31,12 +31,12 @@ HASH_BYTES = 8  # enough to tell some thousands of images apart
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with its metrics file: what validation chose, and how it scored."""
+    """A trained network with its record: what validation chose, and how it scored."""
 
     run: str
     classifier: cnn.Classifier  # in evaluation mode, on the device
     side: int  # of the images that it was trained on, in pixels
-    report: dict  # the metrics file
+    report: dict  # scores.json
     layer: str = "last"  # for GradCAM
     images: Path | None = None  # of training; None for the released model
 
@@ -141,7 +141,7 @@ def load_released(folder: Path, here: torch.device) -> Model:
 
 def load_run(run: str, params: Params, here: torch.device) -> Model:
     dataset = reading.entry(params.runs, run, "run").dataset
-    folder, report = Path("models", run), Path(f"metrics/runs/{run}.json")
+    folder, report = Path("models", run), Path("data/results", run, SCORES)
     images, make = Path("data/binary", dataset), f"make it: dvc repro evaluate@{run}"
     for path in (folder / checkpoint.FILE, report, images / "train_images.npy"):
         if not path.is_file():
@@ -161,7 +161,7 @@ def load_run(run: str, params: Params, here: torch.device) -> Model:
 
 
 def _report(path: Path, folder: Path) -> dict:
-    """The metrics file; UserError where it is of other weights than those in the folder."""
+    """The record; UserError where it is of other weights than those in the folder."""
     report, weights = files.read_json(path), checkpoint.digest(folder)
     if report["weights"] != weights:
         raise UserError(

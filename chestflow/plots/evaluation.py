@@ -16,7 +16,7 @@ def evaluation(report: dict, curves: dict[str, Columns], about: About, run: str)
     """The confusion matrix of the representative training, and the curves of all trainings, with
     the representative one in black. All axes of the curves run from 0 to 1.
 
-    report: the run's metrics file; curves: the columns of predictions.csv, roc.csv,
+    report: the run's scores.json; curves: the columns of predictions.csv, roc.csv,
     precision_recall.csv and reliability.csv.
     """
     by_training = {name: history.by_training(columns) for name, columns in curves.items()}

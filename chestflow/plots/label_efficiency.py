@@ -17,7 +17,7 @@ def label_efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
     the same colours and axis limits in all panels. Lines are means, dots single trainings, and
     rings mark the runs.
 
-    points: as in metrics/label_efficiency.json; captions: of the data sets, by their keys.
+    points: as in data/label_efficiency.json; captions: of the data sets, by their keys.
     """
     figure = Figure(figsize=(5.8 * len(captions), 5.4), layout="constrained")
     colours = dict(zip(_curves(points), cycle(CURVE_COLOURS)))

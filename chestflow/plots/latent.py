@@ -68,7 +68,7 @@ def latent_spaces(
     """Latent spaces of several runs on the same test images: PCA above, t-SNE below. Under each
     column, how well the classes separate, and how similar the latent space still is to its start.
 
-    pairs: the CKA of pairs of latent spaces, as in metrics/comparison.json.
+    pairs: the CKA of pairs of latent spaces, as in data/comparison.json.
     """
     figure = Figure(figsize=(4 * len(points), 8.8), layout="constrained")
     axes = figure.subplots(2, len(points), squeeze=False)

@@ -13,7 +13,7 @@ def reconstructions(
 ) -> Figure:
     """One column per image: the image, and by method its reconstruction and the error there.
 
-    images, rebuilt: (N, H, W) uint8; scores: the test part of metrics/autoencoder.json.
+    images, rebuilt: (N, H, W) uint8; scores: the test part of data/autoencoder.json.
     """
     n = len(images)
     figure = Figure(figsize=(n + 2.2, 8), layout="constrained")

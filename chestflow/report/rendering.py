@@ -9,7 +9,7 @@ from chestflow import formatting
 from chestflow.report import page, published, verdicts
 
 TEMPLATE, CARD = (Path(__file__).with_name(f"{name}.md.jinja") for name in ("template", "card"))
-USERS_WORDS = ("data", "classes")  # where metrics files hold words of datasets.yaml
+USERS_WORDS = ("data", "classes")  # where results hold words of datasets.yaml
 
 
 def rendered(values: dict, template: Path = TEMPLATE) -> str:

@@ -6,7 +6,7 @@ from chestflow.report import page
 
 
 def panel(run: str, report: dict, predictions: dict[str, list]) -> str:
-    """report: metrics/runs/<run>.json; predictions: the columns of its predictions.csv."""
+    """report: data/results/<run>/scores.json; predictions: the columns of predictions.csv."""
     training = report["representative"]
     one = history.by_training(predictions)[training]
     probabilities: dict[str, list[float]] = {"healthy": [], "diseased": []}

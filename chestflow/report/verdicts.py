@@ -1,42 +1,36 @@
-"""The three verdicts on a comparison: higher, lower, not distinguishable. Every conclusion of the
-report comes from one of the functions below."""
+"""The four verdicts on a comparison: equal within a margin, higher, lower, not distinguishable.
+Every conclusion of the report comes from one of the functions below."""
 
-from math import hypot
+from chestflow.formatting import MARGIN
 
-ALPHA = 0.05  # of the p-value of a pair, after correction; intervals are 95 % intervals
 HIGHER, LOWER, UNKNOWN = "higher", "lower", "not distinguishable"
+EQUAL = f"equal within {MARGIN}"
 THAN = {HIGHER: "higher than", LOWER: "lower than", UNKNOWN: "not distinguishable from"}
+THAN[EQUAL] = f"{EQUAL} to"
+HELPS = {HIGHER: "Yes", LOWER: "No, it harms", UNKNOWN: "It cannot be told"}  # does it help?
+HELPS[EQUAL] = "No, it makes no difference that matters"
 
 
 def against(report: dict, key: str, reference: float | None) -> str:
-    """A score of a metrics file against a fixed number, such as chance: by the score's interval."""
+    """A score of a record against a fixed number, such as chance: by the score's interval."""
     return _by_interval(report["ci95"][key], reference)
 
 
-def between(report: dict, a: str, b: str) -> str:
-    """Score a against score b, which is of other images: by the interval of their difference, from
-    both intervals as of independent errors."""
-    (low_a, high_a), (low_b, high_b) = report["ci95"][a], report["ci95"][b]
-    if None in (low_a, high_a, low_b, high_b):
-        return UNKNOWN
-    difference = report[a] - report[b]
-    if difference > hypot(report[a] - low_a, high_b - report[b]):
-        return HIGHER
-    return LOWER if -difference > hypot(high_a - report[a], report[b] - low_b) else UNKNOWN
-
-
 def paired(entry: dict) -> str:
-    """A difference on the same images: by its p-value after correction.
+    """A difference on the same images, by its interval, after correction if it is one of several
+    tests. Equal if all of the interval is within +-MARGIN, even if it leaves out 0: at least as
+    strict as two one-sided tests at 5 % (Schuirmann 1987).
 
-    entry: difference and p_holm, as in metrics/comparison.json.
+    entry: ci95_holm, or ci95 alone, as in data/comparison.json.
     """
-    if entry["p_holm"] is None or entry["p_holm"] >= ALPHA:
-        return UNKNOWN
-    return HIGHER if entry["difference"] > 0 else LOWER
+    low, high = entry.get("ci95_holm", entry["ci95"])
+    if None not in (low, high) and max(-low, high) < MARGIN:
+        return EQUAL
+    return _by_interval([low, high], 0)
 
 
 def of_difference(entry: dict) -> str:
-    """A difference that is not tested: by its interval."""
+    """A difference in a unit of its own, such as dB: by its interval, without a margin."""
     return _by_interval(entry["ci95"], 0)
 
 
