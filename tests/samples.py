@@ -15,7 +15,7 @@ from chestflow.config import reading
 from chestflow.config.schema import Comparison, Training
 from chestflow.data.arrays import SPLITS
 from chestflow.data.captions import About, marked
-from chestflow.explain import localisation
+from chestflow.explain import framing, localisation
 from chestflow.metrics import calibration, intervals, scores
 from chestflow.models import cnn
 from chestflow.report import context
@@ -114,6 +114,8 @@ def write_metrics(
         "latent": separated(trainings, k),
     }.items():
         files.write_json(folder / f"metrics/{kind}/{run}.json", about.record() | values)
+    audited = about.record() | audit(0.7 + 0.1 * seed, trainings, seed)
+    files.write_json(folder / f"data/framing/{run}.json", audited)
 
 
 def explained(masks: bool) -> dict:
@@ -129,6 +131,16 @@ def explained(masks: bool) -> dict:
     perturbation = {"n": 40, "draws": 5, "deletion_difference": [-0.1111111, -0.15, -0.07]}
     perturbation |= {"insertion_difference": [0.0512345, 0.0212345, 0.0812345]}
     return localisation.report(maps, random) | {"n_random": 80, "perturbation": perturbation}
+
+
+def audit(signal: float, trainings: int, seed: int, zoomed: float = 0.0) -> dict:
+    """What stage `framing` writes of a run; zoomed: what zooming an image adds to its logit."""
+    report: dict = {"trainings": trainings, "factor": framing.FACTOR}
+    for split in ("val", "test"):
+        as_is = probabilities(labels_of(split), signal, trainings, seed)
+        moved = special.expit(special.logit(as_is) + zoomed)
+        report[split] = framing.audit(labels_of(split), as_is, moved)
+    return report | {"ring": {"C": 0.1, "val": [0.51, 0.44, 0.58], "test": [0.49, 0.43, 0.55]}}
 
 
 def separated(trainings: int, representative: int) -> dict:
@@ -186,7 +198,7 @@ def compare_runs(folder: Path, comparison: Comparison | None = None) -> None:
 
 def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
     spaces = reading.params(folder / "params.yaml").comparison.spaces
-    overview = ["scores", "reconstructions", "differences", "label_efficiency"]
+    overview = ["scores", "reconstructions", "differences", "label_efficiency", "framing"]
     overview += [f"latent_{space}" for space in spaces]
     overview += [f"classes_{run['dataset']}" for run in runs.values()]
     names = [f"plots/overview/{name}" for name in overview]
@@ -201,7 +213,8 @@ def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
 def values(folder: Path, pictures: bool = True) -> dict:
     """What the report's template is given, as stage `report` reads it."""
     declared = files.read_json(folder / "data/settings/all.json")
-    read = context.read(declared, folder / "metrics", folder / "models", folder / "data/results")
+    places = ("metrics", "models", "data/results", "data/framing")
+    read = context.read(declared, *(folder / place for place in places))
     spaces = reading.params(folder / "params.yaml").comparison.spaces
     read |= {"sweep": files.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
     read |= {"plots": "../plots", "sweep_plot": "../sweep/sweep.png"}

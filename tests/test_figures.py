@@ -7,13 +7,14 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from samples import probabilities
+from samples import audit, probabilities
 
 from chestflow.data import arrays, captions
 from chestflow.metrics import calibration, scores
 from chestflow.plots import classes, reconstructions, style
 from chestflow.plots import differences as difference_plot
 from chestflow.plots import evaluation as evaluation_plot
+from chestflow.plots import framing as framing_plot
 from chestflow.plots import gradcam as gradcam_plot
 from chestflow.plots import history as history_plot
 from chestflow.plots import label_efficiency as efficiency_plot
@@ -147,6 +148,19 @@ def label_efficiency(splits, about) -> Figure:
     return efficiency_plot.label_efficiency(points_of(*names), names)
 
 
+def audits(*captions: str) -> dict[str, dict]:
+    """Of the default's four runs of one data set and three of another."""
+    data = [captions[0], captions[-1], captions[-1], captions[-1], *[captions[0]] * 3]
+    return {
+        run: audit(0.8, 3, seed, zoomed=1.0) | {"data": name}
+        for seed, (run, name) in enumerate(zip(RUNS, data))
+    }
+
+
+def framing(splits, about) -> Figure:
+    return framing_plot.framing(audits(about.caption, f"{about.caption} (2)"))
+
+
 def sweep(splits, about) -> Figure:
     row = report(splits) | {"parameters": 18218, "train_seconds": 12.3}
     row |= {"val_auroc": 0.99, "val_loss": 0.1}
@@ -158,7 +172,7 @@ def sweep(splits, about) -> Figure:
 
 
 ONE_RUN = [history, evaluation, gradcam, few_gradcam, latent]
-SEVERAL = [run_scores, differences, latent_spaces, label_efficiency, sweep]
+SEVERAL = [run_scores, differences, framing, latent_spaces, label_efficiency, sweep]
 
 
 def texts(figure: Figure) -> list:
@@ -269,6 +283,16 @@ def test_forest_plots_share_their_range_and_mark_each_training(splits):
     assert list(marks[0].get_xdata()) == report(splits)["each"]["auroc"]
     for panels in (figure.axes, differences(splits, IMAGES).axes):
         assert len({axes.get_xlim() for axes in panels}) == 1
+
+
+def test_the_cells_of_a_run_stand_apart_and_beside_the_ring_of_its_images():
+    given = audits("One", "Two")
+    for run in ("pneumonia", "frozen", "unfrozen", "headfirst"):
+        given[run]["ring"] = {"test": [0.8, 0.7, 0.9]}
+    for axes, runs, ring in zip(framing_plot.framing(given).axes, (4, 3), (0.8, 0.49)):
+        dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_ydata())]
+        assert len({round(line.get_ydata()[0], 3) for line in dots}) == len(dots) == 4 * runs
+        assert ring in [line.get_xdata()[0] for line in axes.lines if line.get_ls() == "--"]
 
 
 def test_questions_of_other_settings_have_a_star(splits):

@@ -76,7 +76,8 @@ def test_git_sees_results_and_no_data(graph):
 
 def test_every_metrics_file_says_that_images_are_phantoms(graph):
     files = list((graph.folder / "metrics").rglob("*.json"))
-    assert {path.parent.name for path in files} == {"metrics", "data", "runs", "gradcam", "latent"}
+    folders = {"metrics", "data", "runs", "gradcam", "framing", "latent"}
+    assert {path.parent.name for path in files} == folders
     for path in files:
         assert "PHANTOM" in json.dumps(json.loads(path.read_text()).get("data")), path
 
@@ -218,7 +219,7 @@ def test_the_walkthrough_runs_from_its_first_cell_to_its_last(space, tmp_path):
 
 def test_what_is_no_longer_declared_is_not_read(space):
     """The files of a run that was taken out stay in the folder."""
-    for kind in ("metrics/runs", "metrics/latent", "metrics/gradcam"):
+    for kind in ("metrics/runs", "metrics/latent", "metrics/gradcam", "data/framing"):
         space.write(f"{kind}/gone.json", space.read(f"{kind}/frozen.json"))
     space.commit()
     assert "compare" in started(space.succeed("dvc", "repro", "--single-item", "compare"))
@@ -255,7 +256,7 @@ def of(*stages: str, runs: tuple[str, ...] = RUNS) -> set[str]:
 TRAINED = ("train", "label_efficiency")
 SETTINGS = {"configure", "compare", "overview", "report"}  # read the settings of all runs
 CHANGES = {
-    "how GradCAM is computed": (comment("chestflow/explain/gradcam.py"), of("gradcam")),
+    "how GradCAM is computed": (comment("chestflow/explain/gradcam.py"), of("gradcam", "framing")),
     "how it is plotted": (comment("chestflow/plots/gradcam.py"), of("plot") | {"overview"}),
     "a helper for files": (comment("chestflow/files.py"), set()),
     "a check of parameters": (comment("chestflow/config/schema.py"), set()),

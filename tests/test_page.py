@@ -56,8 +56,14 @@ def written(tmp_path_factory) -> Path:
     """The folder of the page that stage `report` writes, with pictures as wide as real ones."""
     folder = samples.build(tmp_path_factory.mktemp("page"), pictures=(1100, 550))
     params = reading.params(folder / "params.yaml")
-    names = ["data/settings/all.json", "metrics", "models", "data/results", "sweep/sweep.json"]
-    names += ["sweep/sweep.png", "plots", "report/index.md", "report/index.html"]
+    names = ["data/settings/all.json", "metrics", "models", "data/results", "data/framing"]
+    names += [
+        "sweep/sweep.json",
+        "sweep/sweep.png",
+        "plots",
+        "report/index.md",
+        "report/index.html",
+    ]
     places = (folder / name for name in names)
     report.report(*places, comparison=params.comparison, gradcam=params.gradcam)
     return folder / "report"
@@ -71,10 +77,10 @@ def tags(written) -> Tags:
 def test_the_page_is_one_file_with_an_outline_whose_links_arrive(tags):
     loaded = [a["src"] for a in tags.of("img", "script", "iframe", "source") if "src" in a]
     loaded += [a["href"] for a in tags.of("link")]
-    assert len(loaded) == 12 and all(source.startswith("data:") for source in loaded)
+    assert len(loaded) == 13 and all(source.startswith("data:") for source in loaded)
     assert all(len(a["alt"]) > 20 for a in tags.of("img"))
     inside = [parents for tag, _, parents in tags.tags if tag in ("img", "figcaption")]
-    assert len(inside) == 22 and all("figure" in parents for parents in inside)
+    assert len(inside) == 24 and all("figure" in parents for parents in inside)
     levels = [int(tag[1]) for tag, _, _ in tags.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -86,7 +92,7 @@ def test_the_page_is_one_file_with_an_outline_whose_links_arrive(tags):
 def test_the_markdown_finds_its_pictures_and_has_no_broken_tables(written):
     text = (written / "index.md").read_text()
     sources = re.findall(r"(?m)^!\[[^\]]+\]\((.+)\)$", text)
-    assert len(sources) == 11 and all((written / source).is_file() for source in sources)
+    assert len(sources) == 12 and all((written / source).is_file() for source in sources)
     for table in re.findall(r"(?m)(?:^\|.*\n)+", text):
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
     assert not re.search(r"(?m)^\|.*\n[^|\n]", text)  # or what follows would become a row

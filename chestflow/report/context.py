@@ -5,7 +5,7 @@ from pathlib import Path
 from chestflow import files, history
 
 
-def read(declared: dict, metrics: Path, models: Path, results: Path) -> dict:
+def read(declared: dict, metrics: Path, models: Path, results: Path, framing: Path) -> dict:
     """declared: data/settings/all.json; the folders are those of the same names."""
     runs, subject = declared["runs"], declared["subject"]
     datasets = dict.fromkeys(run["dataset"] for run in runs.values())
@@ -24,6 +24,7 @@ def read(declared: dict, metrics: Path, models: Path, results: Path) -> dict:
         "scores": scores,
         "separation": of_runs("latent"),
         "maps": of_runs("gradcam"),
+        "framing": {run: files.read_json(framing / f"{run}.json") for run in runs},
         "kept": {run: [int(e) for e in history.kept(epochs[run], "epoch")] for run in runs},
         "ran": {run: [len(h["epoch"]) for h in history.by_training(epochs[run])] for run in runs},
         "parts": parts(layers),
