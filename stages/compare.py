@@ -138,34 +138,38 @@ def similarities(runs: list[str], declared: dict[str, dict], latent: Path) -> li
 
 # --------------------------------------------------------------------------- label efficiency
 
-COLUMNS = ("dataset", "start", "strategy", "labels", "run", "trainings", "auroc", "sd")
+COLUMNS = ("dataset", "start", "strategy", "labels", "steps", "run", "trainings", "auroc", "sd")
 
 
 def efficiency_points(
     declared: dict[str, dict], predicted: dict[str, Predictions], few_labels: Path, models: Path
 ) -> list[dict]:
     """The points of all curves, from the runs and from stage `label_efficiency`: the AUROC, and its
-    difference from training from scratch with the same number of labels."""
-    measured: dict[tuple, tuple[str, bool, intervals.Measured]] = {}
+    difference from training from scratch with as many labels and steps. `short`: with fewer steps
+    than the run, and so on no curve over labels."""
+    measured: dict[tuple, tuple[str, int, bool, intervals.Measured]] = {}
     for run, entry in declared.items():
         own = len(files.read_json(models / run / "trainings/0/labelled.json")["train"])
-        cells = {own: (True, *predicted[run])}
+        cells = [(own, entry["steps"] or 0, True, *predicted[run])]
         further = load_file(few_labels / f"{run}.safetensors")
-        for labels, probability in zip(further["labels"].tolist(), further["probability"]):
-            cells.setdefault(labels, (False, further["actual"], probability))
-        for labels, (is_run, actual, probability) in cells.items():
-            key = (entry["dataset"], entry["init"], entry["strategy"], labels)
-            measured.setdefault(key, (run, is_run, intervals.auroc(actual, probability)))
+        sizes = zip(further["labels"].tolist(), further["steps"].tolist())
+        trained = zip(sizes, further["probability"])
+        cells += [(*size, False, further["actual"], one) for size, one in trained]
+        for labels, steps, is_run, actual, probability in cells:
+            short = steps < (entry["steps"] or 0)
+            key = (entry["dataset"], entry["init"], entry["strategy"], labels, short)
+            measured.setdefault(key, (run, steps, is_run, intervals.auroc(actual, probability)))
     points = []
-    for (dataset, start, strategy, labels), (run, is_run, auroc) in sorted(measured.items()):
+    for (dataset, start, strategy, labels, short), found in sorted(measured.items()):
+        run, steps, is_run, auroc = found
         estimate = intervals.estimate(auroc)
         point = {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
-        point |= {"run": run, "is_run": is_run, "trainings": len(auroc.values)}
-        point |= {"n": auroc.influence.shape[1], "auroc": estimate.pop("value"), **estimate}
-        point |= {"each": auroc.values.tolist()}
-        scratch = measured.get((dataset, "scratch", "unfrozen", labels))
+        point |= {"steps": steps, "short": short, "run": run, "is_run": is_run}
+        point |= {"trainings": len(auroc.values), "n": auroc.influence.shape[1]}
+        point |= {"auroc": estimate.pop("value"), **estimate, "each": auroc.values.tolist()}
+        scratch = measured.get((dataset, "scratch", "unfrozen", labels, short))
         if scratch and start != "scratch" and alike(declared[run], declared[scratch[0]]):
-            point["from_scratch"] = untested(auroc, scratch[2])
+            point["from_scratch"] = untested(auroc, scratch[-1])
         points.append(point)
     return points
 

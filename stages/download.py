@@ -13,7 +13,8 @@ from chestflow.sources.download import fetch, medmnist_file, places
 def download(dataset: str, datasets: Path, out: Path, *, source: str, pixels: int) -> None:
     declared = reading.dataset(datasets, dataset)
     if source == "phantom" and declared.phantom:
-        phantom.write(out, dataset, declared.phantom.sizes(), declared.phantom.seed, pixels)
+        seed, shortcut = declared.phantom.seed, declared.phantom.shortcut
+        phantom.write(out, dataset, declared.phantom.sizes(), seed, pixels, shortcut)
         print(f"download: {out} is a PHANTOM: synthetic images that say nothing about patients")
     elif source == "phantom" and not declared.url:
         raise UserError(

@@ -8,6 +8,7 @@ from chestflow import files, stage
 from chestflow.config.schema import Comparison
 from chestflow.data import captions
 from chestflow.plots import classes, differences, latent, reconstructions
+from chestflow.plots import framing as framing_figure
 from chestflow.plots import label_efficiency as efficiency
 from chestflow.plots import scores as score_figures
 from chestflow.plots.style import save
@@ -22,6 +23,7 @@ def overview(
     label_efficiency: Path,
     autoencoder: Path,
     examples: Path,
+    framing: Path,
     out: Path,
     *,
     comparison: Comparison,
@@ -40,6 +42,8 @@ def overview(
     answers = files.read_json(compared)
     save(score_figures.run_scores(reports, answers["data"]), out / "scores.png")
     save(differences.differences(answers), out / "differences.png")
+    audits = {run: files.read_json(framing / f"{run}.json") for run in runs}
+    save(framing_figure.framing(audits), out / "framing.png")
     names = {name: report["data"] for name, report in class_counts.items()}
     points = files.read_json(label_efficiency)["points"]
     save(efficiency.label_efficiency(points, names), out / "label_efficiency.png")

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 from scipy import special
 
-from chestflow import files, history
+from chestflow import files, framing, history
 from chestflow.config import reading
 from chestflow.config.schema import Comparison, Training
 from chestflow.data.arrays import SPLITS
@@ -114,6 +114,8 @@ def write_metrics(
         f"data/latent/{run}/scores.json": separated(trainings, k),
     }.items():
         files.write_json(folder / path, about.record() | values)
+    audited = about.record() | audit(0.7 + 0.1 * seed, trainings, seed)
+    files.write_json(folder / f"data/framing/{run}.json", audited)
 
 
 def explained(masks: bool) -> dict:
@@ -129,6 +131,16 @@ def explained(masks: bool) -> dict:
     perturbation = {"n": 40, "draws": 5, "deletion_difference": [-0.1111111, -0.15, -0.07]}
     perturbation |= {"insertion_difference": [0.0512345, 0.0212345, 0.0812345]}
     return localisation.report(maps, random) | {"n_random": 80, "perturbation": perturbation}
+
+
+def audit(signal: float, trainings: int, seed: int, zoomed: float = 0.0) -> dict:
+    """What stage `framing` writes of a run; zoomed: what zooming an image adds to its logit."""
+    report: dict = {"trainings": trainings, "factor": framing.FACTOR}
+    for split in ("val", "test"):
+        as_is = probabilities(labels_of(split), signal, trainings, seed)
+        moved = special.expit(special.logit(as_is) + zoomed)
+        report[split] = framing.audit(labels_of(split), as_is, moved)
+    return report | {"ring": {"C": 0.1, "val": [0.51, 0.44, 0.58], "test": [0.49, 0.43, 0.55]}}
 
 
 def separated(trainings: int, representative: int) -> dict:
@@ -153,14 +165,16 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def write_points(folder: Path, run: str, signal: float, trainings: int) -> None:
-    """As stage `label_efficiency` does: two numbers of labels for the runs that have a curve."""
-    points = files.read_json(folder / f"data/settings/label_efficiency/{run}.json")
-    labels, actual = points["labels"][:2], labels_of("test")
-    each = [probabilities(actual, signal * n / 200, trainings, seed=n) for n in labels]
+    """As stage `label_efficiency` does, for the runs that have a curve."""
+    points = reading.points(folder / f"data/settings/label_efficiency/{run}.json").points
+    actual = labels_of("test")
+    numbers = [SIZES["train"] if point.labels == "all" else point.labels for point in points]
+    each = [probabilities(actual, signal * n / 200, trainings, seed=n) for n in numbers]
     values = {
-        "labels": np.array(labels, np.int64),
+        "labels": np.array(numbers, np.int64),
+        "steps": np.array([point.steps or 0 for point in points], np.int64),
         "actual": actual,
-        "probability": np.array(each).reshape(len(labels), trainings, len(actual)),
+        "probability": np.array(each).reshape(len(numbers), trainings, len(actual)),
     }
     save(folder / f"data/label_efficiency/{run}.safetensors", values)
 
@@ -186,7 +200,7 @@ def compare_runs(folder: Path, comparison: Comparison | None = None) -> None:
 
 def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
     spaces = reading.params(folder / "params.yaml").comparison.spaces
-    overview = ["scores", "reconstructions", "differences", "label_efficiency"]
+    overview = ["scores", "reconstructions", "differences", "label_efficiency", "framing"]
     overview += [f"latent_{space}" for space in spaces]
     overview += [f"classes_{run['dataset']}" for run in runs.values()]
     names = [f"plots/overview/{name}" for name in overview]

@@ -59,6 +59,7 @@ def test_trainings_are_paired():
 
 
 RUN = {"init": "scratch", "strategy": "unfrozen", "dataset": "d", "labels": 300, "lr": 0.01}
+RUN |= {"steps": 500}
 
 
 def test_only_what_a_question_is_about_may_differ():
@@ -109,35 +110,39 @@ def test_a_corrected_interval_leaves_out_0_exactly_where_its_p_is_below_the_leve
 
 def efficiency_points(folder, frozen: dict) -> dict[tuple[str, int], dict]:
     """Of a run from scratch and one from a start, both trained with 200 labels, and in addition
-    with 50 and again with 200."""
+    with 50, again with 200, and with 200 for fewer steps."""
     declared = {"plain": RUN, "frozen": RUN | {"init": "chest", "strategy": "frozen"} | frozen}
     for run in declared:
         labelled = {"train": list(range(200)), "val": []}
         files.write_json(folder / run / "trainings/0/labelled.json", labelled)
-        probability = np.stack([probabilities(signal, seed=1) for signal in (0.5, 0.6)])
-        few = {"labels": np.array([50, 200]), "actual": LABELS, "probability": probability}
+        probability = np.stack([probabilities(signal, seed=1) for signal in (0.5, 0.6, 0.4)])
+        few = {"labels": np.array([50, 200, 200]), "steps": np.array([500, 500, 20])}
+        few |= {"actual": LABELS, "probability": probability}
         save_file(few, folder / f"{run}.safetensors")
     predicted = {"plain": (LABELS, POOR), "frozen": (LABELS, GOOD)}
     points = compare.efficiency_points(declared, predicted, folder, folder)
-    return {(point["run"], point["labels"]): point for point in points}
+    return {(point["run"], point["labels"], point["short"]): point for point in points}
 
 
 def test_runs_are_points_of_their_label_efficiency_curves_paired_with_scratch(tmp_path):
     """Even where another training has as many labels: a run has one result everywhere."""
     points = efficiency_points(tmp_path, frozen={})
-    is_run = {(run, n): n == 200 for run in ("plain", "frozen") for n in (50, 200)}
+    kinds = {(50, False): False, (200, False): True, (200, True): False}
+    is_run = {(run, *kind): own for run in ("plain", "frozen") for kind, own in kinds.items()}
     assert {key: point["is_run"] for key, point in points.items()} == is_run
     scratch, frozen = (intervals.auroc(LABELS, probability) for probability in (POOR, GOOD))
-    point, estimate = points["frozen", 200], intervals.estimate(frozen)
+    point, estimate = points["frozen", 200, False], intervals.estimate(frozen)
     assert (point["auroc"], point["ci95"]) == (estimate["value"], estimate["ci95"])
     assert (point["n"], point["trainings"], point["each"]) == (80, 3, frozen.values.tolist())
     paired = comparison.paired_difference(frozen, scratch)
     assert point["from_scratch"] == {key: paired[key] for key in ("difference", "ci95", "sd")}
+    short = points["frozen", 200, True]["auroc"] - points["plain", 200, True]["auroc"]
+    assert points["frozen", 200, True]["from_scratch"]["difference"] == pytest.approx(short)
 
 
 def test_a_point_is_not_paired_with_scratch_of_other_settings(tmp_path):
     points = efficiency_points(tmp_path, frozen={"lr": 0.5})
-    assert len(points) == 4 and not any("from_scratch" in point for point in points.values())
+    assert len(points) == 6 and not any("from_scratch" in point for point in points.values())
 
 
 def similarities(folder, trainings: int, strategy: str) -> dict[tuple[str, str], dict]:

@@ -7,13 +7,14 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from samples import probabilities
+from samples import audit, probabilities
 
 from chestflow.data import arrays, captions
 from chestflow.metrics import calibration, scores
 from chestflow.plots import classes, reconstructions, style
 from chestflow.plots import differences as difference_plot
 from chestflow.plots import evaluation as evaluation_plot
+from chestflow.plots import framing as framing_plot
 from chestflow.plots import gradcam as gradcam_plot
 from chestflow.plots import history as history_plot
 from chestflow.plots import label_efficiency as efficiency_plot
@@ -137,6 +138,7 @@ def points_of(*datasets: str, trainings: int = 3, labels=(50, 300, 5000)) -> lis
     return [
         {"dataset": dataset, "start": start, "strategy": strategy, "labels": n, "n": 624}
         | {"trainings": trainings, "auroc": 0.7 + k / 20, "is_run": n == labels[-1]}
+        | {"short": False}
         | {"each": [0.7 + k / 20 + i / 100 for i in range(trainings)]}
         for dataset in datasets
         for k, (start, strategy) in enumerate(kinds)
@@ -147,6 +149,19 @@ def points_of(*datasets: str, trainings: int = 3, labels=(50, 300, 5000)) -> lis
 def label_efficiency(splits, about) -> Figure:
     names = {"one": about.caption, "two": about.caption.replace("Pneumonia", "Chest")}
     return efficiency_plot.label_efficiency(points_of(*names), names)
+
+
+def audits(*captions: str) -> dict[str, dict]:
+    """Of the default's four runs of one data set and three of another."""
+    data = [captions[0], captions[-1], captions[-1], captions[-1], *[captions[0]] * 3]
+    return {
+        run: audit(0.8, 3, seed, zoomed=1.0) | {"data": name}
+        for seed, (run, name) in enumerate(zip(RUNS, data))
+    }
+
+
+def framing(splits, about) -> Figure:
+    return framing_plot.framing(audits(about.caption, f"{about.caption} (2)"))
 
 
 def sweep(splits, about) -> Figure:
@@ -160,7 +175,7 @@ def sweep(splits, about) -> Figure:
 
 
 ONE_RUN = [history, evaluation, gradcam, few_gradcam, latent]
-SEVERAL = [run_scores, differences, latent_spaces, label_efficiency, sweep]
+SEVERAL = [run_scores, differences, framing, latent_spaces, label_efficiency, sweep]
 
 
 def texts(figure: Figure) -> list:
@@ -287,6 +302,16 @@ def test_tested_differences_are_blue_with_the_corrected_interval_and_others_grey
     (axes,) = differences(splits, IMAGES).axes
     drawn = {line.get_color(): list(line.get_xdata()) for line in axes.lines if line.get_lw() == 2}
     assert drawn == {style.CLASS_COLOURS[0]: [-0.016, 0.071], style.GREY: [-0.006, 0.061]}
+
+
+def test_the_cells_of_a_run_stand_apart_and_beside_the_ring_of_its_images():
+    given = audits("One", "Two")
+    for run in ("pneumonia", "frozen", "unfrozen", "headfirst"):
+        given[run]["ring"] = {"test": [0.8, 0.7, 0.9]}
+    for axes, runs, ring in zip(framing_plot.framing(given).axes, (4, 3), (0.8, 0.49)):
+        dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_ydata())]
+        assert len({round(line.get_ydata()[0], 3) for line in dots}) == len(dots) == 4 * runs
+        assert ring in [line.get_xdata()[0] for line in axes.lines if line.get_ls() == "--"]
 
 
 def test_questions_of_other_settings_have_a_star(splits):

@@ -71,10 +71,10 @@ def tags(written) -> Tags:
 def test_the_page_is_one_file_with_an_outline_whose_links_arrive(tags):
     loaded = [a["src"] for a in tags.of("img", "script", "iframe", "source") if "src" in a]
     loaded += [a["href"] for a in tags.of("link")]
-    assert len(loaded) == 12 and all(source.startswith("data:") for source in loaded)
+    assert len(loaded) == 13 and all(source.startswith("data:") for source in loaded)
     assert all(len(a["alt"]) > 20 for a in tags.of("img"))
     inside = [parents for tag, _, parents in tags.tags if tag in ("img", "figcaption")]
-    assert len(inside) == 22 and all("figure" in parents for parents in inside)
+    assert len(inside) == 24 and all("figure" in parents for parents in inside)
     levels = [int(tag[1]) for tag, _, _ in tags.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -86,7 +86,7 @@ def test_the_page_is_one_file_with_an_outline_whose_links_arrive(tags):
 def test_the_markdown_finds_its_pictures_and_has_no_broken_tables(written):
     text = (written / "index.md").read_text()
     sources = re.findall(r"(?m)^!\[[^\]]+\]\((.+)\)$", text)
-    assert len(sources) == 11 and all((written / source).is_file() for source in sources)
+    assert len(sources) == 12 and all((written / source).is_file() for source in sources)
     for table in re.findall(r"(?m)(?:^\|.*\n)+", text):
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
     assert not re.search(r"(?m)^\|.*\n[^|\n]", text)  # or what follows would become a row
@@ -127,7 +127,7 @@ def test_a_title_is_shown_as_it_was_written(written):
     tags, literal = Tags(page.html(markdown, written)), " ".join(NASTY.split())
     assert tags.text.count(literal) == tags.text.count("alert(1)") > 20
     assert any(literal in attrs["alt"] for attrs in tags.of("img"))
-    assert len(tags.of("img")) == 11 and len(tags.of("script")) == 1, "that of the page"
+    assert len(tags.of("img")) == 12 and len(tags.of("script")) == 1, "that of the page"
     links = {attrs["href"].split("/")[1] for attrs in tags.of("a") if attrs["href"][0] != "#"}
     assert links == {"sweep", "docs", "metrics", "plots"}
     for table in re.findall(r"(?m)(?:^\|.*\n)+", markdown):
@@ -145,7 +145,7 @@ def test_every_figure_names_its_data_and_the_command_that_plots_it(written):
     text = (written / "index.md").read_text()
     line = r"(?m)^!\[[^\]]+\]\(\.\./(.+)\)\n\*Figure.*\*\nData: (.*?)\. To plot it again: `(.+)`\.$"
     figures = re.findall(line, text)
-    assert len(figures) == 11
+    assert len(figures) == 12
     for picture, data, command in figures:
         paths = re.findall(r"`([^`]+)`", data)
         if command.startswith("make sweep"):
@@ -214,7 +214,7 @@ def shown(opened: browser.Page, selector: str) -> bool:
 def test_every_picture_appears_and_nothing_is_loaded_or_logged(at, written):
     decoded = """Promise.all([...document.images].map(async image => {
         await image.decode(); return image.naturalWidth}))"""
-    assert at.run(decoded) == [1100] * 11
+    assert at.run(decoded) == [1100] * 12
     requested = {event["request"]["url"] for event in at.sent("Network.requestWillBeSent")}
     outside = {url for url in requested if not url.startswith("data:")}
     assert outside == {(written / "index.html").as_uri()}

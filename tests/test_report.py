@@ -103,8 +103,8 @@ def sections(values: dict) -> dict[int, str]:
 
 
 def comparisons(values: dict) -> list[list[str]]:
-    """The rows of question 11, cell by cell."""
-    section = rendering.rendered(values).split("### 11. ")[1].split("### 12. ")[0]
+    """The rows of question 12, cell by cell."""
+    section = rendering.rendered(values).split("### 12. ")[1].split("### 13. ")[0]
     rows = re.findall(rf"(?m)^\| (`\w+` {MINUS} `\w+` \|.*) \|$", section)
     return [[cell.strip() for cell in row.split("|")] for row in rows]
 
@@ -119,9 +119,9 @@ def test_every_gap_is_filled_and_every_question_is_answered(read, kind, pictures
     assert not re.findall(r"\d\.\d{5,}", prose)
     assert " ," not in report and " ." not in report and "\n\n\n" not in report
     onward = {n: re.findall(r"\[Next question: (\d+)\.", s) for n, s in sections(given).items()}
-    assert onward == {n: [str(n + 1)] for n in range(1, 13)} | {13: []}
+    assert onward == {n: [str(n + 1)] for n in range(1, 14)} | {14: []}
     answers = re.findall(r"(?m)^> (.+)$", report)
-    assert all(f"| {answer} |" in report for answer in answers[-13:])
+    assert all(f"| {answer} |" in report for answer in answers[-14:])
     images = [name in report for name in ("gradcam.png", "reconstructions.png")]
     assert images == [pictures] * 2, "no image of a patient in what is published"
 
@@ -139,11 +139,56 @@ def test_the_text_says_how_often_a_run_is_trained(read):
 def test_phantoms_are_named_first_and_their_truth_is_used(values, of_images):
     phantoms, real = text(values), text(of_images)
     assert phantoms.index("PHANTOM: synthetic images, no patients") < 100
-    assert "Results on synthetic images say nothing about patients." in sections(values)[13]
+    assert "Results on synthetic images say nothing about patients." in sections(values)[14]
     assert "of the maps peaks on the true finding (chance 0.100)" in sections(values)[4]
     assert "Without outlines of the findings" in sections(of_images)[4]
     for word in ("PHANTOM", "synthetic", "hits", "outline is"):
-        assert word not in real.split("5. Which configuration is best?")[0], word
+        assert word not in real.split("6. Which configuration is best?")[0], word
+
+
+@pytest.mark.parametrize(
+    ("zoomed", "ring", "verdict", "words"),
+    [
+        (
+            3.0,
+            [0.62, 0.51, 0.7],
+            verdicts.USED,
+            "and it uses that as a shortcut. Zooming the healthy",
+        ),
+        (-3.0, [0.62, 0.51, 0.7], verdicts.USED, "as a shortcut. Zooming the diseased test images"),
+        (
+            3.0,
+            [0.62, 0.5, 0.7],
+            verdicts.REACTS,
+            "no shortcut was found: the outermost pixels do not",
+        ),
+        (0.0, [0.5, 0.44, 0.58], verdicts.NO_SIGN, "how the image is framed. Zooming"),
+        (
+            0.0,
+            [0.62, 0.51, 0.7],
+            verdicts.NO_SIGN,
+            ", although the outermost pixels give the class",
+        ),
+    ],
+)
+def test_a_shortcut_is_a_cue_that_is_there_and_that_the_run_follows(
+    values, zoomed, ring, verdict, words
+):
+    """Whichever class is mistaken for the other when it is zoomed."""
+    audit = samples.audit(1.5, 3, seed=0, zoomed=zoomed)
+    audit["ring"]["val"] = ring
+    assert verdicts.framing(audit) == verdict
+    values["framing"][SUBJECT] |= files.rounded(audit)
+    section = sections(values)[5]
+    assert words in section and re.search(rf"\| `{SUBJECT}` \|[^`]*\| {verdict} \|", section)
+
+
+def test_what_zooming_costs_both_classes_is_no_shortcut():
+    lower = {"difference": -0.05, "ci95": [-0.08, -0.02]}
+    test = {"difference": dict.fromkeys(("all", "healthy", "diseased"), lower)}
+    test["asymmetry"] = {"difference": 0.01, "ci95": [-0.01, 0.03]}
+    ring = {"val": [0.62, 0.51, 0.7]}
+    assert verdicts.framing({"test": test, "ring": ring}) == verdicts.NO_SIGN
 
 
 @pytest.mark.parametrize(
@@ -194,33 +239,33 @@ VERDICTS = [
 def test_verdicts_turn_with_the_interval(values, interval, word, helps, advice):
     set_interval(values, *interval)
     numbered = sections(values)
-    assert f" > {helps}" in numbered[9]
-    assert f"that is {word}" not in numbered[9]
+    assert f" > {helps}" in numbered[10]
+    assert f"that is {word}" not in numbered[10]
     than = f"is {verdicts.THAN[word]} that of `lowdata`"
-    assert f"with 300 labelled images, the AUROC of `lowdata_autoencoder` {than}" in numbered[9]
-    assert f" > {advice}" in numbered[11] and f"Does transfer help? {helps}" in numbered[11]
+    assert f"with 300 labelled images, the AUROC of `lowdata_autoencoder` {than}" in numbered[10]
+    assert f" > {advice}" in numbered[12] and f"Does transfer help? {helps}" in numbered[12]
     rows = comparisons(values)
     assert [row[-1] for row in rows] == [word] * 2 + ["not tested"] * 4
-    assert f"In test AUROC it is {verdicts.THAN[word]} `width-16`" in numbered[5]
-    assert ("chosen on validation is not the best on test" in numbered[5]) == (word == LOWER)
+    assert f"In test AUROC it is {verdicts.THAN[word]} `width-16`" in numbered[6]
+    assert ("chosen on validation is not the best on test" in numbered[6]) == (word == LOWER)
 
 
 def test_questions_whose_settings_differ_get_no_verdict(values):
     """Neither at a glance nor in its place, however far from 0 the interval."""
     set_interval(values, 0.2, 0.3)
-    assert "differ only in their initial weights" in sections(values)[9]
+    assert "differ only in their initial weights" in sections(values)[10]
     for kind in ("primary", "further"):
         for question in values["compared"][kind]:
             question["config_difference"] = {"lr": [0.005, 0.01], "steps": [160, 150]}
     numbered = sections(values)
-    for number in (9, 11):
+    for number in (10, 12):
         answer = re.split(r" > | \*\*Frozen| \|", numbered[number])[1]
         assert "cannot be compared, since they also differ in lr, steps" in answer
         assert not re.search(r"higher than that|lower than that|distinguishable|Train|Yes", answer)
     rows = comparisons(values)
     wanted = ["not comparable: lr, steps"] * 2 + ["not tested; they differ in lr, steps"] * 4
     assert [row[-1] for row in rows] == wanted
-    assert "differ only in their initial weights" not in numbered[9]
+    assert "differ only in their initial weights" not in numbered[10]
 
 
 def test_a_comparison_of_other_settings_stands_beside_how_weights_are_chosen(values):
@@ -229,9 +274,9 @@ def test_a_comparison_of_other_settings_stands_beside_how_weights_are_chosen(val
     compared = {"primary": [], "further": [question | {"config_difference": {"keep": ["a", "b"]}}]}
     values["compared"] |= context.with_topics(compared, values["runs"])
     numbered = sections(values)
-    assert f"| `lowdata` {MINUS} `chest` |" in numbered[7]
-    assert "not tested; they differ in keep |" in numbered[7]
-    assert f"`lowdata` {MINUS}" not in numbered[11]
+    assert f"| `lowdata` {MINUS} `chest` |" in numbered[8]
+    assert "not tested; they differ in keep |" in numbered[8]
+    assert f"`lowdata` {MINUS}" not in numbered[12]
 
 
 def test_a_training_far_below_the_others_is_named_where_its_run_is_scored(values):
@@ -264,15 +309,15 @@ def test_the_template_holds_no_result():
 
 def test_a_sweep_on_other_images_is_marked_as_such(values):
     warning = "**These are not the images of the run above.**"
-    assert warning in sections(values)[5], "the sweep in the repository is on real images"
+    assert warning in sections(values)[6], "the sweep in the repository is on real images"
     values["sweep"] |= {"data": values["scores"][SUBJECT]["data"], "differences": []}
-    section = sections(values)[5]
+    section = sections(values)[6]
     assert warning not in section and "In test AUROC it is" not in section
 
 
 def test_runs_that_are_not_declared_do_not_appear(values):
     """What the parameters no longer ask for leaves the page, and the rest stays."""
-    for key in ("runs", "scores", "separation", "maps", "kept", "ran"):
+    for key in ("runs", "scores", "separation", "maps", "framing", "kept", "ran"):
         values[key] = {SUBJECT: values[key][SUBJECT]}
     values["compared"] |= {"primary": [], "further": [], "cka": []}
     values["points"] = [p for p in values["points"] if p["run"] == SUBJECT]
@@ -280,13 +325,13 @@ def test_runs_that_are_not_declared_do_not_appear(values):
     numbered = sections(values)
     for run in ("chest", "lowdata", "lowdata_autoencoder", "frozen", "headfirst"):
         assert not any(f"`{run}`" in section for section in numbered.values())
-    for number in (9, 11, 12):
+    for number in (10, 12, 13):
         assert "> Not tested:" in numbered[number]
-    assert list(numbered) == list(range(1, 14))
+    assert list(numbered) == list(range(1, 15))
 
 
 def test_the_frozen_run_trains_its_head_alone(values):
-    assert "only the head is trained: 66 of 18,218 parameters." in sections(values)[10]
+    assert "only the head is trained: 66 of 18,218 parameters." in sections(values)[11]
     assert re.search(r"\| `frozen` \|[^\n]*\| the head \| 66 \|", rendering.rendered(values))
 
 
@@ -319,8 +364,8 @@ def test_numbers_that_are_not_defined_leave_the_page_standing(values):
     set_interval(values, None, None)
     numbered = sections(values)
     assert "| precision |" in numbered[3] and "| not defined | 0.625 |" in numbered[3]
-    assert numbered[4].count("not defined") == 3 and "`frozen` | not defined" in numbered[12]
-    assert "is not distinguishable from PCA" in numbered[8]
+    assert numbered[4].count("not defined") == 3 and "`frozen` | not defined" in numbered[13]
+    assert "is not distinguishable from PCA" in numbered[9]
     for name in ("pointing_hits", "mass_inside", "n_masks", "chance"):
         del maps[name]
     assert "No image was classified as pneumonia" in sections(values)[4]

@@ -11,12 +11,13 @@ from chestflow.errors import UserError
 
 
 class Phantom(Block):
-    """The synthetic stand-in: its seed and its number of images."""
+    """The synthetic stand-in: its seed, its number of images, and a shortcut to plant in it."""
 
     seed: Seed
     train: int = Field(ge=10)
     val: int = Field(ge=10)
     test: int = Field(ge=10)
+    shortcut: float = Field(default=0.0, ge=0.0, le=0.5)
 
     def sizes(self) -> dict[str, int]:
         return self.model_dump(include={"train", "val", "test"})

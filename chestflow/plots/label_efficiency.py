@@ -17,8 +17,10 @@ def label_efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
     the same colours and axis limits in all panels. Lines are means, dots single trainings, and
     rings mark the runs.
 
-    points: as in data/label_efficiency.json; captions: of the data sets, by their keys.
+    points: as in data/label_efficiency.json, of which short trainings are left out; captions: of
+    the data sets, by their keys.
     """
+    points = [point for point in points if not point["short"]]
     figure = Figure(figsize=(5.8 * len(captions), 5.4), layout="constrained")
     colours = dict(zip(_curves(points), cycle(CURVE_COLOURS)))
     labels = [point["labels"] for point in points]
@@ -38,9 +40,7 @@ def label_efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
         axes.legend(frameon=False, fontsize=10, ncols=2, **below)
     figure.axes[0].set_ylabel("test AUROC")
-    trainings = points[0]["trainings"]
-    each = f"; dots: each of {trainings} trainings" if trainings > 1 else ""
-    figure.suptitle(f"Label efficiency: lines are means{each}; rings: runs of the graph")
+    figure.suptitle("Label efficiency: lines are means, dots trainings, rings runs of the graph")
     return figure
 
 

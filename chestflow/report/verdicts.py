@@ -34,6 +34,34 @@ def of_difference(entry: dict) -> str:
     return _by_interval(entry["ci95"], 0)
 
 
+USED, REACTS, NO_SIGN = "used as a shortcut", "reacts, but no shortcut", "no sign"
+
+
+def framing(audit: dict) -> str:
+    """Whether a run uses the framing of the images, by the intervals of its audit.
+
+    audit: a file of data/framing. A run *reacts* to the framing if zooming one class of the test
+    images lowers the AUROC, and lowers it more than zooming the other does: zooming any image could
+    merely make it harder to read. The framing is *used as a shortcut* if, besides, it can be: the
+    outermost pixels alone beat chance on validation, whose images are like those it learnt from.
+    """
+    test = audit["test"]
+    asymmetry = of_difference(test["asymmetry"])
+    if asymmetry == UNKNOWN or of_difference(test["difference"][misled(audit)]) != LOWER:
+        return NO_SIGN
+    return USED if tells_the_class(audit) else REACTS
+
+
+def misled(audit: dict) -> str:
+    """The class, "healthy" or "diseased", whose zooming lowers the AUROC more."""
+    return "diseased" if (audit["test"]["asymmetry"]["difference"] or 0) < 0 else "healthy"
+
+
+def tells_the_class(audit: dict) -> bool:
+    """Whether the outermost pixels alone beat chance on validation images."""
+    return _by_interval(audit["ring"]["val"][1:], 0.5) == HIGHER
+
+
 def _by_interval(bounds: list, reference: float | None) -> str:
     low, high = bounds
     if None in (low, high, reference):

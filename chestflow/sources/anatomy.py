@@ -102,12 +102,17 @@ def texture(rng: np.random.Generator, n: int, knots: int, grid: int) -> np.ndarr
     return weight @ (rng.standard_normal((n, knots, knots), np.float32) @ weight.T)
 
 
-def frame(random: RandomStream, how: Acquisition, grid: int) -> tuple[np.ndarray, np.ndarray]:
-    """Body coordinates x, y (n, grid, grid) of the pixels of rotated, shifted, magnified images."""
+def frame(
+    random: RandomStream, how: Acquisition, grid: int, nearer: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Body coordinates x, y (n, grid, grid) of the pixels of rotated, shifted, magnified images.
+
+    nearer: (n, 1, 1) factor on the magnification of each image.
+    """
     axis = (np.arange(grid, dtype=np.float32) + 0.5) * (2 / grid) - 1
     column, row = axis[None, None, :], axis[None, :, None]
     angle = np.deg2rad(random.between(*how.tilt))
-    zoom = random.between(*how.zoom)
+    zoom = random.between(*how.zoom) * nearer
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
     x = (cos * column + sin * row) * random.between(0.95, 1.06) + random.between(*how.shift)
     return x, cos * row - sin * column + random.between(*how.shift)

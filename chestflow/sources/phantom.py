@@ -111,10 +111,12 @@ def _labels(rng: np.random.Generator, truth: np.ndarray, mixed_up: float) -> np.
     return np.where(rng.random(truth.shape) < mixed_up, before, truth).astype(np.uint8)
 
 
-def _render(kind: Collection, how: Acquisition, truth, uniform, textures, size: int):
+def _render(kind: Collection, how: Acquisition, shortcut, truth, uniform, textures, size: int):
     """Densities (n, size, size) and masks (n, size, size) uint16 of images with these findings."""
     random = RandomStream(uniform[:, 0])
-    image = anatomy(random, kind.build, *frame(random, how, textures[0].shape[-1]), *textures)
+    nearer = 1 + np.float32(shortcut) * truth.any(axis=1)[:, None, None]
+    body = frame(random, how, textures[0].shape[-1], nearer)
+    image = anatomy(random, kind.build, *body, *textures)
     masks = np.zeros((len(truth), size, size), np.uint16)
     findings = add_findings(image, truth, kind.names, kind.conspicuity, uniform[:, 2:])
     for bit, rows, opacity in findings:
@@ -124,7 +126,9 @@ def _render(kind: Collection, how: Acquisition, truth, uniform, textures, size: 
     return _shrink(image.density + bones(random, image), size), masks
 
 
-def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Iterator[tuple]:
+def _images(
+    kind, how: Acquisition, shortcut, truth, uniform, streams, size: int
+) -> Iterator[tuple]:
     """Images and masks of consecutive images, a few at a time."""
     clouds, grains, speckles = streams
     grid = size * (2 if size < 64 else 1)
@@ -133,16 +137,18 @@ def _images(kind, how: Acquisition, truth, uniform, streams, size: int) -> Itera
         some = slice(start, start + step)
         count = len(truth[some])
         textures = texture(clouds, count, 7, grid), texture(grains, count, 29, grid)
-        density, masks = _render(kind, how, truth[some], uniform[some], textures, size)
+        density, masks = _render(kind, how, shortcut, truth[some], uniform[some], textures, size)
         speckle = speckles.standard_normal((count, size, size), np.float32)
         yield _expose(density, RandomStream(uniform[some, 1]), how, speckle), masks
 
 
 def generate(
-    dataset: str, split: str, n: int, seed: int, size: int = 28
+    dataset: str, split: str, n: int, seed: int, size: int = 28, shortcut: float = 0.0
 ) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.ndarray]]]:
     """n images of one split of "chestmnist" or "pneumoniamnist", with sides of `size` pixels.
 
+    shortcut: by which share the chests with findings are magnified more than the others, so that
+    the framing gives the class away, as that of the real PneumoniaMNIST does; 0: not at all.
     Returns the labels uint8 (n, 14) or (n, 1), and an iterator over images uint8 (few, size, size)
     and masks uint16 (few, size, size), which hold the truth that labels only tell with errors: bit
     k is set where FINDINGS[k] lies (bit 0 for pneumonia in "pneumoniamnist"). Together they are n
@@ -161,29 +167,36 @@ def generate(
     uniform = layout.random((n, 2 + len(kind.names), DRAWS), np.float32)
     how = kind.test if split == "test" else ROUTINE
     labels = _labels(errors, truth, kind.mixed_up)
-    return labels, _images(kind, how, truth, uniform, streams, size)
+    return labels, _images(kind, how, shortcut, truth, uniform, streams, size)
 
 
 def archive(
-    dataset: str, sizes: dict[str, int], seed: int, size: int = 28
+    dataset: str, sizes: dict[str, int], seed: int, size: int = 28, shortcut: float = 0.0
 ) -> dict[str, np.ndarray]:
     """Phantoms in memory, in the layout of MedMNIST's npz files: {split}_images, {split}_labels and
     {split}_masks of each split in `sizes`, which gives its number of images."""
     arrays: dict[str, np.ndarray] = {}
     for split, n in sizes.items():
-        labels, generated = generate(dataset, split, n, seed, size)
+        labels, generated = generate(dataset, split, n, seed, size, shortcut)
         images, masks = (np.concatenate(blocks) for blocks in zip(*generated, strict=True))
         arrays |= {f"{split}_images": images, f"{split}_labels": labels, f"{split}_masks": masks}
     return arrays
 
 
-def write(path: Path, dataset: str, sizes: dict[str, int], seed: int, size: int = 28) -> None:
+def write(
+    path: Path,
+    dataset: str,
+    sizes: dict[str, int],
+    seed: int,
+    size: int = 28,
+    shortcut: float = 0.0,
+) -> None:
     """Write the same as an npz file, marked as a phantom inside, where every later stage can read
     it. Images and masks go through files: at 224 pixels they are gigabytes."""
     with folder_for(path) as folder:
         arrays: dict[str, np.ndarray] = {}
         for split, n in sizes.items():
-            labels, generated = generate(dataset, split, n, seed, size)
+            labels, generated = generate(dataset, split, n, seed, size, shortcut)
             places = folder / f"{split}_images", folder / f"{split}_masks"
             with places[0].open("wb") as image_file, places[1].open("wb") as mask_file:
                 for images, masks in generated:
