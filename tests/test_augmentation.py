@@ -15,6 +15,15 @@ STEPS = tuple(augmentation.STEPS)
 RANGES = [name for name, value in vars(augmentation).items() if isinstance(value, float)]
 
 
+def test_reframe_zooms_in_further_than_out(monkeypatch):
+    """A grid of known coordinates comes back larger or smaller by the factor of the zoom."""
+    for name in ("ROTATION", "FRAME", "STRETCH"):
+        monkeypatch.setattr(augmentation, name, 0.0)
+    x = torch.linspace(-1, 1, 28).expand(400, 1, 28, 28)
+    factors = 1 / (augmentation.reframe(x, seeded())[:, 0, 0, 14] / x[:, 0, 0, 14])
+    assert 0.9 < factors.min() < 0.95 and 1.35 < factors.max() < 1.44
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

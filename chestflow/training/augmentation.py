@@ -17,8 +17,10 @@ from torch.nn import functional as F
 ROTATION = math.radians(10)  # to either side
 SCALE = 0.12  # relative, either way
 SHIFT = 0.12  # of half the side length, in every direction
-# Another archive crops and resizes in another way: wider than any patient moves.
-FRAME = 0.2  # scale (relative) and shift (of half the side length), either way
+# Another archive crops and resizes in another way: wider than any patient moves. Further in than out,
+# because zooming out can only repeat the border.
+ZOOM_IN, ZOOM_OUT = 0.36, 0.1  # of the magnification's logarithm: factors from 0.9 to 1.43
+FRAME = 0.2  # shift, of half the side length, either way
 STRETCH = 0.15  # of width against height, relative, either way
 # Tube voltage, detector and processing change the grey-level curve.
 GAMMA = 0.35  # of the exponent's logarithm: exponents from 0.7 to 1.4
@@ -51,11 +53,13 @@ def reframe(images: Tensor, generator: torch.Generator) -> Tensor:
     """`move` with wider ranges, and stretched, as if others had cropped and resized the image.
 
     MedMNIST crops the centre of radiographs whose shape depends on the diagnosis, so in training
-    the frame gives away what the network should learn from the chest.
+    the frame gives away what the network should learn from the chest. Random zooms, which do not
+    depend on the diagnosis, take that away (docs/experiments.md).
     """
     n = len(images)
     angle = _uniform(n, ROTATION, generator)
-    scale = torch.exp(_uniform(n, FRAME, generator))
+    zoom = _uniform(n, (ZOOM_IN + ZOOM_OUT) / 2, generator) + (ZOOM_OUT - ZOOM_IN) / 2
+    scale = torch.exp(zoom)
     stretch = torch.exp(_uniform(n, STRETCH / 2, generator))
     x, y = _uniform(n, FRAME, generator), _uniform(n, FRAME, generator)
     return _transform(images, angle, scale * stretch, scale / stretch, x, y)
