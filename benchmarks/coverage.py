@@ -8,9 +8,6 @@ Scores come from a model whose truth is known: the score of image n in training 
 with y 1 for the diseased, all parts normal, the noise's variance 1 in all. Runs a and b are equal
 in truth, c is worse. The truth is the mean over trainings and images; AUROC's and accuracy's are
 formulas.
-
-A second model has trainings that fail: their AUROC is lower by .10. How often do the intervals hold
-the truth then, and how often does `metrics.scores.far_below` name the training that failed?
 """
 
 from itertools import product
@@ -21,7 +18,6 @@ from scipy import optimize, special
 
 from benchmarks import harness
 from chestflow.metrics import comparison, intervals
-from chestflow.metrics.scores import far_below
 
 HEALTHY, DISEASED = 234, 390  # PneumoniaMNIST's test images
 LABELS = np.repeat([0, 1], [HEALTHY, DISEASED])
@@ -39,7 +35,6 @@ INTERACTIONS = {  # are training effects each run's own; share of noise that is 
 IMAGE = 0.7  # share of noise that all trainings of all runs have in common
 SHIFT = 0.1  # sd of what a training shifts all scores by: it moves accuracy, not AUROC
 READERS = (1, 3, 5, 10)
-LOST = 0.10  # of AUROC, by a training that fails
 REPETITIONS, AT_ONCE = 2000, 50
 FIGURES = {  # how often, and between what it should be
     "interval": (0.93, 0.97),
@@ -52,16 +47,13 @@ def measure(quick: bool) -> dict:
     """Every cell, as rows: each figure is a share of the repetitions."""
     repetitions = 2 * AT_ONCE if quick else REPETITIONS
     levels = list(WORSE)[-1:] if quick else list(WORSE)
-    cells, failing = [], []
+    cells = []
     for seed, (auroc, interaction) in enumerate(product(levels, INTERACTIONS)):
         for sd in SDS[auroc][: 1 if quick else None]:
             print(f"  AUROC {auroc}, sd {sd}, interaction: {interaction} ...", flush=True)
             setting = {"auroc": auroc, "sd_of_auroc": sd, "interaction": interaction}
             cells += [setting | row for row in cell(seed, auroc, sd, interaction, repetitions)]
-            if interaction == "run x training":
-                failing += [setting | row for row in failures(seed, auroc, sd, repetitions)]
-    result = {"images": len(LABELS), "repetitions": repetitions}
-    return result | {"cells": cells, "failing": failing}
+    return {"images": len(LABELS), "repetitions": repetitions, "cells": cells}
 
 
 def cell(seed: int, auroc: float, sd: float, interaction: str, repetitions: int) -> list[dict]:
@@ -144,40 +136,6 @@ def holds(interval: list[float], truth: float) -> bool:
     return interval[0] <= truth <= interval[1]
 
 
-# --------------------------------------------------------------------------- trainings that fail
-
-
-def failures(seed: int, auroc: float, sd: float, repetitions: int) -> list[dict]:
-    """A row for each K: `interval`, where each training fails with probability 1 / K; `named`,
-    where the first one fails; `wrongly_named`, where none does. Shares of the repetitions."""
-    rng = np.random.default_rng([seed, round(1000 * sd), 1])
-    sd = sd_of_separation(auroc, sd)
-    good, bad = (separation(level, sd) for level in (auroc, auroc - LOST))
-    rows = []
-    for k in READERS[1:]:
-        seen = []
-        for _ in range(repetitions // AT_ONCE):
-            scores = sample(rng, [good], sd, True, 0.0)[:, 0, :k]
-            apart = ((LABELS - 0.5) * (bad - good)).astype(np.float32)
-            some, none = rng.random((AT_ONCE, k, 1)) < 1 / k, np.zeros((k, 1), bool)
-            first = np.arange(k)[:, None] == 0
-            runs = [scores + apart * failed for failed in (some, first, none)]
-            seen += [noticed(*each, auroc - LOST / k) for each in zip(*runs)]
-        names = ("interval", "named", "wrongly_named")
-        rows.append({"k": k} | dict(zip(names, np.mean(seen, axis=0).tolist(), strict=True)))
-    return rows
-
-
-def noticed(some: np.ndarray, first: np.ndarray, none: np.ndarray, truth: float) -> tuple:
-    """Of one repetition, each (K, N) scores: with some, the first and no training failed."""
-    measured = [intervals.auroc(LABELS, scores) for scores in (some, first, none)]
-    return (
-        holds(intervals.estimate(measured[0])["ci95"], truth),
-        far_below(measured[1].values) == [0],
-        far_below(measured[2].values) != [],
-    )
-
-
 # ------------------------------------------------------------------------------------------ tables
 
 
@@ -199,30 +157,6 @@ def markdown(result: dict) -> list[str]:
         "",
         *harness.table(
             [*head, "within limits"], [row(key, groups[key], n) for key in sorted(groups)]
-        ),
-        *of_failures(result["failing"]),
-    ]
-
-
-def of_failures(failing: list[dict]) -> list[str]:
-    """A row per AUROC and K, over the sds of the trainings."""
-    groups: dict[tuple, list[dict]] = {}
-    for cell in failing:
-        groups.setdefault((cell["auroc"], cell["k"]), []).append(cell)
-    columns = ("interval", "named", "wrongly_named")
-    head = ["true AUROC", "trainings", "interval", "named", "wrongly named"]
-    return [
-        f"Trainings that fail, with an AUROC lower by {LOST:.2f}. *Interval*: as above, where each"
-        " fails with probability 1 / K, so that one in K fails on average. *Named*: how often"
-        " `far_below` names the one that fails, and no other. *Wrongly named*: how often it names"
-        " one where none fails.",
-        "",
-        *harness.table(
-            head,
-            [
-                [f"{auroc:.2f}", str(k), *(percents([c[name] for c in cells]) for name in columns)]
-                for (auroc, k), cells in sorted(groups.items())
-            ],
         ),
     ]
 

@@ -68,7 +68,7 @@ def far_below(values: np.ndarray) -> list[int]:
     more than FAR and more than ROBUST_SDS below the median of the others (an sd being 1.48 times
     their median absolute deviation). With fewer than three trainings there is no telling.
 
-    In simulations (benchmarks/coverage.py), FAR alone would name trainings of a run that merely
+    In simulations (benchmarks/failures.py), FAR alone would name trainings of a run that merely
     varies, ROBUST_SDS alone one run in five of three trainings that are all alike.
     """
     found = []
