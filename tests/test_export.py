@@ -20,11 +20,6 @@ from chestflow.own_images import export, model
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory, shrunken, splits) -> Path:
-    return small_run.build(tmp_path_factory.mktemp("workspace"), shrunken, splits)
-
-
-@pytest.fixture(scope="module")
 def exported(workspace) -> Path:
     """Written by the command, as a user runs it."""
     ended = small_run.call(workspace, "export", "--run", "pneumonia", "--out", "x/net.onnx")

@@ -18,12 +18,12 @@ def git(*words: str) -> subprocess.CompletedProcess:
 def require_git() -> None:
     """Raise UserError outside a Git repository (as in a downloaded ZIP), or if Git refuses to use
     it."""
-    refused = git("rev-parse", "--git-dir").stderr
-    if "not a git repository (or any" in refused:
+    if refused := git("rev-parse", "--git-dir").stderr:
         start = "git init && git add . && git -c user.name=me -c user.email=me@localhost commit"
-        raise UserError(f"DVC needs a Git repository, and here is none; {start} -qm start")
-    if refused:
-        raise UserError(f"Git refuses to work here: {' '.join(refused.split())}")
+        raise UserError(
+            f"DVC needs a Git repository: {' '.join(refused.split())}; in a folder that is none:"
+            f" {start} -qm start"
+        )
 
 
 def shallow() -> str:
