@@ -4,7 +4,6 @@ datasets.yaml. Splits never divide a patient, and what lies in two of them is fo
 import argparse
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -154,12 +153,11 @@ def next_command(params: Params, name: str, pixels: int) -> str:
 def print_splits(splits: Splits, diseased: Sequence[str]) -> None:
     """The splits as a table, which classes are diseased, and of which files the patient is not
     known."""
-    names = sorted({label for items in splits.values() for item in items for label in item.labels})
-    rows = [("", "images", "patients", *map(printable, names))]
+    rows = [("", "images", "patients", "diseased")]
     for split, items in splits.items():
-        counts = Counter(label for item in items for label in item.labels)
-        numbers = [len(items), len({item.whose for item in items}), *map(counts.get, names)]
-        rows.append((split, *(f"{number or 0:,}" for number in numbers)))
+        ill = sum(item.is_any(diseased) for item in items)
+        numbers = len(items), len({item.whose for item in items}), ill
+        rows.append((split, *(f"{number:,}" for number in numbers)))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(map(str.rjust, row, widths)))
