@@ -69,14 +69,12 @@ def sample(cell: Cell, rng: np.random.Generator, patients: int) -> tuple[np.ndar
 
 
 def truth(cell: Cell) -> dict[str, float]:
-    """The true value of each of the seven scores."""
+    """The true value of each of the five scores."""
     labels, probability, _ = sample(cell, np.random.default_rng(99), MANY)
     called = probability >= THRESHOLD
     return {
         "AUROC": float(metrics.roc_auc_score(labels, probability)),
         "Brier score": float(np.mean((probability - labels) ** 2)),
-        "calibration-in-the-large": 0.0,
-        "calibration slope": 1.0,
         "accuracy": float(np.mean(called == labels)),
         "recall": float(called[labels == 1].mean()),
         "specificity": float(1 - called[labels == 0].mean()),
@@ -103,13 +101,8 @@ def within(ci95: list[float] | None, value: float) -> bool:
 
 
 def intervals(report: dict) -> dict[str, list[float] | None]:
-    scores = {
-        "AUROC": report["auroc"],
-        "Brier score": report["brier"],
-        "calibration-in-the-large": report["calibration_in_the_large"],
-        "calibration slope": report["calibration_slope"],
-        **{name: report[f"{name}_at_threshold"] for name in ("accuracy", "recall", "specificity")},
-    }
+    scores = {"AUROC": report["auroc"], "Brier score": report["brier"]}
+    scores |= {name: report[name] for name in validation_scores.RATES}
     return {name: score["ci95"] for name, score in scores.items()}
 
 
@@ -120,7 +113,7 @@ def markdown(result: dict) -> list[str]:
     head = ["patients", "images each", "of both classes", "alike", "disease", "AUROC"]
     head += ["covered", "as if every image were a patient"]
     return [
-        f"Seven scores of `validate`, {result['repetitions']:,} repetitions: the lowest"
+        f"Five scores of `validate`, {result['repetitions']:,} repetitions: the lowest"
         " and the highest share of 95 % intervals that hold the truth.",
         "",
         *harness.table(head, [row(cell) for cell in result["cells"]]),

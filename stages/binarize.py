@@ -20,7 +20,7 @@ def binarize(
 ) -> None:
     declared = reading.dataset(datasets, dataset)
     with folder_for(out) as folder:
-        unpacked = npz.unpack(archive, folder, pixels, declared.findings, declared.classes)
+        unpacked = npz.unpack(archive, folder, pixels)
         check_diseased(f"datasets.{dataset}.diseased", declared.diseased, unpacked)
         splits = {
             name: binary_split(unpacked, name, declared.diseased, folder) for name in arrays.SPLITS

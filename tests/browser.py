@@ -3,7 +3,6 @@
 https://chromedevtools.github.io/devtools-protocol/
 """
 
-import base64
 import json
 import os
 import select
@@ -71,10 +70,6 @@ class Page:
         while len(self.sent("Page.loadEventFired")) == before:
             self.events.append(self.receive())
 
-    def scripts(self, run: bool) -> None:
-        """Whether the scripts of pages opened from now on run; `run` still does."""
-        self.call("Emulation.setScriptExecutionDisabled", value=not run)
-
     def click(self, selector: str) -> None:
         """Scroll to an element and click into its middle, as a hand does, not as a script."""
         find = f"document.querySelector({json.dumps(selector)})"
@@ -99,9 +94,6 @@ class Page:
         )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
-
-    def pdf(self) -> bytes:
-        return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
 
     def sent(self, *methods: str) -> list[dict]:
         """The parameters of all events of the given kinds so far."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import small_run
 import torch
 import yaml
 from filelock import FileLock
@@ -74,12 +75,34 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def graph(tmp_path_factory, environment, shrunken) -> Workspace:
+def shared(tmp_path_factory) -> Path:
+    """A folder of all of pytest's processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def trained(shared, shrunken, splits) -> Path:
+    """A folder with one run, trained once for all of pytest's processes; only to be read."""
+    folder = shared / "trained"
+    with FileLock(shared / "trained.lock"):
+        if not (shared / "is_trained").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            small_run.build(folder, shrunken, splits)
+            (shared / "is_trained").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workspace(trained, tmp_path_factory) -> Path:
+    """A copy of it, to change at will."""
+    return shutil.copytree(trained, tmp_path_factory.mktemp("trained") / "workspace")
+
+
+@pytest.fixture(scope="session")
+def graph(shared, environment, shrunken) -> Workspace:
     """A copy of the repository in which `chestflow repro` has run the shrunken graph, for all of
     pytest's processes; only to be read. `said` is what the command said."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
     space = Workspace(shared / "graph", environment)
     with FileLock(shared / "graph.lock"):
         if not (shared / "said").exists():

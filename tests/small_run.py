@@ -23,6 +23,7 @@ DATASETS = ROOT / "datasets.yaml"
 def build(folder: Path, params: dict, splits: dict) -> Path:
     """Lay the files where dvc.yaml would, in a folder that stands for the repository's root."""
     params = params | {"steps": 40, "patience": 8}
+    folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "datasets.yaml").write_text(DATASETS.read_text())
     images, models = folder / "data/binary" / DATASET, folder / "models"

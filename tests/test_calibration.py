@@ -106,8 +106,7 @@ def test_odds_change_by_the_factor_of_the_prior_odds():
     assert prevalence.shifted(moved, 0.05, 0.742) == pytest.approx(PROBABILITY, abs=1e-7)
 
 
-def test_a_share_that_is_none_is_refused_as_it_was_typed():
-    assert prevalence.parsed("--share", "0.3") == 0.3
-    for text in ("0", "1", "-0.1", "abc", "nan", "", "30 %"):
-        with pytest.raises(UserError, match=f"^--share = '{text}'; accepted: above 0 and below 1"):
-            prevalence.parsed("--share", text)
+@pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
+def test_what_is_no_share_is_refused(share):
+    with pytest.raises(UserError, match=f"^share = {share}; accepted: above 0 and below 1"):
+        prevalence.shifted(0.5, 0.5, share)

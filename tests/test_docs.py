@@ -114,6 +114,12 @@ def check_make(words: list[str]) -> None:
     assert ended.returncode == 0, f"make {' '.join(words)}: {ended.stderr}"
 
 
+def test_the_walkthroughs_figures_are_outputs():
+    cells = (ROOT / "docs/walkthrough.ipynb").read_text()
+    figures = re.findall(r'\\"((?:runs|overview)/[a-z/]+)\\"', cells)
+    assert figures and all((ROOT / f"plots/{name}.png").is_file() for name in figures)
+
+
 def test_the_sweeps_table_is_the_one_of_its_figures():
     """sweep.md is written together with sweep.json; an edit by hand would part them."""
     report = json.loads((ROOT / "sweep/sweep.json").read_text())

@@ -5,11 +5,9 @@ import io
 import os
 import threading
 import tracemalloc
-import zipfile
-from contextlib import closing, redirect_stdout
+from contextlib import redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socket import socket
 
 import numpy as np
 import pytest
@@ -119,11 +117,10 @@ def test_a_download_is_byte_identical_and_leaves_nothing_beside_it(server, out):
     ("answer", "reason"),
     [
         ((404, b"", 0), "HTTP 404 Not Found"),
-        ((500, b"", 0), "HTTP 500 Internal Server Error"),
         ((200, HTML, len(HTML)), f"expected md5:{MD5} but got {hashlib.md5(HTML).hexdigest()}"),
         ((200, BODY[:50_000], len(BODY)), "IncompleteRead(50000 bytes read"),
     ],
-    ids=["missing", "broken", "another file", "cut off"],
+    ids=["missing", "another file", "cut off"],
 )
 def test_a_failed_download_costs_one_line(server, out, answer, reason):
     server.answers = [answer]
@@ -138,21 +135,13 @@ def test_a_temporary_failure_is_retried(server, out):
     assert out.read_bytes() == BODY and len(server.paths) == 2
 
 
-def test_unreachable_and_invalid_addresses(out):
-    with closing(socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/images.npz"
-        assert "Connection refused)" in failure(out, url)
-    assert "nonexistent.invalid" in failure(out, "http://nonexistent.invalid/images.npz")
-    assert "tried: ftp://host/a.npz (" in failure(out, "ftp://host/a.npz")
-    assert "tried: http://[/a.npz (" in failure(out, "http://[/a.npz")
-
-
 def test_all_failures_are_listed(server, out, tmp_path):
     server.answers = [(403, b"", 0)]
-    line = failure(out, tmp_path, "~/none.npz", server.url)
+    unreachable, invalid = "http://127.0.0.1:1/images.npz", "http://[/a.npz"
+    line = failure(out, tmp_path, "~/none.npz", server.url, unreachable, invalid)
     assert f"{tmp_path} (Is a directory); ~/none.npz (No such file or directory); " in line
-    assert f"{server.url} (HTTP 403 Forbidden)" in line
+    assert f"{server.url} (HTTP 403 Forbidden); {unreachable} (" in line
+    assert f"Connection refused); {invalid} (" in line
 
 
 def test_the_first_good_file_is_used_without_a_network(server, out, tmp_path):
@@ -165,18 +154,11 @@ def test_the_first_good_file_is_used_without_a_network(server, out, tmp_path):
     assert out.read_bytes() == BODY and not server.paths
 
 
-@pytest.mark.parametrize(
-    ("mirror", "first"),
-    [
-        ("", []),
-        ("/mnt/mirror/", ["/mnt/mirror/images.npz"]),
-        ("http://mirror.example/medmnist", ["http://mirror.example/medmnist/images.npz"]),
-    ],
-)
-def test_mirror_then_cache_then_address(monkeypatch, mirror, first):
-    url, home = "https://host/records/1/images.npz?download=1", os.environ["HOME"]
-    monkeypatch.setenv("MEDMNIST_MIRROR", mirror)
-    assert download.places(url) == [*first, f"{home}/.medmnist/images.npz", url]
+def test_mirror_then_cache_then_address(monkeypatch):
+    url, cached = "https://host/records/1/images.npz?download=1", "/.medmnist/images.npz"
+    assert download.places(url) == [os.environ["HOME"] + cached, url]
+    monkeypatch.setenv("MEDMNIST_MIRROR", "/mnt/mirror/")
+    assert download.places(url) == ["/mnt/mirror/images.npz", os.environ["HOME"] + cached, url]
 
 
 def test_addresses_of_every_size_come_from_medmnist():
@@ -190,12 +172,12 @@ def test_addresses_of_every_size_come_from_medmnist():
 # -------------------------------------------------------------------------------------- archives
 
 
-def verdict(folder: Path, contents: bytes | dict, *declared: int) -> str:
+def verdict(folder: Path, contents: bytes | dict) -> str:
     """What `unpack` says about an archive, without its path; empty if it accepts it."""
     path = folder / "a.npz"
     path.write_bytes(packed(contents) if isinstance(contents, dict) else contents)
     try:
-        archive.unpack(path, folder / "unpacked", 28, *declared)
+        archive.unpack(path, folder / "unpacked", 28)
     except UserError as error:
         assert "\n" not in str(error) and str(error).startswith(f"{path}: ")
         return str(error).removeprefix(f"{path}: ")
@@ -206,7 +188,7 @@ def verdict(folder: Path, contents: bytes | dict, *declared: int) -> str:
 def test_valid_archives_are_mapped(tmp_path, findings):
     labels = images(findings)["val_labels"].astype(np.int64)
     contents = images(findings, val_labels=labels, origin=np.array("phantom"))
-    assert verdict(tmp_path, contents) == verdict(tmp_path, contents, findings, 2) == ""
+    assert verdict(tmp_path, contents) == ""
     arrays = archive.unpack(tmp_path / "a.npz", tmp_path / "unpacked", 28)
     assert arrays.keys() == images().keys()
     for key, array in arrays.items():
@@ -216,8 +198,8 @@ def test_valid_archives_are_mapped(tmp_path, findings):
 
 @pytest.mark.parametrize(
     "contents",
-    [b"", HTML, BODY[:-100], BODY.replace(b"NUMPY", b"NUMPI"), BODY[:5000] + b"x" + BODY[5001:]],
-    ids=["empty", "html", "truncated", "no_npy", "checksum"],
+    [HTML, BODY[:-100], BODY[:5000] + b"x" + BODY[5001:]],
+    ids=["html", "truncated", "checksum"],
 )
 def test_files_that_are_not_archives(tmp_path, contents):
     assert verdict(tmp_path, contents).startswith("not a readable npz archive (")
@@ -233,8 +215,6 @@ OBJECTS = np.array([[print]] * 70, dtype=object)
         ("train_images", np.zeros((70, 28, 28)), f"float64 (70, 28, 28); accepted: {IMAGES}"),
         ("train_images", np.zeros((70, 64, 64), "u1"), f"uint8 (70, 64, 64); accepted: {IMAGES}"),
         ("train_labels", np.zeros((70, 1)), "float64 (70, 1); accepted: integer (70, 1)"),
-        ("train_labels", np.zeros(70, "u1"), "uint8 (70,); accepted: integer (70, 1)"),
-        ("val_labels", np.zeros((20, 14), "u1"), "uint8 (20, 14); accepted: integer (20, 1)"),
         ("val_labels", np.zeros((19, 1), "u1"), "uint8 (19, 1); accepted: integer (20, 1)"),
         ("val_masks", np.zeros((9, 28, 28), "?"), "bool (9, 28, 28); accepted: integer or bool"),
     ],
@@ -247,10 +227,10 @@ def test_missing_arrays_and_labels_out_of_range(tmp_path):
     arrays = images()
     del arrays["val_labels"]
     assert verdict(tmp_path, arrays).startswith("val_labels is missing; it holds train_images, ")
-    odd = images(test_labels=np.full((30, 1), 7, np.uint8))
-    assert verdict(tmp_path, odd) == verdict(tmp_path, odd, 1, 8) == ""
-    assert verdict(tmp_path, odd, 1, 2) == "test_labels holds 7 to 7; accepted: 0 to 1"
-    assert "accepted: integer (70, 14)" in verdict(tmp_path, odd, 14)
+    odd = np.full((30, 14), 7, np.uint8)
+    assert verdict(tmp_path, images(test_labels=odd[:, :1])) == ""
+    said = verdict(tmp_path, images(14, test_labels=odd))
+    assert said == "test_labels holds 7 to 7; accepted: 0 to 1"
 
 
 def test_pickled_objects_are_never_loaded(tmp_path):
@@ -260,21 +240,12 @@ def test_pickled_objects_are_never_loaded(tmp_path):
 
 
 def test_a_written_archive_is_reproducible_and_complete(tmp_path):
-    """Also by another release of Python: 3.11.4 began to mark members for ZIP64 as version 4.5."""
     for folder in ("one", "two"):
         archive.write(tmp_path / folder / "a.npz", images())
     one, two = (tmp_path / folder / "a.npz" for folder in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
     assert list(one.parent.iterdir()) == [one]
     assert verdict(tmp_path, one.read_bytes()) == ""
-    with zipfile.ZipFile(one) as file:
-        assert {info.extract_version for info in file.infolist()} == {20}
-
-
-def test_arrays_beyond_a_gigabyte_are_written_for_zip64(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "ZIP64_FROM", 10)
-    archive.write(tmp_path / "a.npz", {"val_images": np.arange(12, dtype=np.uint8)})
-    assert archive.read(tmp_path / "a.npz", "val_images").tolist() == list(range(12))
 
 
 # -------------------------------------------------------------------------------------- the stages
@@ -306,17 +277,11 @@ def test_the_stage_fetches_from_a_mirror(server, out, monkeypatch):
 PHANTOM = {"seed": 0, **dict.fromkeys(SIZES, 10)}
 
 
-def test_the_stage_says_what_to_do(out):
-    line = downloaded(out, url="none.npz", md5=MD5, phantom=PHANTOM)
-    assert line.startswith("images.npz: could not download it; tried: ")
-    advice = ("MEDMNIST_MIRROR", "datasets.pneumoniamnist.url", "md5", "source=phantom")
-    assert all(word in line for word in advice)
-
-
 def test_a_data_set_without_a_phantom(out, tmp_path):
-    """One's own is read whatever the source, and advice does not offer a phantom."""
+    """One's own is read whatever the source, and the advice does not offer a phantom."""
     own = {"url": str(tmp_path / "own.npz"), "md5": MD5}
-    assert "source=phantom" not in downloaded(out, "phantom", **own)
+    line = downloaded(out, "phantom", **own)
+    assert "set MEDMNIST_MIRROR to" in line and "source=phantom" not in line
     (tmp_path / "own.npz").write_bytes(BODY)
     assert downloaded(out, "phantom", **own) == f"download: {out} is {tmp_path / 'own.npz'}\n"
     out.unlink()
@@ -366,8 +331,8 @@ def test_masks_are_of_the_findings_that_count(tmp_path):
 
 
 def test_binarizing_large_images_takes_little_memory(tmp_path):
-    """Of 224 pixels: images and masks of 300 MB, of which never more than a block is in memory."""
-    shapes = {"train": 2000, "val": 2, "test": 2}
+    """Of 224 pixels: images and masks of 150 MB, of which never more than a block is in memory."""
+    shapes = {"train": 1000, "val": 2, "test": 2}
     contents: dict[str, np.ndarray] = {}
     for split, n in shapes.items():
         contents[f"{split}_images"] = np.zeros((n, 224, 224), np.uint8)
@@ -377,4 +342,4 @@ def test_binarizing_large_images_takes_little_memory(tmp_path):
     binarized(tmp_path, contents, pixels=224)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 100e6
+    assert peak < 80e6

@@ -3,13 +3,8 @@ change rerun what it must and nothing else?"""
 
 import contextlib
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -181,46 +176,6 @@ def test_plots_show_opens_with_panels_that_hold_every_run(graph):
         assert "PneumoniaMNIST PHANTOM" in json.dumps(panels[panel])
 
 
-def test_a_trained_model_is_got_as_an_artifact(copied, tmp_path):
-    """DVC finds an artifact by an annotated tag of its name and version."""
-    copied.succeed("git", "tag", "--annotate", "pneumonia@v0.2.0", "--message", "a version")
-    out = tmp_path / "model.safetensors"
-    copied.succeed("dvc", "artifacts", "get", ".", "pneumonia", "--out", str(out))
-    assert out.read_bytes() == (copied.folder / "models/pneumonia/model.safetensors").read_bytes()
-
-
-CELL_BY_CELL = """
-import json, os
-os.chdir("docs")
-from IPython.core.interactiveshell import InteractiveShell
-
-shell = InteractiveShell.instance()
-for cell in json.load(open("walkthrough.ipynb"))["cells"]:
-    if cell["cell_type"] == "code":
-        shell.run_cell("".join(cell["source"])).raise_error()
-        assert not shell.user_ns.get("_exit_code"), cell["source"]
-"""
-
-
-def test_the_walkthrough_runs_from_its_first_cell_to_its_last(space, tmp_path):
-    """`make repro`, an experiment, and its comparison in numbers and figures; as in Jupyter, which
-    starts a notebook in its folder, but for the installation."""
-    installed = space.folder / ".venv"
-    installed.mkdir()
-    for part in Path(sys.prefix).iterdir():  # bin, lib and pyvenv.cfg, by which Python finds lib
-        if part.name != "installed":
-            (installed / part.name).symlink_to(part)
-    (installed / "installed").touch()
-    paths = {"PYTHONPATH": str(space.folder), "IPYTHONDIR": str(tmp_path / "ipython")}
-    space.environment = space.environment | paths
-    said = space.succeed("python", "-c", CELL_BY_CELL)
-    for run in RUNS:  # `chestflow summary`
-        assert re.search(rf"(?m)^{run} .*\[.*\].* PHANTOM$", said)
-    assert f"Answers: open {(space.folder / 'report/index.html').as_uri()}" in said
-    assert "Ran experiment(s): lr-0.003" in said
-    assert re.search(r"auroc +0\.\d+ +0\.\d+ ", said), "the scores before and after"
-
-
 def test_what_is_no_longer_declared_is_not_read(space):
     """The files of a run that was taken out stay in the folder."""
     for kind in ("data/results", "data/latent"):
@@ -310,28 +265,3 @@ def test_patience_retrains_only_the_runs_that_stop_early(tmp_path):
         settings[patience] = {path.stem: path.read_text() for path in out.glob("runs/*.json")}
     changed = {run for run, text in settings[3].items() if text != settings[12][run]}
     assert changed == {"lowdata", "lowdata_autoencoder"}
-
-
-# ---------------------------------------------------------------------------------------- a kill
-
-
-def outputs(space: Workspace) -> dict[str, list]:
-    return {stage: entry["outs"] for stage, entry in space.lock().items()}
-
-
-def test_after_a_kill_in_a_training_the_next_run_gives_the_same(space):
-    """All processes at once, as when power fails. Training is slowed, to be hit while it writes."""
-    before, history = outputs(space), space.folder / "models/pneumonia/history.csv"
-    space.replace("stages/train.py", "bar.update()", "bar.update(), time.sleep(0.3)")
-    history.unlink()
-    command = [sys.executable, "-m", "chestflow.cli", "repro", "--jobs", "2"]
-    options = {"cwd": space.folder, "env": space.environment, "stdout": subprocess.DEVNULL}
-    with subprocess.Popen(command, start_new_session=True, **options) as running:
-        while not history.exists():
-            assert running.poll() is None, "ended before it trained"
-            time.sleep(0.02)
-        os.killpg(running.pid, signal.SIGKILL)
-    assert not (history.parent / "architecture.txt").exists(), "the training was complete"
-    space.succeed("chestflow", "repro", "--jobs", "2")
-    assert outputs(space) == before
-    assert space.changed() == set()

@@ -1,14 +1,11 @@
 """Whatever a file holds, reading it gives a result or one line: no traceback, no hang."""
 
-import copy
 import io
-import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,11 +16,8 @@ from chestflow.own_images import radiograph
 from chestflow.sources import archive
 
 ROOT = Path(__file__).parents[1]
-DECLARED = {
-    name: yaml.safe_load((ROOT / f"{name}.yaml").read_text()) for name in ("params", "datasets")
-}
 quick = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=5000,
     derandomize=True,  # the same examples on every machine
     database=None,
@@ -68,35 +62,7 @@ def mutated(content: bytes):
 
 # --------------------------------------------------------------------------------- parameter files
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=8,
-)
 READERS = {"params": reading.params, "datasets": reading.datasets}
-
-
-def places(values, above: tuple = ()):
-    """The place of every value in nested dicts and lists."""
-    entries = values.items() if isinstance(values, dict) else enumerate(values)
-    for key, value in entries:
-        yield (*above, key)
-        if isinstance(value, dict | list):
-            yield from places(value, (*above, key))
-
-
-@pytest.mark.parametrize("name", READERS)
-@given(data=st.data())
-@quick
-def test_any_value_at_any_place_of_a_parameter_file(name, data):
-    values = copy.deepcopy(DECLARED[name])
-    *above, last = data.draw(st.sampled_from(list(places(values))))
-    block = values
-    for key in above:
-        block = block[key]
-    block[last] = data.draw(VALUES)
-    written(json.dumps(values).encode(), f"{name}.yaml", READERS[name])  # JSON is YAML too
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -142,7 +108,7 @@ def test_any_mutation_of_a_picture(name, data):
     content = data.draw(mutated(PICTURES[name]()) | ANYTHING)
     image = written(content, name, radiograph.read)
     if image is not None:
-        assert image.grey.ndim == 2 and np.isfinite(image.grey).all()
+        assert image.ndim == 2 and image.dtype == np.uint8
 
 
 # --------------------------------------------------------------------------------------- archives

@@ -72,10 +72,9 @@ def without_preamble(path: Path, with_meta: bool = False) -> Path:
 
 
 def png_of_16_bits(path: Path, channels: np.ndarray) -> Path:
-    """(H, W, 2) of grey and alpha, or (H, W, 3): Pillow reads such files, but writes none."""
-    kind, values = {2: 4, 3: 2}[channels.shape[2]], channels.astype(">u2")
-    rows = b"".join(b"\0" + row.tobytes() for row in values)
-    size = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
+    """(H, W, 3): Pillow reads such files, but writes none."""
+    rows = b"".join(b"\0" + row.tobytes() for row in channels.astype(">u2"))
+    size = struct.pack(">IIBBBBB", channels.shape[1], channels.shape[0], 16, 2, 0, 0, 0)
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     content = b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -112,7 +111,7 @@ def in_every_format(folder: Path, grey: np.ndarray) -> dict[str, tuple[Path, flo
     half = {"RescaleSlope": 0.5, "RescaleIntercept": -1000}
     negative = {"BitsStored": 12, "RescaleSlope": -1, "RescaleIntercept": 4095}
     identity, eighth = list(range(4096)), bytes(i // 16 for i in range(4096))
-    opaque, as_words = np.full_like(wide, 65535), np.frombuffer(eighth, "<u2").tolist()
+    as_words = np.frombuffer(eighth, "<u2").tolist()
     signed = ((twelve.astype(int) - 2048) << 4).astype(np.int16)
     above = np.where(padded < 0, 50_000, twelve).astype(np.uint16)
     empty = dict.fromkeys(("RescaleSlope", "RescaleIntercept", "PixelPaddingValue"))
@@ -126,10 +125,6 @@ def in_every_format(folder: Path, grey: np.ndarray) -> dict[str, tuple[Path, flo
         "8 bits in 16": png("eight", Image.fromarray(wide)),
         "hot pixel": (save(hot, folder / "hot.png"), 300),
         "16 bits, colour": (png_of_16_bits(folder / "c16.png", np.dstack([wide * 257] * 3)), 0),
-        "16 bits and alpha": (
-            png_of_16_bits(folder / "a16.png", np.dstack([wide * 257, opaque])),
-            0,
-        ),
         "JPEG": jpeg("grey", image),
         "JPEG on its side": jpeg("side", image.transpose(Image.Transpose.ROTATE_90), exif=turned),
         "DICOM": dcm("plain", grey, 0),
@@ -180,7 +175,7 @@ def test_every_format_gives_the_same_image(picture, tmp_path):
     expected = radiograph.prepare(picture, SIDE).astype(int)
     files = in_every_format(tmp_path, picture)
     for kind, (path, tolerance) in files.items():
-        grey = radiograph.read(path).grey
+        grey = radiograph.read(path)
         assert grey.dtype == np.uint8 and grey.shape == picture.shape, kind
         difference = np.abs(grey.astype(int) - picture)[10:]  # above lies padding
         difference[:, 50] *= tolerance < 300  # and here a hot pixel
@@ -193,32 +188,20 @@ def test_transparent_pixels_are_black(picture, tmp_path):
     hidden = np.dstack([picture, np.full_like(picture, 255)])
     hidden[:50, :, 1] = 0
     read = radiograph.read(save(Image.fromarray(hidden, "LA"), tmp_path / "hidden.png"))
-    assert read.grey[:50].max() == 0 and np.array_equal(read.grey[50:], picture[50:])
+    assert read[:50].max() == 0 and np.array_equal(read[50:], picture[50:])
 
 
-def test_changes_made_while_reading_are_reported(picture, tmp_path):
-    deep = picture.astype(np.uint16) * 16
-    deep[0, 50] = 65535
-    (remark,) = radiograph.read(save(deep, tmp_path / "deep.png")).remarks
-    assert "read as 12 bits, 1 brighter pixels cut" in remark
-    low = dicom(tmp_path / "low.dcm", picture, PhotometricInterpretation="MONOCHROME1")
-    assert "inverted, as the file says" in radiograph.read(low).remarks
-    padded = dicom(tmp_path / "padded.dcm", picture, PixelPaddingValue=16)
-    assert "padding is black" in radiograph.read(padded).remarks
-
-
-@pytest.mark.parametrize("depth", radiograph.DEPTHS)
-def test_every_bit_depth_is_scaled_to_the_full_range(depth):
-    highest = (1 << depth) - 1
-    values = np.repeat(np.array([0, highest // 2, highest], np.uint16), 5)
-    low, high, words = radiograph.display_range(values)
-    assert words == f"read as {depth} bits" and (low, high) == (0, highest)
+def test_every_bit_depth_is_scaled_to_the_full_range():
+    for depth in radiograph.DEPTHS:
+        highest = (1 << depth) - 1
+        values = np.repeat(np.array([0, highest // 2, highest], np.uint16), 5)
+        assert radiograph.display_range(values) == (0, highest)
 
 
 def test_values_beyond_a_dicom_window_are_cut_off(tmp_path):
     values = np.tile(np.array([0, 1000, 1500, 2000, 4000], np.uint16), (5, 1))
     path = dicom(tmp_path / "w.dcm", values, WindowCenter=1500.5, WindowWidth=1001, BitsStored=12)
-    assert radiograph.read(path).grey[0].tolist() == [0, 0, 128, 255, 255]
+    assert radiograph.read(path)[0].tolist() == [0, 0, 128, 255, 255]
 
 
 # ------------------------------------------------------------------------------- preparation
@@ -229,10 +212,10 @@ def test_an_image_of_the_data_set_is_left_unchanged(splits):
         assert np.array_equal(radiograph.prepare(image, SIDE), image)
 
 
-@pytest.mark.parametrize("shape", [(300, 220), (220, 300), (64, 64), (29, 1000), (10, 14)])
+@pytest.mark.parametrize("shape", [(300, 220), (29, 1000), (10, 14)])
 def test_preparation_equals_a_centre_crop_and_scikit_images_resize(shape):
     grey = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    square = radiograph.Radiograph(grey).seen
+    square = radiograph.seen(grey)
     assert square.shape == (min(shape), min(shape))
     smooth = len(square) > SIDE
     options = {"mode": "symmetric", "preserve_range": True, "anti_aliasing": smooth}
@@ -243,7 +226,7 @@ def test_preparation_equals_a_centre_crop_and_scikit_images_resize(shape):
 
 
 def test_cropped_away_pixels_have_no_influence(picture):
-    left, top, side = radiograph.Radiograph(picture).square
+    left, top, side = radiograph.square(picture)
     assert (left, top, side) == (40, 0, 220)
     other = picture.copy()
     other[:, :left], other[:, left + side :] = 255, 0
@@ -274,7 +257,7 @@ UNUSABLE = {  # what is said -> a file
     "blank": lambda d, grey: save(np.full_like(grey, 77), d / "blank.png"),
     "decompression bomb": lambda d, grey: save(Image.new("1", (20_000, 20_000)), d / "b.png"),
     "leave the upper half unused": lambda d, grey: png_of_16_bits(
-        d / "a12.png", np.dstack([grey.astype(np.uint16) * 16, np.full(grey.shape, 65535)])
+        d / "c12.png", np.dstack([grey.astype(np.uint16) * 16] * 3)
     ),
     "DICOM with 3 frames": lambda d, grey: dicom(d / "f.dcm", grey, NumberOfFrames=3),
     "DICOM without pixels": lambda d, grey: without_pixels(dicom(d / "none.dcm", grey)),

@@ -9,17 +9,16 @@ import medmnist
 import numpy as np
 import onnxruntime
 import pytest
-import small_run
 import torch
 import yaml
 from PIL import Image
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from chestflow import files, formatting
+from chestflow import cli, files, formatting
 from chestflow.config import reading
 from chestflow.metrics import scores
 from chestflow.models import checkpoint, inference
-from chestflow.own_images import model
+from chestflow.own_images import model, predict
 from chestflow.sources import archive
 
 ROOT = Path(__file__).parents[1]
@@ -106,15 +105,15 @@ def test_few_validation_images_and_all_noise_are_out_of_distribution():
 # ------------------------------------------------------------------------------ asking and having
 
 
-def test_it_answers_before_anything_was_trained(tmp_path):
+def test_it_answers_before_anything_was_trained(tmp_path, monkeypatch, capsys):
     for name in ("params.yaml", "datasets.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(FOLDER, tmp_path / model.RELEASED)
     noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)  # none is smoothed away
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    ended = small_run.call(tmp_path, "predict", "noise.png", "--json")
-    assert ended.returncode == 0, ended.stderr
-    said = json.loads(ended.stdout)
+    monkeypatch.chdir(tmp_path)
+    assert predict.main(cli.parse(["predict", "noise.png", "--json"])) == 0
+    said = json.loads(capsys.readouterr().out)
     assert said["data"] == "PneumoniaMNIST"
     assert said["notice"].startswith("released model, ") and "not for diagnosis" in said["notice"]
     assert said["images"][0]["out_of_distribution_percentile"] == 100
@@ -149,12 +148,9 @@ def test_dvc_fetches_it_from_the_repository(tmp_path):
 # ----------------------------------------------------------------------------------- releasing
 
 
-def test_what_is_released_is_what_was_trained(tmp_path, shrunken, splits, monkeypatch):
+def test_what_is_released_is_what_was_trained(workspace, splits, monkeypatch):
     """Writing and reading a run of the small workspace: the same answers, and no image."""
-    place = tmp_path / "workspace"
-    place.mkdir()
-    small_run.build(place, shrunken, splits)
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(workspace)
     trained = model.load("pneumonia", reading.params("params.yaml"))
     model.write(model.RELEASED, trained)
     released = model.load(None, reading.params("params.yaml"))

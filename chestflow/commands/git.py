@@ -18,12 +18,12 @@ def git(*words: str) -> subprocess.CompletedProcess:
 def require_git() -> None:
     """Raise UserError outside a Git repository (as in a downloaded ZIP), or if Git refuses to use
     it."""
-    refused = git("rev-parse", "--git-dir").stderr
-    if "not a git repository (or any" in refused:
+    if refused := git("rev-parse", "--git-dir").stderr:
         start = "git init && git add . && git -c user.name=me -c user.email=me@localhost commit"
-        raise UserError(f"DVC needs a Git repository, and here is none; {start} -qm start")
-    if refused:
-        raise UserError(f"Git refuses to work here: {' '.join(refused.split())}")
+        raise UserError(
+            f"DVC needs a Git repository: {' '.join(refused.split())}; in a folder that is none:"
+            f" {start} -qm start"
+        )
 
 
 def shallow() -> str:
@@ -36,7 +36,8 @@ def shallow() -> str:
 def identify() -> None:
     """Give this clone a name for commits if Git has none: DVC commits uncommitted changes before an
     experiment."""
-    if all(_configured(key) for key in NAME):
+    known = ("-c", "user.useConfigOnly=true", "var")  # or Git would make up a name
+    if not any(git(*known, f"GIT_{who}_IDENT").returncode for who in ("AUTHOR", "COMMITTER")):
         return
     for key, value in NAME.items():
         git("config", "--local", key, value)
@@ -45,10 +46,3 @@ def identify() -> None:
         f" {NAME['user.name']} (change it: git config user.name, git config user.email)",
         file=sys.stderr,
     )
-
-
-def _configured(key: str) -> bool:
-    """Whether Git or its environment has a value for `user.name` or `user.email`."""
-    part = key.removeprefix("user.").upper()
-    given = os.environ.get(f"GIT_AUTHOR_{part}") and os.environ.get(f"GIT_COMMITTER_{part}")
-    return bool(given or git("config", key).stdout)

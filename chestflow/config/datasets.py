@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from chestflow.config.schema import Block
-from chestflow.config.values import MD5, Count, Name, Seed
+from chestflow.config.values import MD5, Name, Seed
 from chestflow.errors import UserError
 
 
@@ -31,8 +31,6 @@ class Dataset(Block):
     # A file of the user's own, instead of MedMNIST's:
     url: str | None = None  # or a path
     md5: MD5 | None = None
-    findings: Count | None = None  # number of label columns; checked if given
-    classes: int | None = Field(default=None, ge=2, le=256)  # number of values of a label; likewise
 
 
 class Datasets(Block):

@@ -1,7 +1,5 @@
 """Prior shift: a probability where disease is more or less frequent than where it was fitted."""
 
-import math
-
 import numpy as np
 
 from chestflow.errors import UserError
@@ -18,25 +16,9 @@ def shifted(
     probability: any shape, from 0 to 1. Returns the same shape.
     Raises UserError unless both shares are above 0 and below 1.
     """
-    for name, share in (("share_from", share_from), ("share_to", share_to)):
-        check(name, share)
+    for share in (share_from, share_to):
+        if not 0 < share < 1:
+            raise UserError(f"share = {share}; accepted: above 0 and below 1, such as 0.3")
     diseased = probability * (share_to / share_from)
     healthy = (1 - probability) * ((1 - share_to) / (1 - share_from))
     return diseased / (diseased + healthy)
-
-
-def parsed(name: str, text: str) -> float:
-    """A share that a user typed; UserError if it is none."""
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
-    return check(name, share, text)
-
-
-def check(name: str, share: float, given: object = None) -> float:
-    """The share, or a UserError that names what was given if it is not above 0 and below 1."""
-    if not 0 < share < 1:  # no number at all (NaN) fails as well
-        shown = ascii(given) if isinstance(given, str) else share
-        raise UserError(f"{name} = {shown}; accepted: above 0 and below 1, such as 0.3")
-    return share

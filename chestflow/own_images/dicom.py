@@ -11,7 +11,7 @@ from pydicom import dcmread, uid
 from pydicom.pixels import apply_modality_lut, apply_windowing, pixel_array
 
 from chestflow.errors import UserError
-from chestflow.own_images.radiograph import Radiograph, display_range, stretch
+from chestflow.own_images.radiograph import display_range, stretch
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 OPTIONAL = (
@@ -20,9 +20,9 @@ OPTIONAL = (
 )
 
 
-def read(content: bytes) -> Radiograph:
-    """Raises UserError for what is no single image or a kind not accepted, and whatever pydicom
-    raises for a damaged file."""
+def read(content: bytes) -> np.ndarray:
+    """(H, W) uint8. Raises UserError for what is no single image or a kind not accepted, and
+    whatever pydicom raises for a damaged file."""
     file = _dataset(content)
     if "PixelData" not in file:
         raise UserError("DICOM without pixels")
@@ -35,8 +35,8 @@ def read(content: bytes) -> Radiograph:
         return _grey(file, _pixels(file))
     if kind == "RGB" or kind.startswith("YBR"):
         colours = _pixels(file)  # pydicom makes it RGB
-        low, high, _ = display_range(colours)
-        return Radiograph(np.array(Image.fromarray(stretch(colours, low, high)).convert("L")))
+        stretched = stretch(colours, *display_range(colours))
+        return np.array(Image.fromarray(stretched).convert("L"))
     raise UserError(f"DICOM of {kind}; accepted: {', '.join(GREY)}, RGB, YBR")
 
 
@@ -74,13 +74,12 @@ def _pixels(file) -> np.ndarray:
     return values
 
 
-def _grey(file, pixels: np.ndarray) -> Radiograph:
+def _grey(file, pixels: np.ndarray) -> np.ndarray:
     """Modality LUT or rescaling (C.11.1), then VOI LUT or window (C.11.2). Inverted where low
     values are bright; padding is black."""
     if (padding := _padding(file, pixels)).all():
         raise UserError("all of its pixels are padding")
     values = apply_modality_lut(pixels, file)
-    remarks = []
     if file.get("VOILUTSequence"):
         values, low, high = _look_up(values, file.VOILUTSequence[0])
     elif "WindowWidth" in file and "WindowCenter" in file:
@@ -88,19 +87,14 @@ def _grey(file, pixels: np.ndarray) -> Radiograph:
         low, high = map(float, apply_windowing(np.array([-(2**31), 2**31 - 1]), file))
         values = apply_windowing(values, file)
     else:
-        low, high, remark = display_range(values[~padding])
-        remarks.append(f"no window, {remark}")
+        low, high = display_range(values[~padding])
     grey = stretch(values, low, high)
     if not np.ptp(grey) and np.ptp(pixels):
         raise UserError("its rescaling, window or lookup table leaves nothing of the image")
     is_inverse = str(file.get("PresentationLUTShape", "")).strip().upper() == "INVERSE"
     if is_inverse or file.PhotometricInterpretation == "MONOCHROME1":
         grey = 255 - grey
-        remarks.append("inverted, as the file says")
-    if padding.any():
-        grey = np.where(padding, np.uint8(0), grey)
-        remarks.append("padding is black")
-    return Radiograph(grey, tuple(remarks))
+    return np.where(padding, np.uint8(0), grey)
 
 
 def _padding(file, pixels: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import csv
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,12 +28,6 @@ HEALTHY = {
 MISSING = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "unknown", "missing", "?", "-"}
 MASK = re.compile(r"masks?(?![a-z])", re.IGNORECASE)  # in the name of a folder or file
 COLUMNS = {"file", "label", "split", "patient", ""}  # the last: of an index
-NO_TABLES = {  # suffix -> what to do
-    ".npz": "is an archive that needs no packing, see docs/data.md",
-    ".xlsx": "is no CSV; save the sheet as CSV (UTF-8), see docs/data.md",
-    ".xls": "is no CSV; save the sheet as CSV (UTF-8), see docs/data.md",
-    ".zip": "is an archive; unpack it first",
-}
 
 
 @dataclass(frozen=True)
@@ -44,6 +39,15 @@ class Item:
     labels: tuple[str, ...]  # classes; more than one only where images may have several findings
     split: str = ""  # as given; empty if it is to be drawn
     patient: str = ""  # empty if unknown
+
+    @property
+    def whose(self) -> str:
+        """The patient; a file whose patient is not known is one of its own."""
+        return f"patient {self.patient}" if self.patient else f"file {self.name}"
+
+    def is_any(self, classes: Sequence[str]) -> bool:
+        """Whether one of its labels is among these."""
+        return not set(classes).isdisjoint(self.labels)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +81,7 @@ def prepared(items: list[Item], side: int, command: str) -> dict[str, np.ndarray
     images = {}
     for item in tqdm(items, desc=command, unit="image", disable=None):
         try:
-            images[item.name] = radiograph.prepare(radiograph.read(item.path).grey, side)
+            images[item.name] = radiograph.prepare(radiograph.read(item.path), side)
         except UserError as error:
             tqdm.write(f"{command}: {printable(error)}", file=sys.stderr)
     if not images:
@@ -93,41 +97,25 @@ def prepared(items: list[Item], side: int, command: str) -> dict[str, np.ndarray
 
 def _of_folder(folder: Path) -> tuple[list[Item], list[str]]:
     """The labelled files, and what was left out, in sentences."""
-    listed: list[Item] = []
-    passed_over: list[Path] = []
-    for split, place in _class_folders(folder):
-        label = _label(place.name, str(place))
-        images, others = radiograph.find([place])
-        passed_over += others
-        for path in images:
-            if any(part.lower() in SPLIT_OF for part in path.relative_to(place).parts[:-1]):
-                raise UserError(f"{path}: a split within a class; accepted: {LAYOUTS}")
-            listed.append(Item(path.relative_to(folder).as_posix(), path, (label,), split))
-    notes = [radiograph.passed_over_note(passed_over)] if passed_over else []
+    images, others = radiograph.find([folder])
+    listed = [_placed(path, folder) for path in images]
+    if len({bool(item.split) for item in listed}) > 1:
+        other = next(item.labels[0] for item in listed if not item.split)
+        raise UserError(f"{folder}: {other} lies beside splits; accepted: {LAYOUTS}")
+    notes = [radiograph.passed_over_note(others)] if others else []
     return _without_masks(listed, notes), notes
 
 
-def _class_folders(folder: Path) -> list[tuple[str, Path]]:
-    """Split and folder of each class; the split is empty where there are none."""
-    top = _folders(folder)
-    splits = [SPLIT_OF.get(each.name.lower(), "") for each in top]
-    if not any(splits):
-        return [("", place) for place in top]
-    if not all(splits):
-        other = top[splits.index("")].name
-        raise UserError(f"{folder}: {other} lies beside splits; accepted: {LAYOUTS}")
-    return [(split, place) for part, split in zip(top, splits) for place in _folders(part)]
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Those in a folder; UserError for an image beside them, which would be in none of them."""
-    below = [p for p in sorted(folder.iterdir()) if not p.name.startswith(radiograph.SYSTEM_FILES)]
-    folders = [path for path in below if path.is_dir()]
-    if not folders:
-        raise UserError(f"{folder}: no folder per class in it; accepted: {LAYOUTS}")
-    if stray := next((p for p in below if p.is_file() and radiograph.is_image(p)), None):
-        raise UserError(f"{stray} lies beside folders; accepted: {LAYOUTS}")
-    return folders
+def _placed(path: Path, folder: Path) -> Item:
+    """An image with the class, and the split, that its folders stand for."""
+    name = path.relative_to(folder)
+    *places, _ = name.parts
+    split = SPLIT_OF.get(places[0].lower(), "") if places else ""
+    if not (places := places[bool(split) :]):
+        raise UserError(f"{path} lies in no folder of a class; accepted: {LAYOUTS}")
+    if any(place.lower() in SPLIT_OF for place in places):
+        raise UserError(f"{path}: a split within a class; accepted: {LAYOUTS}")
+    return Item(name.as_posix(), path, (_label(places[0], str(path.parent)),), split)
 
 
 def _without_masks(listed: list[Item], notes: list[str]) -> list[Item]:
@@ -156,8 +144,6 @@ def _label(word: str, where: str) -> str:
 def _of_table(table: Path) -> tuple[list[Item], list[str]]:
     """Columns file, label and perhaps split and patient; paths are relative to the table. Other
     columns are named, for one of them may be meant."""
-    if advice := NO_TABLES.get(table.suffix.lower()):
-        raise UserError(f"{table} {advice}")
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             separator = max(",;\t", key=file.readline().count)
@@ -227,30 +213,12 @@ def is_healthy(name: str) -> bool:
     return name.lower().replace("_", " ").replace("-", " ") in HEALTHY
 
 
-@dataclass(frozen=True)
-class Classes:
-    """What labels stand for: one column of numbers, or a column of 0 and 1 per finding."""
-
-    names: tuple[str, ...]
-    diseased: tuple[int, ...]  # places in `names`
-    several: bool  # whether an image may have more than one
-
-    def row(self, item: Item) -> list[int]:
-        if self.several:
-            return [int(name in item.labels) for name in self.names]
-        return [self.names.index(item.labels[0])]
-
-    def is_diseased(self, item: Item) -> bool:
-        return any(self.names[k] in item.labels for k in self.diseased)
-
-
-def classes_of(listed: list[Item], positive: str) -> Classes:
-    """positive: the classes that count as diseased, with commas between them; if it is empty, all
-    but those named as healthy.
+def diseased_classes(listed: list[Item], positive: str) -> tuple[str, ...]:
+    """The classes that count as diseased. positive: their names, with commas between them; if it is
+    empty, all but those named as healthy.
 
     Raises UserError where that is none, or every one.
     """
-    several = any(len(item.labels) > 1 for item in listed)
     names = sorted({label for item in listed for label in item.labels})
     present = ", ".join(names[:10]) + ", ..." * (len(names) > 10)
     chosen = [word.strip() for word in positive.split(",") if word.strip()]
@@ -261,6 +229,4 @@ def classes_of(listed: list[Item], positive: str) -> Classes:
         raise UserError(
             f"which of the classes {present} are diseased? Name them: --positive CLASS[,CLASS]"
         )
-    if several:
-        names = [name for name in names if name in diseased or not is_healthy(name)]
-    return Classes(tuple(names), tuple(map(names.index, diseased)), several)
+    return tuple(diseased)

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from chestflow.own_images.radiograph import Radiograph
+from chestflow.own_images import radiograph
 from chestflow.plots.gradcam import COLORMAP
 from chestflow.plots.style import OUTLINE
 
@@ -15,10 +15,10 @@ OPACITY = 0.65  # of the strongest evidence; none is fully transparent
 LEAST_WIDTH = 560  # pixels, so that the words can be read
 
 
-def draw(image: Radiograph, heat: np.ndarray, text: str) -> Image.Image:
+def draw(grey: np.ndarray, heat: np.ndarray, text: str) -> Image.Image:
     """The image with the evidence over it (see `pictured`), and text on a black strip below, as
     large as the width allows."""
-    picture = pictured(image, heat)
+    picture = pictured(grey, heat)
     width = max(picture.width, LEAST_WIDTH)
     margin = width // 50
     pen = ImageDraw.Draw(picture)
@@ -32,17 +32,17 @@ def draw(image: Radiograph, heat: np.ndarray, text: str) -> Image.Image:
     return canvas
 
 
-def pictured(image: Radiograph, heat: np.ndarray) -> Image.Image:
-    """The image at its own resolution, or at a whole multiple if it is small: the more evidence,
-    the brighter and the less transparent the colour.
+def pictured(grey: np.ndarray, heat: np.ndarray) -> Image.Image:
+    """The (H, W) uint8 image at its own resolution, or at a whole multiple if it is small: the more
+    evidence, the brighter and the less transparent the colour.
 
     heat: (h, h) from 0 to 1, GradCAM of the square that the network sees. Where that is not all of
     the image, it is outlined, and the rest is darkened.
     """
-    height, width = image.grey.shape
+    height, width = grey.shape
     factor = max(1, LEAST_WIDTH // max(height, width))
-    left, top, side = (factor * value for value in image.square)
-    whole = Image.fromarray(image.grey.repeat(factor, axis=0).repeat(factor, axis=1))
+    left, top, side = (factor * value for value in radiograph.square(grey))
+    whole = Image.fromarray(grey.repeat(factor, axis=0).repeat(factor, axis=1))
     seen = whole.crop((left, top, left + side, top + side)).convert("RGB")
     evidence = Image.fromarray(np.rint(heat * 255).astype(np.uint8))
     evidence = evidence.resize((side, side), Image.Resampling.BILINEAR)

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from chestflow import files
@@ -16,7 +17,6 @@ from chestflow.errors import UserError, printable
 from chestflow.metrics import prevalence
 from chestflow.own_images import model, out_of_distribution, overlay, radiograph
 from chestflow.own_images.model import Model
-from chestflow.own_images.radiograph import Radiograph
 
 STEM = 50  # letters of an image's name that its overlay bears; systems allow 255 bytes in all
 GUESS = "out of distribution: treat the answer as a guess"
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("given", nargs="+", type=Path, metavar="IMAGE", help=accepted)
     add("--out", type=Path, default=Path("predictions"), help="folder for overlays (%(default)s)")
     add("--json", action="store_true", help="print one JSON document for machines")
-    add("--share", help="share of disease to expect among your images, above 0 and below 1")
+    add("--share", type=float, help="share of disease to expect among your images, from 0 to 1")
     model.add_argument(parser)
 
 
@@ -35,7 +35,6 @@ def main(options: argparse.Namespace) -> int:
     """Print what the network says of every image; returns the exit code: 1 if one could not be
     read."""
     params = reading.params("params.yaml")
-    share = None if options.share is None else prevalence.parsed("--share", options.share)
     network = model.load(options.run, params)
     paths, passed_over = radiograph.find(options.given)
     if passed_over:
@@ -44,15 +43,15 @@ def main(options: argparse.Namespace) -> int:
     out = options.out / (options.run or "released")
     earlier = out.absolute()  # overlays of an earlier call
     paths = [path for path in paths if earlier not in path.absolute().parents]
-    report = document(network, share)
+    report = document(network, options.share)
     for path in tqdm(paths, desc="predict", unit="image", disable=None):
         try:
-            image = radiograph.read(path)
+            grey = radiograph.read(path)
         except UserError as error:
             tqdm.write(f"predict: {printable(error)}", file=sys.stderr)
             report["failed"].append({"image": str(path), "reason": str(error)})
         else:
-            report["images"].append(answer(path, image, network, out, report))
+            report["images"].append(answer(path, grey, network, out, report))
     if options.json:
         print(json.dumps(files.rounded(report), indent=2))
     elif report["images"]:
@@ -64,7 +63,6 @@ def document(network: Model, share: float | None) -> dict:
     """The JSON, still without its images. Probabilities and `threshold` are calibrated, and assume
     that `share` of the images are diseased (null: `share_of_probabilities`). The threshold moves
     with the share, so that no decision changes."""
-    threshold = network.calibrated_threshold
     return {
         "notice": network.notice(),
         "run": network.run,
@@ -72,7 +70,7 @@ def document(network: Model, share: float | None) -> dict:
         "classes": list(network.about.classes),
         "share": share,
         "share_of_probabilities": network.share,
-        "threshold": at_share(threshold, network.share, share),
+        "threshold": at_share(network.calibrated_threshold, network.share, share),
         "raw_threshold": network.threshold,
         "calibration": network.report["calibration"],
         "out_of_distribution_above": out_of_distribution.LIMIT,
@@ -82,23 +80,21 @@ def document(network: Model, share: float | None) -> dict:
     }
 
 
-def answer(path: Path, image: Radiograph, network: Model, out: Path, report: dict) -> dict:
-    """One image's row, whose overlay is written; `seen`: left, top and side, in pixels, of the
-    square that the network sees."""
-    prepared = radiograph.prepare(image.grey, network.side)[None]
+def answer(path: Path, grey: np.ndarray, network: Model, out: Path, report: dict) -> dict:
+    """The row of one image, (H, W) uint8, whose overlay is written; `seen`: left, top and side, in
+    pixels, of the square that the network sees."""
+    prepared = radiograph.prepare(grey, network.side)[None]
     (row,) = network.answers(prepared)
-    probability = at_share(row["probability"], network.share, report["share"])
     overlaid = overlay_path(out, path)
     row |= {
-        "probability": probability,
+        "probability": at_share(row["probability"], network.share, report["share"]),
         "image": str(path),
-        "size": list(image.grey.shape[::-1]),
-        "seen": list(image.square),
-        "remarks": list(image.remarks),
+        "size": list(grey.shape[::-1]),
+        "seen": list(radiograph.square(grey)),
         "overlay": str(overlaid),
     }
     overlaid.parent.mkdir(parents=True, exist_ok=True)
-    overlay.draw(image, network.heat(prepared)[0], caption(row, report)).save(overlaid)
+    overlay.draw(grey, network.heat(prepared)[0], caption(row, report)).save(overlaid)
     return row
 
 
@@ -130,13 +126,13 @@ def caption(row: dict, report: dict) -> str:
 
 def table(report: dict, folder: Path) -> str:
     """The same for people; folder: where the overlays lie."""
-    rows = [("image", "probability", "decision", "distance", "overlay", "remarks")]
+    rows = [("image", "probability", "decision", "distance", "overlay", "")]
     for row in report["images"]:
-        remarks = [GUESS.upper()] * row["out_of_distribution"] + row["remarks"]
+        warning = GUESS.upper() if row["out_of_distribution"] else ""
         probability = f"{row['probability']:.3f}"
         distance = f"{row['out_of_distribution_percentile']:.1f} %"
         name, overlaid = printable(row["image"]), printable(Path(row["overlay"]).name)
-        rows.append((name, probability, row["decision"], distance, overlaid, "; ".join(remarks)))
+        rows.append((name, probability, row["decision"], distance, overlaid, warning))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([report["notice"], "", *lines, "", *legend(report, folder)])
@@ -144,10 +140,10 @@ def table(report: dict, folder: Path) -> str:
 
 def legend(report: dict, folder: Path) -> list[str]:
     disease = report["classes"][1]
-    share = report["share"] or report["share_of_probabilities"]
+    share = 100 * (report["share"] or report["share_of_probabilities"])
     n, limit = report["validation_images"], report["out_of_distribution_above"]
     return [
-        f"probability: of {disease} where its share is {100 * share:.3g} %;\n"
+        f"probability: of {disease} where its share is {share:.3g} %;\n"
         "  calibrated where that helped on validation",
         f"decision: {disease} from {report['threshold']:.3f}, the threshold chosen on validation",
         f"distance: percent of {n:,} validation images that are nearer to the training images;\n"

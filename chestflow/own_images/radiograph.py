@@ -4,7 +4,6 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -27,24 +26,17 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits per pixel of detectors and files
 OUTLIERS = 1000
 
 
-@dataclass(frozen=True)
-class Radiograph:
-    """An image as a reader would see it: high values are bright."""
+def square(grey: np.ndarray) -> tuple[int, int, int]:
+    """Left, top and side (pixels) of the part of an (H, W) image that the network gets to see."""
+    height, width = grey.shape
+    side = min(height, width)
+    return (width - side) // 2, (height - side) // 2, side
 
-    grey: np.ndarray  # (H, W) uint8, at the file's own resolution
-    remarks: tuple[str, ...] = ()  # what reading has changed, in words
 
-    @property
-    def square(self) -> tuple[int, int, int]:
-        """Left, top and side (pixels) of the part that the network gets to see."""
-        height, width = self.grey.shape
-        side = min(height, width)
-        return (width - side) // 2, (height - side) // 2, side
-
-    @property
-    def seen(self) -> np.ndarray:
-        left, top, side = self.square
-        return self.grey[top : top + side, left : left + side]
+def seen(grey: np.ndarray) -> np.ndarray:
+    """(H, W) -> (side, side): that part."""
+    left, top, side = square(grey)
+    return grey[top : top + side, left : left + side]
 
 
 def find(given: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -97,8 +89,9 @@ def passed_over_note(paths: list[Path]) -> str:
     return f"{len(paths):,} files passed over, which are no {ACCEPTED}: {names}"
 
 
-def read(path: Path) -> Radiograph:
-    """A PNG, JPEG or DICOM file in grey values; what it is, its content decides.
+def read(path: Path) -> np.ndarray:
+    """A PNG, JPEG or DICOM file as (H, W) uint8 at its own resolution, high values bright as a
+    reader would see it; what kind of file it is, its content decides.
 
     Colour becomes grey by luma, what is transparent black, EXIF's orientation is honoured; more
     than 8 bits are scaled as `display_range` and, for DICOM, the image's own window say.
@@ -109,17 +102,17 @@ def read(path: Path) -> Radiograph:
             raise UserError("no such file")
         if not (content := path.read_bytes()):
             raise UserError("the file is empty")
-        image = _decoded(content)
-        if np.ptp(image.seen) == 0:
+        grey = _decoded(content)
+        if np.ptp(seen(grey)) == 0:
             raise UserError("blank: all pixels of its central square are equal")
-        return image
+        return grey
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
 
 
-def _decoded(content: bytes) -> Radiograph:
+def _decoded(content: bytes) -> np.ndarray:
     """What Pillow and pydicom raise for a damaged file is nearly every exception there is; here it
     becomes a UserError."""
     try:
@@ -135,7 +128,7 @@ def _decoded(content: bytes) -> Radiograph:
         raise UserError(f"damaged ({reason})") from error
 
 
-def _dicom(content: bytes) -> Radiograph:
+def _dicom(content: bytes) -> np.ndarray:
     if importlib.util.find_spec("pydicom") is None:
         raise UserError(
             "DICOM needs pydicom, which is missing; install it: "
@@ -146,13 +139,12 @@ def _dicom(content: bytes) -> Radiograph:
     return dicom.read(content)
 
 
-def _picture(content: bytes) -> Radiograph:
+def _picture(content: bytes) -> np.ndarray:
     """PNG and JPEG."""
     image = ImageOps.exif_transpose(Image.open(BytesIO(content), formats=("PNG", "JPEG")))
     if image.mode.startswith("I"):
         values = np.asarray(image)
-        low, high, words = display_range(values)
-        return Radiograph(stretch(values, low, high), (f"16 bits in the file, {words}",))
+        return stretch(values, *display_range(values))
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, "black")
         image = Image.alpha_composite(black, image.convert("RGBA"))
@@ -161,11 +153,11 @@ def _picture(content: bytes) -> Radiograph:
     is_deep = content.startswith(PNG_START) and content[24] == 16  # bits per channel
     if is_deep and grey.max() < 64:
         raise UserError("its 16 bits leave the upper half unused; save it as grey without alpha")
-    return Radiograph(grey)
+    return grey
 
 
-def display_range(values: np.ndarray) -> tuple[float, float, str]:
-    """The values to be shown black and white where a file does not name them; and which, in words.
+def display_range(values: np.ndarray) -> tuple[float, float]:
+    """The values to be shown black and white where a file does not name them.
 
     Files of 16 bits mostly hold fewer and seldom say so: an image of 12 bits would come out black.
     So white is the highest value of the smallest usual depth that holds the image's values. Values
@@ -175,12 +167,9 @@ def display_range(values: np.ndarray) -> tuple[float, float, str]:
     k = min(values.size // OUTLIERS + 1, (values.size - 1) // 2)
     low, high = map(float, np.partition(values.ravel(), (k, -1 - k))[[k, -1 - k]])
     if values.min() < 0 or (values != np.rint(values)).any():
-        return low, high, "shown by its own range"
+        return low, high
     depth = next((d for d in DEPTHS if high < 1 << d), int(high).bit_length())
-    white = (1 << depth) - 1
-    brighter = int((values > white).sum())
-    cut = f", {brighter:,} brighter pixels cut" if brighter else ""
-    return 0, white, f"read as {depth} bits{cut}"
+    return 0, (1 << depth) - 1
 
 
 def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -199,9 +188,9 @@ def prepare(grey: np.ndarray, side: int) -> np.ndarray:
     a Gaussian and then linear interpolation, as `skimage.transform.resize` does it, comes nearest
     to MedMNIST's own images. An image of that size is left as it is.
     """
-    square = Radiograph(grey).seen
-    resize = _resizing(len(square), side)
-    return np.rint(resize @ square @ resize.T).astype(np.uint8)
+    cropped = seen(grey)
+    resize = _resizing(len(cropped), side)
+    return np.rint(resize @ cropped @ resize.T).astype(np.uint8)
 
 
 @lru_cache(maxsize=8)

@@ -3,7 +3,7 @@ intervals, beside those on the run's own test set; overlap with the training ima
 from them yours are; the worst errors. One page of HTML and a JSON. Not for diagnosis."""
 
 import argparse
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from chestflow.own_images import (
     validation_page,
     validation_scores,
 )
-from chestflow.own_images.listing import Classes, Item
+from chestflow.own_images.listing import Item
 from chestflow.own_images.model import Model
 from chestflow.own_images.validation_page import Rows
 
@@ -27,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     listing.add_arguments(parser)
     add("--out", type=Path, default=Path("validation"), help="folder of the page (%(default)s)")
-    add("--json", action="store_true", help="print the JSON instead of the page's text")
     model.add_argument(parser)
 
 
@@ -35,29 +34,28 @@ def main(options: argparse.Namespace) -> int:
     """Write the page and its JSON; returns the exit code: 1 if a file could not be read."""
     params = reading.params("params.yaml")
     items = listing.items(options.given, options.groups, "validate")
-    classes = listing.classes_of(items, options.positive)
+    diseased = listing.diseased_classes(items, options.positive)
     network = model.load(options.run, params)
     images = listing.prepared(items, network.side, "validate")
-    rows = answers([item for item in items if item.name in images], images, classes, network)
+    rows = answers([item for item in items if item.name in images], images, diseased, network)
     # Scores are about the images that training has not seen, if there are any.
     used = [row for row in rows if not row["overlap"]] or rows
     report: dict[str, Any] = {
         "given": str(options.given),
         "pooled_splits": sorted({item.split for item in items} - {""}),
         "files": len(items),
-        "diseased_labels": [classes.names[k] for k in classes.diseased],
+        "diseased_labels": list(diseased),
         "images": rows,
     }
     report = files.rounded(report | document(network, rows, used))
     folder = options.out / (options.run or "released")
     paths = {item.name: item.path for item in items}
-    text = validation_page.write(folder, report, used, images, paths, network)
-    print(json.dumps(report, indent=2) if options.json else text)
+    print(validation_page.write(folder, report, used, images, paths, network))
     return int(len(images) < len(items))
 
 
 def answers(
-    items: list[Item], images: dict[str, np.ndarray], classes: Classes, network: Model
+    items: list[Item], images: dict[str, np.ndarray], diseased: Sequence[str], network: Model
 ) -> Rows:
     """What is known, and what the network says, of each image. `overlap`: whether training or
     validation saw an image that is equal once prepared."""
@@ -65,7 +63,7 @@ def answers(
     rows = network.answers(stacked)
     for item, row, digest in zip(items, rows, model.hashes(stacked)):
         row |= {"file": item.name, "label": "|".join(item.labels), "patient": item.patient or None}
-        row |= {"diseased": classes.is_diseased(item), "overlap": digest in network.known_images}
+        row |= {"diseased": item.is_any(diseased), "overlap": digest in network.known_images}
     return rows
 
 
@@ -94,10 +92,7 @@ def document(network: Model, rows: Rows, used: Rows) -> dict[str, Any]:
         "scores": validation_scores.report(labels, raw, calibrated, network.threshold, groups),
         "baselines": validation_scores.baselines(labels),
         "own_test": validation_scores.own_test(network.report),
-        "confusion": {
-            "at_half": validation_scores.confusion(labels, raw >= 0.5),
-            "at_threshold": validation_scores.confusion(labels, raw >= network.threshold),
-        },
+        "confusion": validation_scores.confusion(labels, raw >= network.threshold),
         "out_of_distribution": {
             "above": out_of_distribution.LIMIT,
             "n": sum(row["out_of_distribution"] for row in used),

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from chestflow import files, formatting
 from chestflow.errors import printable
 from chestflow.metrics import calibration, scores
-from chestflow.own_images import out_of_distribution, overlay, radiograph
+from chestflow.own_images import overlay, radiograph
 from chestflow.own_images.model import Model
-from chestflow.plots import out_of_distribution as distances
 from chestflow.plots import style, validation
 from chestflow.report import page, rendering
 
@@ -22,16 +21,11 @@ TEMPLATE = rendering.TEMPLATE.with_name("validation.md.jinja")
 SCORES = {
     "auroc": "AUROC",
     "auprc": "average precision",
-    "accuracy_at_half": "accuracy at .5",
-    "recall_at_half": "recall at .5",
-    "specificity_at_half": "specificity at .5",
-    "accuracy_at_threshold": "accuracy at validation's threshold",
-    "recall_at_threshold": "recall at validation's threshold",
-    "specificity_at_threshold": "specificity at validation's threshold",
+    "accuracy": "accuracy",
+    "recall": "recall",
+    "specificity": "specificity",
     "brier": "Brier score",
     "calibration_error": "calibration error",
-    "calibration_in_the_large": "calibration-in-the-large (ideal: 0)",
-    "calibration_slope": "calibration slope (ideal: 1)",
 }
 WORST = 12  # errors that the page shows
 SIDE = 480  # pixels of an error's longer side on the page
@@ -58,11 +52,6 @@ def write(
     with TemporaryDirectory() as made:
         figures = Path(made)
         style.save(curves(report, used, network), figures / "curves.png")
-        far = np.array([row["distance"] for row in used])
-        histogram = distances.out_of_distribution(
-            far, network.reference.distances, out_of_distribution.LIMIT
-        )
-        style.save(histogram, figures / "out_of_distribution.png")
         if worst:
             style.save(errors(worst, images, paths, network), figures / "errors.png")
         html = page.html(markdown, figures)

@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special, stats
 from sklearn import metrics
-from sklearn.linear_model import LogisticRegression
 
 from chestflow.metrics import calibration, intervals
 from chestflow.metrics.intervals import Measured
@@ -30,17 +29,12 @@ def report(
     both = 0 < labels.sum() < len(labels)
     precision = float(metrics.average_precision_score(labels, raw)) if both else np.nan
     error = calibration.calibration_error(labels, calibrated)
-    large, slope = recalibration(labels, calibrated)
-    at_half, at_threshold = (rates(labels, raw >= cut, groups) for cut in (0.5, threshold))
     return {
         "auroc": _with_interval(intervals.auroc(labels, raw[None]), groups),
         "auprc": {"value": precision, "ci95": None},
-        **{f"{name}_at_half": rate for name, rate in at_half.items()},
-        **{f"{name}_at_threshold": rate for name, rate in at_threshold.items()},
+        **rates(labels, raw >= threshold, groups),
         "brier": _with_interval(intervals.mean((calibrated - labels)[None] ** 2), groups),
         "calibration_error": {"value": error, "ci95": None},
-        "calibration_in_the_large": _with_interval(large, groups, (None, None)),
-        "calibration_slope": _with_interval(slope, groups, (None, None)),
     }
 
 
@@ -48,13 +42,7 @@ def baselines(labels: np.ndarray) -> dict[str, float]:
     """What chance, the more frequent class, or the same probability for all would reach."""
     share = float(labels.mean())
     majority = max(share, 1 - share)
-    return {
-        "auroc": 0.5,
-        "auprc": share,
-        "accuracy_at_half": majority,
-        "accuracy_at_threshold": majority,
-        "brier": share * (1 - share),
-    }
+    return {"auroc": 0.5, "auprc": share, "accuracy": majority, "brier": share * (1 - share)}
 
 
 def own_test(report: dict) -> dict[str, Any]:
@@ -64,8 +52,7 @@ def own_test(report: dict) -> dict[str, Any]:
     own = {name: {"value": report[name], "ci95": interval.get(name)} for name in ("auroc", "auprc")}
     for name in RATES:
         value, *ci95 = report["at_val_threshold"][name]
-        own[f"{name}_at_half"] = {"value": report[name], "ci95": interval[name]}
-        own[f"{name}_at_threshold"] = {"value": value, "ci95": ci95}
+        own[name] = {"value": value, "ci95": ci95}
     for name in ("brier", "calibration_error"):
         own[name] = {"value": scaling[name]["scaled"], "ci95": None}
     return {"trainings": report["trainings"], "scores": own}
@@ -85,16 +72,14 @@ def clusters(patients: list[str | None]) -> np.ndarray:
 # -------------------------------------------------------------------------------------- intervals
 
 
-def _with_interval(
-    measured: Measured, groups: np.ndarray, bounds: tuple = (0, 1), student: bool = True
-) -> dict[str, Any]:
+def _with_interval(measured: Measured, groups: np.ndarray, student: bool = True) -> dict[str, Any]:
     """Value and interval; None where the variance is not defined, or 0 because every image is at
     the bound. student: whether few clusters make it wider. Intervals of rates cover well without,
     and would cover too much with it (benchmarks/clusters.py)."""
     measured = measured.clustered(groups)
     if student:
         measured = Measured(measured.values, measured.influence * stretch(measured.influence))
-    estimate = intervals.estimate(measured, bounds)
+    estimate = intervals.estimate(measured, (0, 1))
     low, high = estimate["ci95"]
     return {"value": estimate["value"], "ci95": [low, high] if low < high else None}
 
@@ -132,38 +117,3 @@ def at_bound(rate: float, n: int) -> list[float]:
     the same patient add nothing to it."""
     interval = stats.binomtest(round(rate) * n, n).proportion_ci(1 - intervals.LEVEL)
     return [float(interval.low), float(interval.high)]
-
-
-# ------------------------------------------------------------------------------------ calibration
-
-
-def recalibration(labels: np.ndarray, probability: np.ndarray) -> tuple[Measured, Measured]:
-    """Calibration-in-the-large and calibration slope, ideally 0 and 1 (Cox 1958; Van Calster et al.
-    2019): the intercept of a logistic regression with the probability's log odds as offset, and
-    their coefficient. NaN where a class is missing, the slope also where the classes separate."""
-    odds = calibration.logit(probability)
-    lost = Measured(np.full(1, np.nan), np.full((1, len(labels)), np.nan))
-    if not 0 < labels.sum() < len(labels):
-        return lost, lost
-
-    def excess(intercept: float) -> float:
-        return float((special.expit(odds + intercept) - labels).sum())
-
-    intercept = optimize.brentq(excess, -60.0, 60.0)
-    fitted = special.expit(odds + intercept)
-    influence = (labels - fitted) / (fitted * (1 - fitted)).sum()
-    large = Measured(np.array([intercept]), influence[None])
-    healthy, diseased = odds[labels == 0], odds[labels == 1]
-    if healthy.max() <= diseased.min() or diseased.max() <= healthy.min():
-        return large, lost
-    return large, _slope(labels, odds)
-
-
-def _slope(labels: np.ndarray, odds: np.ndarray) -> Measured:
-    """The slope, and each image's influence on it: the sandwich's score."""
-    regression = LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-10)
-    fitted = regression.fit(odds[:, None], labels).predict_proba(odds[:, None])[:, 1]
-    design = np.stack([np.ones_like(odds), odds], axis=1)
-    information = (design * (fitted * (1 - fitted))[:, None]).T @ design
-    influence = (design * (labels - fitted)[:, None]) @ np.linalg.inv(information)
-    return Measured(regression.coef_[0], influence.T[1:])

@@ -13,7 +13,6 @@ from chestflow.errors import UserError
 
 SPLITS = ("train", "val", "test")
 NAMES = [f"{split}_{field}" for split in SPLITS for field in ("images", "labels", "masks")]
-ZIP64_FROM = 2**30  # bytes of an array; a member of a ZIP file ends at 2^31 without it
 
 
 def read(path: Path, key: str) -> np.ndarray:
@@ -28,16 +27,13 @@ def is_phantom(path: Path) -> bool:
         return "origin" in arrays and arrays["origin"].tolist() == "phantom"
 
 
-def unpack(
-    path: Path, folder: Path, size: int, findings: int | None = None, classes: int | None = None
-) -> dict[str, np.ndarray]:
+def unpack(path: Path, folder: Path, size: int) -> dict[str, np.ndarray]:
     """Unpack an archive into a folder and check it; returns its arrays, mapped read-only, by name.
 
     Accepted are, for each split, images uint8 (n, size, size), n at least 1, and labels integer
-    (n, findings) from 0 to less than `classes`; masks, where there are any, integer or bool and of
-    the images' shape; other arrays may lie beside them. Pickled objects are never loaded.
-    findings, classes: by default as many as the archive has; of several findings, two classes.
-    Raises UserError with the file, the key, what was received and what is accepted.
+    (n, findings) from 0 to 255, of several findings 0 and 1; masks, where there are any, integer or
+    bool and of the images' shape; other arrays may lie beside them. Pickled objects are never
+    loaded. Raises UserError with the file, the key, what was received and what is accepted.
     """
     with _readable(path):
         with zipfile.ZipFile(path) as archive:
@@ -49,27 +45,21 @@ def unpack(
             for name, member in members.items()
         }
         for split in SPLITS:
-            _check_split(arrays, split, size, findings, classes)
+            _check_split(arrays, split, size)
         return arrays
 
 
-def _check_split(
-    arrays: Mapping[str, np.ndarray],
-    split: str,
-    size: int,
-    findings: int | None,
-    classes: int | None,
-) -> None:
+def _check_split(arrays: Mapping[str, np.ndarray], split: str, size: int) -> None:
     images, labels = (_array(arrays, f"{split}_{field}") for field in ("images", "labels"))
     if images.dtype != np.uint8 or images.shape[1:] != (size, size) or not images.size:
         raise _mistake(f"{split}_images", images, f"uint8 (n, {size}, {size}) at pixels = {size}")
-    columns = findings or next(iter(arrays["train_labels"].shape[1:]), 1)
+    columns = next(iter(arrays["train_labels"].shape[1:]), 1)
     if labels.dtype.kind not in "iu" or labels.shape != (len(images), columns):
         raise _mistake(f"{split}_labels", labels, f"integer ({len(images)}, {columns})")
     masks = arrays.get(f"{split}_masks", images)
     if masks.dtype.kind not in "biu" or masks.shape != images.shape:
         raise _mistake(f"{split}_masks", masks, f"integer or bool {images.shape}")
-    end = classes or (2 if columns > 1 else 256)
+    end = 2 if columns > 1 else 256
     if labels.min() < 0 or labels.max() >= end:
         held = f"{labels.min()} to {labels.max()}"
         raise UserError(f"{split}_labels holds {held}; accepted: 0 to {end - 1}")
@@ -103,13 +93,8 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        # As np.savez_compressed, which asks for ZIP64 always, and Python's releases differ in how
-        # they mark that: with it only where it is needed, all of them write the same bytes.
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
-            for name, array in arrays.items():
-                large = array.nbytes > ZIP64_FROM
-                with file.open(f"{name}.npy", "w", force_zip64=large) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+        with part.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -47,10 +47,7 @@ def fetch(target: Path, places: Sequence[str], md5: str, retries: int = RETRIES)
     for place in places:
         try:
             _fetch(target, place, md5, retries)
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # requests' errors are OSError, a wrong MD5 the other
+        except (OSError, ValueError) as error:  # requests' errors; a wrong MD5
             failures.append(f"{place} ({_reason(error)})")
         else:
             return place
