@@ -21,11 +21,8 @@ def framing(
     splits = {name: arrays.read(images, name) for name in arrays.SPLITS}
     report: dict = {"trainings": trainings, "factor": audits.FACTOR}
     for name in ("val", "test"):
-        labels, pairs = (
-            splits[name].labels,
-            [probabilities(n, splits[name], here) for n in networks],
-        )
-        report[name] = audits.audit(labels, *np.stack(pairs, axis=1))
+        pairs = [probabilities(network, splits[name], here) for network in networks]
+        report[name] = audits.audit(splits[name].labels, *np.stack(pairs, axis=1))
     report["ring"] = audits.ring_baseline(**splits)
     files.write_json(out, data.record() | report)
     lowest = min(report["test"]["auroc"].values())
