@@ -40,10 +40,9 @@ def framing(audits: dict[str, dict]) -> Figure:
 def _panel(axes, audits: dict[str, dict]) -> None:
     rows = np.arange(len(audits))[::-1]
     for y, audit in zip(rows, audits.values()):
+        auroc, ci95 = audit["test"]["auroc"], audit["test"]["ci95"]
         for shift, (cell, (_, colour)) in zip((0.27, 0.09, -0.09, -0.27), CELLS.items()):
-            point(
-                axes, y + shift, audit["test"]["auroc"][cell], audit["test"]["ci95"][cell], colour
-            )
+            point(axes, y + shift, auroc[cell], ci95[cell], colour)
     for name, colour in CELLS.values():
         axes.plot([], [], "o-", color=colour, lw=2, label=name)
     value, *interval = next(iter(audits.values()))["ring"]["test"]  # the same for all runs
