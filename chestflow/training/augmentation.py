@@ -17,8 +17,8 @@ from torch.nn import functional as F
 ROTATION = math.radians(10)  # to either side
 SCALE = 0.12  # relative, either way
 SHIFT = 0.12  # of half the side length, in every direction
-# Another archive crops and resizes in another way: wider than any patient moves. Further in than out,
-# because zooming out can only repeat the border.
+# Another archive crops and resizes in another way: wider than any patient moves. Further in than
+# out, because zooming out can only repeat the border.
 ZOOM_IN, ZOOM_OUT = 0.36, 0.1  # of the magnification's logarithm: factors from 0.9 to 1.43
 FRAME = 0.2  # shift, of half the side length, either way
 STRETCH = 0.15  # of width against height, relative, either way
