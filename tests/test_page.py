@@ -133,7 +133,7 @@ def test_a_title_is_shown_as_it_was_written(written):
     tags, literal = Tags(page.html(markdown, written)), " ".join(NASTY.split())
     assert tags.text.count(literal) == tags.text.count("alert(1)") > 20
     assert any(literal in attrs["alt"] for attrs in tags.of("img"))
-    assert len(tags.of("img")) == 11 and len(tags.of("script")) == 1, "that of the page"
+    assert len(tags.of("img")) == 12 and len(tags.of("script")) == 1, "that of the page"
     links = {attrs["href"].split("/")[1] for attrs in tags.of("a") if attrs["href"][0] != "#"}
     assert links == {"sweep", "docs", "metrics", "plots"}
     for table in re.findall(r"(?m)(?:^\|.*\n)+", markdown):
@@ -151,7 +151,7 @@ def test_every_figure_names_its_data_and_the_command_that_plots_it(written):
     text = (written / "index.md").read_text()
     line = r"(?m)^!\[[^\]]+\]\(\.\./(.+)\)\n\*Figure.*\*\nData: (.*?)\. To plot it again: `(.+)`\.$"
     figures = re.findall(line, text)
-    assert len(figures) == 11
+    assert len(figures) == 12
     for picture, data, command in figures:
         paths = re.findall(r"`([^`]+)`", data)
         if command.startswith("make sweep"):
@@ -220,7 +220,7 @@ def shown(opened: browser.Page, selector: str) -> bool:
 def test_every_picture_appears_and_nothing_is_loaded_or_logged(at, written):
     decoded = """Promise.all([...document.images].map(async image => {
         await image.decode(); return image.naturalWidth}))"""
-    assert at.run(decoded) == [1100] * 11
+    assert at.run(decoded) == [1100] * 12
     requested = {event["request"]["url"] for event in at.sent("Network.requestWillBeSent")}
     outside = {url for url in requested if not url.startswith("data:")}
     assert outside == {(written / "index.html").as_uri()}
