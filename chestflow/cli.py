@@ -11,7 +11,7 @@ from chestflow.stage import one_line
 COMMANDS = {  # name -> its module, and the line in the list of commands
     "repro": ("commands.repro", "run what has changed in the graph, several stages at once"),
     "summary": ("commands.summary", "print the headline figures of the last run"),
-    "sweep": ("commands.sweep", "train configurations as experiments, rank them by validation"),
+    "sweep": ("commands.sweep", "train configurations as experiments, choose one on a stress set"),
     "results": ("commands.results", "write docs/results.md from results on real images"),
     "check": ("commands.check", "check params.yaml and datasets.yaml"),
     "pack": ("own_images.pack", "make a data set of your own images"),

@@ -24,7 +24,7 @@ def test_the_threshold_has_the_highest_balanced_accuracy_and_is_the_nearest_to_o
         rng = np.random.default_rng(seed)
         labels = rng.permutation(np.r_[0, 1, rng.integers(0, 2, 28)])
         scores = np.round(rng.random(30) * 0.7 + labels * 0.3 * rng.random(30), decimals)
-        chosen = calibration.choose_threshold(labels, scores)
+        chosen = calibration.best_threshold(labels, scores)
         cuts = np.unique(np.r_[0.0, scores, 1.1])
         middles = (cuts[:-1] + cuts[1:]) / 2
         gains = [metrics.balanced_accuracy_score(labels, scores >= t) for t in (chosen, *middles)]
@@ -47,21 +47,50 @@ def test_platt_scaling_recovers_a_known_distortion():
 def test_scaling_is_used_only_if_it_helps_on_images_it_was_not_fitted_on(distortion, used):
     """It moves probabilities to validation's share; without it, the loss's share remains."""
     labels, probability = reported(*distortion)
-    choice = calibration.choose(labels, probability, trained_share=0.5)
+    choice = calibration.choose(labels, probability[None], trained_share=0.5)
     platt, (before, after) = calibration.fit_platt(labels, probability), choice.log_loss
-    assert choice.platt == (platt if used else IDENTITY) and used == (after < before)
+    assert choice.platt == (platt if used else IDENTITY)
     assert choice.share == (labels.mean() if used else 0.5)
-    assert choice.threshold == calibration.choose_threshold(labels, probability)
     assert before == pytest.approx(metrics.log_loss(labels, probability))
     fitted = metrics.log_loss(labels, calibration.calibrated(probability, *platt))
     assert fitted < after, "fitted images flatter, so they must not decide"
 
 
+@pytest.mark.parametrize(("shift", "used"), [(1.5, True), (0.0, False)])
+def test_a_threshold_is_used_only_if_it_helps_on_images_it_was_not_chosen_on(shift, used):
+    """Both classes lie around .5 or, shifted, above it. .5 is left alone where it is as good."""
+    labels, probability = reported(1.0, shift, n=1000)
+    chosen = calibration.choose_threshold(labels, probability[None])
+    best = calibration.best_threshold(labels, probability)
+    assert best != 0.5 and chosen == (best if used else 0.5)
+
+
+def test_all_draws_of_an_image_are_held_out_together():
+    """Draws that are copies say nothing new: they must not make a choice look surer."""
+    labels, probability = reported(1.0, 0.0, n=60)
+    seen = []
+
+    def fit(known, _):
+        seen.append(len(known))
+        return None
+
+    held_out = calibration.cross_validated(
+        labels, np.stack([probability] * 3), fit, lambda p, _: p + 1
+    )
+    assert (held_out == probability + 1).all() and held_out.shape == (3, 60)
+    assert seen == [3 * 48] * 5
+    gains = [calibration.choose_platt(labels, np.stack([probability] * d)) for d in (1, 3)]
+    assert (gains[0][0] == IDENTITY) == (gains[1][0] == IDENTITY)
+
+
 @pytest.mark.parametrize("labels", [[0, 1, 1, 1, 1], [0, 0, 1, 1]], ids=["one healthy", "reversed"])
-def test_scaling_is_not_used_where_it_cannot_be_tried_or_would_reverse_the_ranking(labels):
+def test_nothing_is_chosen_where_it_cannot_be_tried_or_would_reverse_the_ranking(labels):
     probability = np.linspace(0.9, 0.1, len(labels))
-    assert calibration.choose_platt(np.array(labels), probability)[0] == IDENTITY
+    choice = calibration.choose(np.array(labels), probability[None], 0.5)
+    assert choice.platt == IDENTITY
     assert calibration.calibrated(probability, *IDENTITY) == pytest.approx(probability)
+    if labels[1]:
+        assert choice.threshold == 0.5
 
 
 def test_calibration_error_and_reliability_by_hand():
@@ -87,7 +116,7 @@ def test_the_effect_of_scaling_is_a_paired_difference(distortion, platt, sign):
     labels, row = reported(*distortion, n=600, seed=2)
     before, choice = np.stack([row] * 2), Choice(0.5, platt, (0.3, 0.2), labels.mean())
     report = calibration.before_and_after(labels, before, [choice] * 2)
-    difference, brier = report["brier_difference"]["scaled"], report["brier"]
+    difference, brier = report["brier_difference"], report["brier"]
     low, high = difference["ci95"]
     assert low < difference["difference"] < high and (low > 0) - (high < 0) == sign
     assert difference["difference"] == pytest.approx(brier["scaled"] - brier["as_trained"])

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from samples import audit, probabilities
+from samples import audit, probabilities, swept
 
 from chestflow.data import arrays, captions
 from chestflow.metrics import calibration, scores
@@ -165,13 +165,10 @@ def framing(splits, about) -> Figure:
 
 
 def sweep(splits, about) -> Figure:
-    row = report(splits) | {"parameters": 18218, "train_seconds": 12.3}
-    row |= {"val_auroc": 0.99, "val_loss": 0.1}
-    behind = {"name": "no-augmentation", "val_auroc": 0.98}
-    row["each"] |= {"val_auroc": [0.98, 0.99, 0.97]}
-    rows = [row | {"name": name} for name in ("default", "lr-0.003")] + [row | behind]
-    ranking = {"configurations": rows, "finalists": rows[:2], "chosen": "default"}
-    return sweep_plot.sweep(ranking | {"data": about.caption, "n": 624, "min_delta": 0.002})
+    report = swept(about)
+    names = ("no-augmentation", "global-contrast", "lr-0.003")
+    report["configurations"] += [report["configurations"][0] | {"name": name} for name in names]
+    return sweep_plot.sweep(report)
 
 
 ONE_RUN = [history, evaluation, gradcam, few_gradcam, latent]
@@ -342,9 +339,15 @@ def test_a_kind_of_training_has_one_colour_in_all_panels():
     assert rings.count("white") == 3, "the runs"
 
 
-def test_the_sweep_marks_the_configurations_that_count_as_equal(splits):
-    for axes in sweep(splits, IMAGES).axes:  # two of three rows, above the lowest, at 0
-        assert 0.5 in [line.get_ydata()[0] for line in axes.lines if line.get_ls() == ":"]
+def test_the_sweep_marks_the_reference_and_the_choice():
+    report = swept(IMAGES, lead=2.0)
+    assert (report["reference"], report["chosen"]) == ("default", "wide")
+    for axes, score in zip(sweep_plot.sweep(report).axes, sweep_plot.PANELS):
+        values = {r["name"]: sweep_plot.values(r, score)[0] for r in report["configurations"]}
+        (dotted,) = (line for line in axes.lines if line.get_ls() == ":")
+        assert dotted.get_xdata()[0] == values["default"]
+        orange = [line for line in axes.lines if line.get_color() == style.CLASS_COLOURS[1]]
+        assert values["wide"] in [x for line in orange for x in line.get_xdata()]
 
 
 def test_a_collapsed_network_has_a_line_of_text_instead_of_points(splits):

@@ -221,7 +221,7 @@ CHANGES = {
     "a check of parameters": (comment("chestflow/config/schema.py"), set()),
     "early stopping": (
         comment("chestflow/training/early_stopping.py"),
-        of(*TRAINED) | {"pretrain"},
+        of(*TRAINED, "evaluate") | {"pretrain"},  # evaluate needs the augmentations
     ),
     "a sentence of the report": (comment("chestflow/report/template.md.jinja"), {"report"}),
     "t-SNE": (param("latent.perplexity", 4), of("latent")),

@@ -1,4 +1,8 @@
-"""Train many configurations of run `pneumonia` as DVC experiments, and rank them by validation.
+"""Train configurations of run `pneumonia` as DVC experiments, and choose one on the stress set.
+
+All are trained once and ranked by stress AUROC; the best and the default are trained again, several
+times, and the default stays the choice unless another one is significantly better there. Test
+scores are shown beside the others, and choose nothing.
 
 Results are read from DVC's experiments, and only missing ones are run: after an interruption or a
 failure, start the same command again.
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dvc.api
+from safetensors.numpy import load
 from tqdm import tqdm
 
 from chestflow import files
@@ -20,16 +25,15 @@ from chestflow.commands import cluster, git
 from chestflow.config import reading
 from chestflow.config.schema import Params, Settings
 from chestflow.errors import UserError
-from chestflow.metrics import comparison, intervals, scores, selection
+from chestflow.metrics import scores, selection
 from chestflow.plots.style import save
 from chestflow.plots.sweep import sweep
 from chestflow.report import rendering
 
 TARGET = "evaluate@pneumonia"
 RECORD = "data/results/pneumonia/scores.json"
+STRESS = "data/results/pneumonia/stress.safetensors"
 PREDICTIONS = "data/results/pneumonia/predictions.csv"
-TESTED = ("auroc", "accuracy", "balanced_accuracy", "recall", "specificity")  # with intervals
-COMPARED = ("auroc", "accuracy")  # in pairs
 
 Key = tuple[str, int]  # configuration, trainings
 
@@ -42,9 +46,13 @@ class Experiment:
     rev: str  # its Git commit
     params: dict[str, Any]  # the whole of params.yaml
 
-    def output(self, path: str) -> str:
-        """The text of a file that DVC keeps."""
-        return dvc.api.read(path, rev=self.rev, mode="r", encoding="utf-8")
+    def output(self, path: str) -> bytes:
+        """A file that DVC keeps."""
+        return dvc.api.read(path, rev=self.rev, mode="rb")
+
+    def predicted(self) -> selection.Predicted:
+        labels, probability = scores.predictions(files.columns(self.output(PREDICTIONS).decode()))
+        return selection.Predicted(load(self.output(STRESS)), labels, probability)
 
 
 Plan = dict[Key, Params]  # the parameters of each experiment
@@ -70,18 +78,21 @@ def main(options: argparse.Namespace) -> None:
         raise UserError(problem)
     grid = reading.grid(options.grid, params)
     reference, *_ = names = list(grid.configurations)
-    once = plan(params, grid.configurations, names, 1)
-    if not (done := run(once, options)):
+    planned = plan(params, grid.configurations, names, 1)
+    if not (done := run(planned, options)):
         raise UserError("no configuration has finished; see above")
-    first = ranked(done, grid.configurations, params.min_delta)
-    finalists = list(dict.fromkeys([*(row["name"] for row in first[: grid.best]), reference]))
+    once = ranked(done, grid.configurations)
+    finalists = list(dict.fromkeys([reference, *(row["name"] for row in once[: grid.best])]))
     repeated = plan(params, grid.configurations, finalists, grid.trainings)
     done_again = run(repeated, options)
-    again = ranked(done_again, grid.configurations, params.min_delta)
-    report = summarise(first, again, differences(again, done_again), reference, params)
+    if (reference, grid.trainings) not in done_again:
+        raise UserError(f"{reference}, to which all others are compared, has failed; see above")
+    again = ranked(done_again, grid.configurations)
+    predicted = {name: experiment.predicted() for (name, _), experiment in done_again.items()}
+    report = selection.summarise(once, again, predicted, reference)
     write(Path("sweep"), report)
     print(f"\n{markdown(report)}")
-    if failed := [name_of(*key) for key in once | repeated if key not in done | done_again]:
+    if failed := [name_of(*key) for key in planned | repeated if key not in done | done_again]:
         raise UserError(f"these experiments failed, see above: {', '.join(failed)}")
 
 
@@ -177,52 +188,11 @@ def dvc_exp_run(*arguments: str) -> None:
 # ------------------------------------------------------------------------------ reporting
 
 
-def ranked(done: Done, configurations: dict, min_delta: float) -> list[dict]:
-    """One row per configuration, from what `evaluate` reported; best first by validation."""
-    plain = ("data", "n", "trainings", "parameters", "train_seconds", "val_auroc", "val_loss")
-    rows = []
-    for (configuration, _), experiment in done.items():
-        report = json.loads(experiment.output(RECORD))
-        row = {"name": configuration, "changes": configurations[configuration]}
-        row |= {key: report[key] for key in (*plain, *TESTED)}
-        row |= {k: {s: report[k].get(s) for s in TESTED} for k in ("ci95", "sd", "each")}
-        rows.append(row)
-    return selection.best_first(rows, min_delta)
-
-
-def differences(rows: list[dict], done: Done) -> list[dict]:
-    """Paired differences of the best row from all others, on the same test images and seeds."""
-    measured = {key[0]: tested(experiment.output(PREDICTIONS)) for key, experiment in done.items()}
-    best, *others = (row["name"] for row in rows)
-    pairs = [(measured[best][s], measured[other][s]) for other in others for s in COMPARED]
-    found = iter(comparison.paired_differences(pairs))
-    return [
-        {"run": best, "against": other} | {score: next(found) for score in COMPARED}
-        for other in others
-    ]
-
-
-def tested(predictions: str) -> dict[str, intervals.Measured]:
-    labels, probability = scores.predictions(files.columns(predictions))
-    measured = intervals.decisions(labels, probability >= 0.5)
-    return measured | {"auroc": intervals.auroc(labels, probability)}
-
-
-def summarise(
-    once: list[dict], repeated: list[dict], compared: list[dict], reference: str, params: Params
-) -> dict:
-    """The content of sweep.json. `chosen` is the best of those that were trained several times, and
-    `differences` are its paired differences from the others."""
-    return {
-        "data": once[0]["data"],
-        "n": once[0]["n"],
-        "min_delta": params.min_delta,
-        "reference": reference,
-        "chosen": repeated[0]["name"],
-        "configurations": once,
-        "finalists": repeated,
-        "differences": compared,
-    }
+def ranked(done: Done, configurations: dict) -> list[dict]:
+    """One row per configuration, from what `evaluate` reported; the highest stress AUROC first."""
+    reports = {name: json.loads(e.output(RECORD)) for (name, _), e in done.items()}
+    rows = [selection.row(name, configurations[name], one) for name, one in reports.items()]
+    return sorted(rows, key=lambda row: -row["stress"]["auroc"])
 
 
 def write(out: Path, report: dict) -> None:

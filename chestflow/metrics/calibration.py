@@ -1,5 +1,5 @@
-"""Decision threshold and Platt scaling, which are chosen on validation images, and measures of
-calibration."""
+"""Decision threshold and Platt scaling, which are chosen on the stress set (stress.py);
+measures of calibration."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,31 +13,50 @@ from sklearn.model_selection import StratifiedKFold
 from chestflow.metrics import comparison, intervals
 
 IDENTITY = (1.0, 0.0)  # slope and intercept that leave a probability as it is
-FOLDS = 5  # of the cross-validation that decides on Platt scaling
+FOLDS = 5  # of the cross-validation that decides on threshold and Platt scaling
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen on a training's validation images."""
+    """What was chosen on a training's stress set."""
 
-    threshold: float  # of the probability, with the highest balanced accuracy
+    threshold: float  # of the probability
     platt: tuple[float, float]  # slope and intercept of Platt scaling, or IDENTITY
     log_loss: tuple[float, float]  # in cross-validation, before and after Platt scaling
     share: float  # of disease, to which the calibrated probabilities refer
 
 
 def choose(labels: np.ndarray, probability: np.ndarray, trained_share: float) -> Choice:
-    """Choose threshold and Platt scaling. labels, probability: (N,) of the validation images, both
-    classes present; trained_share: share of disease in the loss, to which probabilities refer
-    unless Platt scaling is used; then they refer to that of the validation images."""
+    """Choose threshold and Platt scaling, each only if it helps on images that it was not chosen on
+    (`helps`); otherwise the threshold is .5 and the scaling IDENTITY.
+
+    labels: (N,) of the stress set, both classes present; probability: (D, N) of its D draws;
+    trained_share: share of disease in the loss, to which probabilities refer unless Platt scaling
+    is used; then they refer to that of the validation images.
+    """
     platt, log_loss = choose_platt(labels, probability)
     share = trained_share if platt == IDENTITY else float(labels.mean())
     return Choice(choose_threshold(labels, probability), platt, log_loss, share)
 
 
 def choose_threshold(labels: np.ndarray, probability: np.ndarray) -> float:
-    """The threshold with the highest balanced accuracy (Youden's J), to be chosen on validation:
-    half-way between two neighbouring scores, and of several equally good ones the nearest to .5."""
+    """`best_threshold` if it raises the balanced accuracy in cross-validation, else .5. As in
+    `choose`."""
+    held_out = cross_validated(labels, probability, best_threshold, np.greater_equal)
+    if held_out is None:
+        return 0.5
+    right, before = held_out == labels, (probability >= 0.5) == labels
+    # Both classes weigh the same, so that the mean is the gain in balanced accuracy.
+    weight = 0.5 / np.where(labels == 1, labels.mean(), 1 - labels.mean())
+    if not helps(weight * (right.mean(axis=0) - before.mean(axis=0))):
+        return 0.5
+    return best_threshold(np.tile(labels, len(probability)), probability.ravel())
+
+
+def best_threshold(labels: np.ndarray, probability: np.ndarray) -> float:
+    """The threshold with the highest balanced accuracy (Youden's J) for labels and probabilities,
+    (N,) each: half-way between two neighbouring scores, and of several equally good ones the
+    nearest to .5."""
     false, true, cuts = metrics.roc_curve(labels, probability, drop_intermediate=False)
     steps = np.append(cuts[1:], 0.0)  # cuts[0] is infinite; below the last there is no image
     gain = (true - false)[1:]
@@ -46,10 +65,24 @@ def choose_threshold(labels: np.ndarray, probability: np.ndarray) -> float:
     return float(best[np.argmin(np.abs(best - 0.5))])
 
 
+def choose_platt(
+    labels: np.ndarray, probability: np.ndarray
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Slope and intercept: Platt's where scaling lowers the log loss in cross-validation and keeps
+    the ranking, else IDENTITY; and that loss, before and after. As in `choose`."""
+    before = log_loss(labels, calibrated(probability, *IDENTITY))
+    held_out = cross_validated(labels, probability, fit_platt, lambda p, fit: calibrated(p, *fit))
+    if held_out is None:
+        return IDENTITY, (float(before.mean()), np.nan)
+    after = log_loss(labels, held_out)
+    platt = fit_platt(np.tile(labels, len(probability)), probability.ravel())
+    used = helps((before - after).mean(axis=0)) and platt[0] > 0
+    return platt if used else IDENTITY, (float(before.mean()), float(after.mean()))
+
+
 def fit_platt(labels: np.ndarray, probability: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of Platt scaling (Platt 1999), to be fitted on validation, where class
-    weights have shifted the probabilities away from the true share. A weak penalty on the slope
-    keeps it finite where the classes separate without an error.
+    """Slope and intercept of Platt scaling (Platt 1999). A weak penalty on the slope keeps it
+    finite where the classes separate without an error.
 
     labels: (N,) of 0 and 1, both present; probability: (N,) of the positive class.
     """
@@ -57,26 +90,30 @@ def fit_platt(labels: np.ndarray, probability: np.ndarray) -> tuple[float, float
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 
-def choose_platt(
-    labels: np.ndarray, probability: np.ndarray
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Slope and intercept: Platt's where scaling lowers the log loss of folds it was not fitted on
-    and keeps the ranking, else 1 and 0, which change nothing; and that loss, before and after.
-
-    labels: (N,) of 0 and 1, both present; probability: (N,); both of the validation images.
-    """
+def cross_validated(labels: np.ndarray, probability: np.ndarray, fit, apply) -> np.ndarray | None:
+    """(D, N): `apply(probability, fit(labels, probability))` for the images of each fold, fitted on
+    those of the others. All draws of an image are in one fold: else it would be known already.
+    None if a class has one image only."""
     folds = min(FOLDS, *np.bincount(labels, minlength=2))
-    before = float(metrics.log_loss(labels, calibrated(probability, *IDENTITY)))
     if folds < 2:
-        return IDENTITY, (before, np.nan)
-    held_out = np.empty(len(labels))
-    for seen, left in StratifiedKFold(folds).split(probability, labels):
-        platt = fit_platt(labels[seen], probability[seen])
-        held_out[left] = calibrated(probability[left], *platt)
-    after = float(metrics.log_loss(labels, held_out))
-    platt = fit_platt(labels, probability)
-    used = after < before and platt[0] > 0
-    return platt if used else IDENTITY, (before, after)
+        return None
+    held_out = np.empty(probability.shape)
+    for seen, left in StratifiedKFold(folds).split(labels, labels):
+        known = np.tile(labels[seen], len(probability)), probability[:, seen].ravel()
+        held_out[:, left] = apply(probability[:, left], fit(*known))
+    return held_out
+
+
+def helps(gain: np.ndarray) -> bool:
+    """Whether a gain, (N,) by image, is on average larger than its standard error: a smaller one
+    justifies no departure from the simplest choice (one-standard-error rule, Breiman et al. 1984).
+    """
+    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+
+
+def log_loss(labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Of each prediction; labels (N,), probability (D, N) -> (D, N)."""
+    return -np.log(np.where(labels == 1, probability, 1 - probability))
 
 
 def calibrated(probability: np.ndarray, slope: float, intercept: float) -> np.ndarray:
@@ -111,9 +148,7 @@ def before_and_after(
             for name, p in versions.items()
         },
         "brier": {name: intervals.estimate(m)["value"] for name, m in brier.items()},
-        "brier_difference": {
-            "scaled": comparison.paired_difference(brier["scaled"], brier["as_trained"])
-        },
+        "brier_difference": comparison.paired_difference(brier["scaled"], brier["as_trained"]),
     }
 
 

@@ -2,12 +2,14 @@
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score, silhouette_score
+from sklearn.metrics import balanced_accuracy_score, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from chestflow.metrics import baselines, comparison, intervals
+from chestflow.metrics.baselines import Known
 
 
 def project(
@@ -42,24 +44,26 @@ def tsne(vectors: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
 
 
-def separation(
-    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], neighbours: int
-) -> dict[str, float]:
+def separation(train: Known, test: Known, neighbours: int) -> dict[str, float]:
     """How well the classes separate: scores of the test images in one training's latent space.
 
-    train, test: (vectors (N, D), labels (N,)).
     silhouette: of the test vectors by true class, -1 to 1, 0 = no separation (Rousseeuw 1987).
-    knn_balanced_accuracy, probe_auroc: of a k-NN classifier and a logistic regression on the
-    standardised vectors, both fitted on train and scored on test; chance is .5.
+    knn_balanced_accuracy: of a k-NN classifier on the standardised vectors, fitted on train and
+    scored on test; chance is .5.
     """
     vectors, labels = test
-    knn = fitted(KNeighborsClassifier(min(neighbours, len(train[0]))), *train).predict(vectors)
-    probe = fitted(LogisticRegression(max_iter=1000), *train).decision_function(vectors)
+    classifier = KNeighborsClassifier(min(neighbours, len(train[0])))
+    knn = make_pipeline(StandardScaler(), classifier).fit(*train).predict(vectors)
     return {
         "silhouette": silhouette(vectors, labels),
         "knn_balanced_accuracy": float(balanced_accuracy_score(labels, knn)),
-        "probe_auroc": float(roc_auc_score(labels, probe)),
     }
+
+
+def probe(train: Known, val: Known, vectors: np.ndarray) -> np.ndarray:
+    """(N,) probabilities of (N, D) vectors by a linear probe (Alain & Bengio 2016): a logistic
+    regression fitted on train, its penalty chosen on val."""
+    return baselines.probability(baselines.logistic(train, val), vectors)
 
 
 def silhouette(vectors: np.ndarray, labels: np.ndarray) -> float:
@@ -67,5 +71,21 @@ def silhouette(vectors: np.ndarray, labels: np.ndarray) -> float:
     return float(silhouette_score(vectors, labels)) if len(labels) > 2 else float("nan")
 
 
-def fitted(classifier, vectors: np.ndarray, labels: np.ndarray):
-    return make_pipeline(StandardScaler(), classifier).fit(vectors, labels)
+def compared(labels: np.ndarray, probed: dict[str, np.ndarray]) -> dict[str, dict]:
+    """AUROC of each kind of probe with its interval, and each training's; for all kinds but `run`
+    also the paired difference of `run` from it.
+
+    labels: (N,); probed: the probes' (K, N) probabilities, by kind, `run` among them.
+    """
+    measured = {kind: intervals.auroc(labels, probability) for kind, probability in probed.items()}
+    entries = {}
+    for kind, one in measured.items():
+        estimate = intervals.estimate(one)
+        entries[kind] = {
+            "probe_auroc": estimate["value"],
+            "ci95": {"probe_auroc": estimate["ci95"]},
+            "each": one.values.tolist(),
+        }
+        if kind != "run":
+            entries[kind]["difference"] = comparison.paired_difference(measured["run"], one)
+    return entries
