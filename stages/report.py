@@ -13,6 +13,7 @@ def report(
     metrics: Path,
     models: Path,
     results: Path,
+    maps: Path,
     sweep: Path,
     sweep_plot: Path,
     plots: Path,
@@ -24,7 +25,7 @@ def report(
 ) -> None:
     declared = files.read_json(settings)
     subject = declared["subject"]
-    values = context.read(declared, metrics, models, results) | {
+    values = context.read(declared, metrics, models, results, maps) | {
         "sweep": files.read_json(sweep),
         "spaces": comparison.spaces,
         "layer": gradcam.layer,

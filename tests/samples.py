@@ -15,7 +15,7 @@ from chestflow.config import reading
 from chestflow.config.schema import Comparison, Training
 from chestflow.data.arrays import SPLITS
 from chestflow.data.captions import About, marked
-from chestflow.explain import localisation
+from chestflow.explain import insertion, localisation
 from chestflow.metrics import calibration, intervals, scores
 from chestflow.models import cnn
 from chestflow.report import context
@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[1]
 SUBJECT = "pneumonia"
 SIZES = {"train": 200, "val": 60, "test": 80}
 DECLARED = reading.datasets(ROOT / "datasets.yaml")
+READ = ("metrics", "models", "data/results", "data/gradcam")
+TRUE_HITS = {"gradcam": 0.5, "layercam": 0.95}
 METHODS = {"autoencoder": 1.0, "pca": 0.9, "mean_image": 0.8}
 
 
@@ -110,25 +112,30 @@ def write_metrics(
     record["trainable_parameters"] = 66 if settings["strategy"] == "frozen" else 18218
     for kind, values in {
         "runs": scores.report(labels, probability, choices, k) | record,
-        "gradcam": {"training": k} | explained(about.is_phantom),
         "latent": separated(trainings, k),
     }.items():
         files.write_json(folder / f"metrics/{kind}/{run}.json", about.record() | values)
+    maps = about.record() | explained(about.is_phantom, trainings)
+    files.write_json(folder / f"data/gradcam/{run}/scores.json", maps)
 
 
-def explained(masks: bool) -> dict:
-    """What stage `gradcam` writes of the maps, of 20 networks with random weights beside them."""
+def explained(masks: bool, trainings: int) -> dict:
+    """What stage `gradcam` writes of the maps: LayerCAM's are better than what they must beat."""
     rng = np.random.default_rng(0)
-    random = {"rank_correlation": rng.normal(0, 0.2, 20)}
-    random |= {"among_themselves": rng.normal(0, 0.1, 20)}
-    maps = {"empty_maps": rng.random(80) < 0.03}
+    areas = rng.uniform(0.6, 0.7, (trainings, 40))
+    methods = {"gradcam": areas + rng.normal(0, 0.01, areas.shape), "layercam": areas + 0.0512345}
+    names = ("centred", "mean_gradcam", "mean_layercam")
+    fixed = {name: areas - 0.01 * i for i, name in enumerate(names)}
+    report: dict = {"trainings": trainings, "insertion": insertion.report(methods, fixed)}
     if masks:
-        random |= {"pointing_hits": rng.random(20) / 4, "mass_inside": rng.random(20) / 5}
-        maps |= {"chance": np.full(50, 0.1), "pointing_hits": (rng.random(50) < 0.6) * 1.0}
-        maps |= {"mass_inside": rng.random(50) / 2}
-    perturbation = {"n": 40, "draws": 5, "deletion_difference": [-0.1111111, -0.15, -0.07]}
-    perturbation |= {"insertion_difference": [0.0512345, 0.0212345, 0.0812345]}
-    return localisation.report(maps, random) | {"n_random": 80, "perturbation": perturbation}
+        pixel, random = (rng.random(50) < 0.6) * 1.0, rng.random(10) / 4
+        hits = {name: rng.random((trainings, 50)) < p for name, p in TRUE_HITS.items()}
+        found = {
+            name: localisation.report(each * 1.0, each.mean(axis=0), pixel, random)
+            for name, each in hits.items()
+        }
+        report["hits"] = {"n": 50, "fixed_pixel": pixel.mean(), "methods": found}
+    return report
 
 
 def separated(trainings: int, representative: int) -> dict:
@@ -201,7 +208,7 @@ def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
 def values(folder: Path, pictures: bool = True) -> dict:
     """What the report's template is given, as stage `report` reads it."""
     declared = files.read_json(folder / "data/settings/all.json")
-    read = context.read(declared, folder / "metrics", folder / "models", folder / "data/results")
+    read = context.read(declared, *(folder / name for name in READ))
     spaces = reading.params(folder / "params.yaml").comparison.spaces
     read |= {"sweep": files.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
     read |= {"plots": "../plots", "sweep_plot": "../sweep/sweep.png"}

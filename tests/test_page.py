@@ -56,8 +56,14 @@ def written(tmp_path_factory) -> Path:
     """The folder of the page that stage `report` writes, with pictures as wide as real ones."""
     folder = samples.build(tmp_path_factory.mktemp("page"), pictures=(1100, 550))
     params = reading.params(folder / "params.yaml")
-    names = ["data/settings/all.json", "metrics", "models", "data/results", "sweep/sweep.json"]
-    names += ["sweep/sweep.png", "plots", "report/index.md", "report/index.html"]
+    names = ["data/settings/all.json", "metrics", "models", "data/results", "data/gradcam"]
+    names += [
+        "sweep/sweep.json",
+        "sweep/sweep.png",
+        "plots",
+        "report/index.md",
+        "report/index.html",
+    ]
     places = (folder / name for name in names)
     report.report(*places, comparison=params.comparison, gradcam=params.gradcam)
     return folder / "report"

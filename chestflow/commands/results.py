@@ -36,7 +36,9 @@ def main(options: argparse.Namespace) -> None:
     if not settings.is_file() or not Path("report/index.md").is_file():
         raise UserError("no results here; run the graph first: make repro SOURCE=medmnist")
     declared = files.read_json(settings)
-    values = context.read(declared, *map(Path, ("metrics", "models", "data/results")))
+    values = context.read(
+        declared, *map(Path, ("metrics", "models", "data/results", "data/gradcam"))
+    )
     for report in values["scores"].values():
         if captions.of_report(report).is_phantom:
             raise UserError(

@@ -5,8 +5,8 @@ from pathlib import Path
 from chestflow import files, history
 
 
-def read(declared: dict, metrics: Path, models: Path, results: Path) -> dict:
-    """declared: data/settings/all.json; the folders are those of the same names."""
+def read(declared: dict, metrics: Path, models: Path, results: Path, maps: Path) -> dict:
+    """declared: data/settings/all.json; maps: data/gradcam; the other folders have these names."""
     runs, subject = declared["runs"], declared["subject"]
     datasets = dict.fromkeys(run["dataset"] for run in runs.values())
 
@@ -23,7 +23,7 @@ def read(declared: dict, metrics: Path, models: Path, results: Path) -> dict:
         "counts": {key: files.read_json(metrics / "data" / f"{key}.json") for key in datasets},
         "scores": scores,
         "separation": of_runs("latent"),
-        "maps": of_runs("gradcam"),
+        "maps": {run: files.read_json(maps / run / "scores.json") for run in runs},
         "kept": {run: [int(e) for e in history.kept(epochs[run], "epoch")] for run in runs},
         "ran": {run: [len(h["epoch"]) for h in history.by_training(epochs[run])] for run in runs},
         "parts": parts(layers),
