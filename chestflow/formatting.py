@@ -67,13 +67,6 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p is not None and p < 0.001 else number(p)
 
 
-def mean_range(triple: list) -> str:
-    """Mean, lowest and highest of several networks: `0.126 (0.000 to 0.413)`; brackets are for
-    intervals."""
-    mean, low, high = map(number, triple)
-    return mean if triple[0] is None else f"{mean} ({low} to {high})"
-
-
 def counted(trainings: int) -> str:
     return f"{trainings} trainings" if trainings > 1 else "1 training"
 

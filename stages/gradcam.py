@@ -1,28 +1,33 @@
-"""Stage: explain a run's representative training with GradCAM, and test the maps: against networks
-with random weights, by deletion and insertion, and on phantoms against the true findings."""
+"""Stage: explain a run with GradCAM and LayerCAM, and test the maps of all its trainings: by
+insertion and, on phantoms, against the true findings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from safetensors.numpy import save
+from torch import Tensor
 
 from chestflow import files, history, stage
 from chestflow.config.schema import GradCAM
 from chestflow.data import arrays, captions
-from chestflow.explain import localisation, perturbation
-from chestflow.explain.gradcam import grad_cams, reinitialised
-from chestflow.metrics import intervals
-from chestflow.models import checkpoint, cnn, device, inference
+from chestflow.explain import insertion, localisation
+from chestflow.explain.gradcam import grad_cams, layer_cams
+from chestflow.explain.map_baselines import best_pixel, centred, reinitialised
+from chestflow.models import checkpoint, device, inference
+from chestflow.models.cnn import Classifier
 
-# The baseline of GradCAM. Many networks, because they differ widely; few images, because more would
-# hardly narrow the range, but would take longer than everything else in this stage.
-RANDOM_NETWORKS = 20
-RANDOM_IMAGES = 200
-# Deletion and insertion: random maps per image; pixels of all images together (200 of 28 x 28).
-RANDOM_MAPS = 5
-PERTURBED_PIXELS = 200 * 28 * 28
+# Images at most; more would narrow the intervals little, since trainings differ more than images.
+LOCATED = 300  # with a true finding
+INSERTED = 60  # that the run calls diseased
+AVERAGED = 100  # training images, for the mean map
+RANDOM_NETWORKS = 10
+RANDOM_LOCATED = 100
+
+Method = Callable[[Classifier, Tensor, int], np.ndarray]  # network, images, target -> maps
+Networks = list[Classifier]
 
 
 def gradcam(
@@ -39,90 +44,134 @@ def gradcam(
 ) -> None:
     here, data = device.prepare(threads), captions.of_report(files.read_json(about))
     losses = history.kept(files.read_csv(trained / "history.csv"), "val_loss")
-    k = history.representative(losses)
-    folder = checkpoint.training(trained, k)
-    model = checkpoint.load_classifier(folder).to(here)
-    test = arrays.read(images, "test")
-    train = arrays.read(images, "train")[checkpoint.labelled(folder)["train"]]
-    on_device = torch.from_numpy(test.images).to(here)
-    probability = inference.probabilities(model, on_device)
-    write_examples(model, test, probability, gradcam, seed, out, here)
-    random = localisation.beside_random(beside_random(model, test, gradcam.layer, seed, here))
-    own = localisation.score(maps_by_block(model, test, gradcam.layer, here))
-    report = localisation.report(own, random) | {"n_random": min(RANDOM_IMAGES, len(test))}
-    report["perturbation"] = perturb(model, test, train, probability, gradcam.layer, seed, here)
-    files.write_json(metrics, data.record() | {"training": k} | report)
-    print(f"gradcam: {run}: training {k + 1} of {len(losses)}, {data.caption}")
+    folders = [checkpoint.training(trained, k) for k in range(len(losses))]
+    networks = [checkpoint.load_classifier(folder).to(here) for folder in folders]
+    test, train = (arrays.read(images, split) for split in ("test", "train"))
+    seen = [train[checkpoint.labelled(folder)["train"]] for folder in folders]
+    methods = methods_at(gradcam.layer)
+    each = [inference.probabilities(one, on(test.images, here)) for one in networks]
+    probability = np.mean(each, axis=0)
+    index = localisation.examples(test.labels, probability, gradcam.images, seed)
+    write_examples(out, networks, methods, test[index], probability[index], here)
+    report: dict = {"trainings": len(networks)}
+    headline = {}
+    called = draw(probability >= 0.5, INSERTED, seed)
+    if len(called) > 1:
+        report["insertion"] = inserted(networks, methods, test.images[called], seen, seed, here)
+        entries = report["insertion"]["difference"].items()
+        headline = {"insertion_difference": {name: e["difference"] for name, e in entries}}
+    if test.masks is not None and train.masks is not None:
+        some = draw(test.masks.any(axis=(1, 2)), LOCATED, seed)
+        truth = test.images[some], test.masks[some], best_pixel(train.masks)
+        report["hits"] = located(networks, methods, *truth, seed, here)
+        entries = report["hits"]["methods"].items()
+        headline = {"pointing_hits": {name: entry["value"] for name, entry in entries}}
+    files.write_json(out / "scores.json", data.record() | report)
+    files.write_json(metrics, {"data": data.record()["data"]} | headline)
+    print(f"gradcam: {run}: {len(networks)} trainings, {data.caption}")
 
 
-Blocks = Iterator[tuple[np.ndarray, np.ndarray | None]]  # maps and, of phantoms, true masks
+def methods_at(layer: str) -> dict[str, Method]:
+    """GradCAM at a layer by its name, and LayerCAM."""
+    return {
+        "gradcam": lambda network, images, target: grad_cams(network, layer, images, target),
+        "layercam": layer_cams,
+    }
 
 
-def maps_by_block(model: cnn.Classifier, test: arrays.Split, layer: str, here) -> Blocks:
-    """The maps of all test images in blocks, because they may not fit into memory."""
-    for block in arrays.blocks(test.images):
-        images = torch.from_numpy(test.images[block]).to(here)
-        masks = None if test.masks is None else test.masks[block]
-        yield grad_cams(model, layer, images, target=1), masks
+def on(images: np.ndarray, here: torch.device) -> Tensor:
+    return torch.from_numpy(images).to(here)
 
 
-def beside_random(model: cnn.Classifier, test: arrays.Split, layer: str, seed: int, here) -> Blocks:
-    """Blocks of some test images' maps, by the trained network and by RANDOM_NETWORKS others."""
-    rng = np.random.default_rng(seed)  # not the seed itself: a training may have had it
-    some = test[np.sort(rng.permutation(len(test))[:RANDOM_IMAGES])]
-    images = torch.from_numpy(some.images).to(here)
-    seeds = rng.integers(2**31, size=RANDOM_NETWORKS).tolist()
-    networks = model, *(reinitialised(model, seed) for seed in seeds)
-    step = inference.batch_size(images, per_batch=RANDOM_IMAGES)
-    for block in (slice(start, start + step) for start in range(0, len(some), step)):
-        maps = [grad_cams(network, layer, images[block], target=1) for network in networks]
-        yield np.stack(maps), None if some.masks is None else some.masks[block]
+def draw(wanted: ArrayLike, n: int, seed: int) -> np.ndarray:
+    """At most n of the indices where `wanted`, (N,) bool, holds, drawn by seed, in their order."""
+    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(wanted))[:n])
 
 
-def perturb(
-    model: cnn.Classifier,
-    test: arrays.Split,
-    train: arrays.Split,
-    probability: np.ndarray,
-    layer: str,
+def located(
+    networks: Networks,
+    methods: dict[str, Method],
+    images: np.ndarray,
+    masks: np.ndarray,
+    pixel: np.ndarray,
     seed: int,
     here: torch.device,
 ) -> dict:
-    """Deletion and insertion on some images that the network calls diseased, compared with random
-    maps: mean differences, with intervals over these images."""
-    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(probability >= 0.5))
-    chosen = np.sort(chosen[: max(2, PERTURBED_PIXELS // test.images[0].size)])
-    report: dict = {"n": len(chosen), "draws": RANDOM_MAPS}
-    if len(chosen) < 2:
-        return report
-    images = torch.from_numpy(test[chosen].images).to(here)
-    maps = grad_cams(model, layer, images, target=1)
-    replacement = perturbation.healthy_mean(train.images, train.labels)
-    areas = perturbation.beside_random_maps(model, images, maps, 1, replacement, RANDOM_MAPS)
-    for name, values in areas.items():
-        estimate = intervals.estimate(intervals.mean(values[None]), bounds=(None, None))
-        report[name] = [estimate["value"], *estimate["ci95"]]
-    return report
+    """The pointing game on images with a true finding, by all trainings, networks with random
+    weights, and one pixel for all images."""
+    fixed = localisation.pointing_hits(pixel, masks)
+    # not the seed itself: a training may have had it
+    seeds = np.random.default_rng(seed).integers(2**31, size=RANDOM_NETWORKS).tolist()
+    random = [reinitialised(networks[0], one) for one in seeds]
+    report = {}
+    for name, method in methods.items():
+        hits, of_mean = hits_of(networks, method, images, masks, here)
+        few = images[:RANDOM_LOCATED], masks[:RANDOM_LOCATED]
+        by_chance = hits_of(random, method, *few, here)[0].mean(axis=1)
+        report[name] = localisation.report(hits, of_mean, fixed, by_chance)
+    return {"n": len(images), "fixed_pixel": float(fixed.mean()), "methods": report}
+
+
+def hits_of(
+    networks: Networks, method: Method, images: np.ndarray, masks: np.ndarray, here: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hits of each network's maps, (K, N), and of the mean of their maps, (N,)."""
+    hits, total = [], np.zeros(images.shape)
+    for network in networks:
+        maps = method(network, on(images, here), 1)
+        hits.append(localisation.pointing_hits(maps, masks))
+        total += maps
+    return np.stack(hits), localisation.pointing_hits(total, masks)
+
+
+def inserted(
+    networks: Networks,
+    methods: dict[str, Method],
+    images: np.ndarray,
+    seen: list[arrays.Split],
+    seed: int,
+    here: torch.device,
+) -> dict:
+    """Insertion by each image's own maps, and by maps that are the same for all images: one in the
+    middle, and each method's mean over diseased training images. seen: by training, the images
+    whose labels it has seen."""
+    own, fixed = [], []
+    for network, train in zip(networks, seen):
+        diseased = train.images[draw(train.labels == 1, AVERAGED, seed)]
+        maps = [method(network, on(images, here), 1) for method in methods.values()]
+        means = [method(network, on(diseased, here), 1).mean(axis=0) for method in methods.values()]
+        maps += [np.broadcast_to(one, images.shape) for one in (centred(images.shape[-1]), *means)]
+        healthy = insertion.healthy_mean(train.images, train.labels)
+        areas = insertion.areas(network, on(images, here), np.stack(maps), 1, healthy)
+        own.append(areas[: len(methods)])
+        fixed.append(areas[len(methods) :])
+    by_method = dict(zip(methods, np.stack(own, axis=1)))
+    by_map = dict(zip(["centred", *(f"mean_{name}" for name in methods)], np.stack(fixed, axis=1)))
+    return insertion.report(by_method, by_map)
 
 
 def write_examples(
-    model: cnn.Classifier,
-    test: arrays.Split,
-    probability: np.ndarray,
-    chosen: GradCAM,
-    seed: int,
     out: Path,
+    networks: Networks,
+    methods: dict[str, Method],
+    split: arrays.Split,
+    probability: np.ndarray,
     here: torch.device,
 ) -> None:
-    """What the figure is drawn from: some images, and their maps for either class."""
-    index = localisation.examples(test.labels, probability, chosen.images, seed)
-    split, images = test[index], torch.from_numpy(test.images[index]).to(here)
-    maps = np.stack([grad_cams(model, chosen.layer, images, target) for target in (0, 1)])
-    kept = {"images": split.images, "labels": split.labels, "probability": probability[index]}
-    kept |= {"maps": maps} | ({} if split.masks is None else {"masks": split.masks})
-    out.parent.mkdir(parents=True, exist_ok=True)
+    """What the figure is drawn from: some images, and the mean over all trainings of their maps:
+    GradCAM of healthy and of diseased, LayerCAM of diseased."""
+    rows = [("gradcam", 0), ("gradcam", 1), ("layercam", 1)]
+    images = on(split.images, here)
+    maps = [
+        np.mean([methods[name](network, images, target) for network in networks], axis=0)
+        for name, target in rows
+    ]
+    kept = {"images": split.images, "labels": split.labels, "probability": probability}
+    kept |= {"maps": np.stack(maps)} | ({} if split.masks is None else {"masks": split.masks})
+    out.mkdir(parents=True, exist_ok=True)
     # not safetensors' save_file: on a full disk, it does not raise OSError
-    out.write_bytes(save({name: np.ascontiguousarray(v) for name, v in kept.items()}))
+    contents = save({name: np.ascontiguousarray(values) for name, values in kept.items()})
+    (out / "examples.safetensors").write_bytes(contents)
 
 
 if __name__ == "__main__":

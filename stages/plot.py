@@ -35,9 +35,8 @@ def plot(
     save(latent.latent(points, separation, about, run), out / "latent.png")
     images = load_file(examples)
     split = Split(images["images"], images["labels"], images.get("masks"))
-    training = f"training {report['representative'] + 1} of {report['trainings']}"
     maps = images["probability"], images["maps"]
-    figure = cam.gradcam(split, *maps, about, run, training, gradcam.layer)
+    figure = cam.gradcam(split, *maps, about, run, report["trainings"], gradcam.layer)
     save(figure, out / "gradcam.png")
     print(f"plot: {run}, {about.caption}")
 

@@ -80,9 +80,9 @@ def gradcam(splits, about, n=10, layer="last") -> Figure:
     test = splits["test"]
     if not about.is_phantom:
         test = arrays.Split(test.images, test.labels)
-    maps = np.random.default_rng(0).random((2, n, 28, 28))
+    maps = np.random.default_rng(0).random((3, n, 28, 28))
     p = probabilities(test.labels, 0.8, 3)[0, :n]
-    return gradcam_plot.gradcam(test[np.arange(n)], p, maps, about, RUN, "training 2 of 3", layer)
+    return gradcam_plot.gradcam(test[np.arange(n)], p, maps, about, RUN, 3, layer)
 
 
 def few_gradcam(splits, about) -> Figure:

@@ -140,8 +140,9 @@ def test_phantoms_are_named_first_and_their_truth_is_used(values, of_images):
     phantoms, real = text(values), text(of_images)
     assert phantoms.index("PHANTOM: synthetic images, no patients") < 100
     assert "Results on synthetic images say nothing about patients." in sections(values)[14]
-    assert "of the maps peaks on the true finding (chance 0.100)" in sections(values)[4]
-    assert "Without outlines of the findings" in sections(of_images)[4]
+    assert "LayerCAM maps show where the finding is" in sections(values)[4]
+    assert "LayerCAM maps mark what the network uses" in sections(of_images)[4]
+    assert "Nobody outlined the findings" in sections(of_images)[4]
     for word in ("PHANTOM", "synthetic", "hits", "outline is"):
         assert word not in real.split("6. Which configuration is best?")[0], word
 
@@ -192,15 +193,19 @@ def test_what_zooming_costs_both_classes_is_no_shortcut():
 
 
 @pytest.mark.parametrize(
-    ("hits", "words"),
-    [(0.2501, "above the range"), (0.25, "within"), (0.0, "within"), (-0.01, "below the range")],
+    ("layercam", "gradcam", "words"),
+    [
+        (TINY, -TINY, "LayerCAM maps show"),
+        (TINY, TINY, "LayerCAM maps and GradCAM maps show"),
+        (0.0, TINY, "GradCAM maps show"),
+        (0.0, -TINY, "Neither LayerCAM nor GradCAM maps show"),
+    ],
 )
-def test_maps_are_compared_with_the_range_of_random_networks(values, hits, words):
-    maps = values["maps"][SUBJECT]
-    maps["pointing_hits"], maps["random_weights"]["pointing_hits"] = hits, [0.1, 0.0, 0.25]
-    section = sections(values)[4]
-    assert f"This is {words}" in section
-    assert "of 20 networks with random weights, 0.100 (0.000 to 0.250)" in section
+def test_maps_show_the_finding_only_if_they_beat_the_pixel(values, layercam, gradcam, words):
+    found = values["maps"][SUBJECT]["hits"]["methods"]
+    for name, low in {"layercam": layercam, "gradcam": gradcam}.items():
+        found[name]["difference"]["ci95"] = [low, 0.2]
+    assert re.search(f"> {words} where the finding is better than", sections(values)[4])
 
 
 def test_published_scores_stand_beside_the_published_images_only(of_images):
@@ -397,8 +402,7 @@ def test_the_confusion_matrix_is_that_of_the_representative_training(values, fol
 def test_numbers_that_are_not_defined_leave_the_page_standing(values):
     """Empty maps, no image called diseased, a collapsed network: what small runs leave."""
     maps = values["maps"][SUBJECT]
-    maps["random_weights"]["rank_correlation"] = [None] * 3
-    maps["perturbation"] = {"n": 1, "draws": 5}
+    del maps["insertion"]
     scores = values["scores"][SUBJECT]
     scores["precision"] = scores["sd"]["precision"] = None
     scores["ci95"]["precision"] = [None, None]
@@ -407,10 +411,10 @@ def test_numbers_that_are_not_defined_leave_the_page_standing(values):
     set_interval(values, None, None)
     numbered = sections(values)
     assert "| precision |" in numbered[3] and "| not defined | 0.625 |" in numbered[3]
-    assert numbered[4].count("not defined") == 3 and "`frozen` | not defined" in numbered[13]
+    assert numbered[4].count("not defined") == 2 and "`frozen` | not defined" in numbered[13]
     assert "is not distinguishable from PCA" in numbered[9]
-    for name in ("pointing_hits", "mass_inside", "n_masks", "chance"):
-        del maps[name]
+    for one in values["maps"].values():
+        del one["hits"]
     assert "No image was classified as pneumonia" in sections(values)[4]
 
 

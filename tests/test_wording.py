@@ -46,11 +46,6 @@ def test_runs_are_listed_with_commas_and_a_final_and():
     assert listed == ["`a`", "`a` and `b`", "`a`, `b` and `c`"]
 
 
-def test_a_range_is_no_interval_and_stands_in_parentheses():
-    assert formatting.mean_range([0.126, -0.01, 0.413]) == f"0.126 ({MINUS}0.010 to 0.413)"
-    assert formatting.mean_range([None, None, None]) == "not defined"
-
-
 def cells(markdown: str) -> list[list[str]]:
     """The cells of all tables, row by row, as a reader sees them; markup would be missing."""
     page = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)

@@ -1,1 +1,1 @@
-"""GradCAM, and tests of its maps: true findings, random networks, deletion and insertion."""
+"""GradCAM and LayerCAM, and tests of their maps: true findings, random networks, insertion."""

@@ -1,6 +1,8 @@
-"""GradCAM (Selvaraju et al. 2017), and its control with random weights."""
+"""GradCAM (Selvaraju et al. 2017) and LayerCAM (Jiang et al. 2021): where a network found evidence
+for a class."""
 
-import copy
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,6 +12,8 @@ from torch.nn import functional as F
 from chestflow.errors import UserError
 from chestflow.models.cnn import Classifier
 from chestflow.models.inference import batch_size, standardise
+
+BLOCKS = 2  # LayerCAM: the last blocks. Chosen on validation, see docs/experiments.md
 
 
 def conv_layer(model: nn.Module, name: str) -> nn.Conv2d:
@@ -24,36 +28,50 @@ def conv_layer(model: nn.Module, name: str) -> nn.Conv2d:
 
 
 def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, target: int) -> Tensor:
-    """Where the network saw evidence for a class.
+    """Each channel of a layer weighted by its mean gradient (Selvaraju et al. 2017, eq. 1 and 2).
 
     images: (N, 1, H, W) standardised; target: index of the output.
     Returns (N, H, W) maps from 0 to 1; a map without any positive evidence is 0 everywhere.
     """
-    kept = []
-    handle = layer.register_forward_hook(  # A needs a gradient even if all weights are frozen
-        lambda _module, _inputs, output: kept.append(output.requires_grad_())
-    )
-    try:  # 1. forward, keeping the layer's output A (its channels)
+    ((channels, gradient),) = channels_and_gradients(model, [layer], images, target)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)  # alpha: one weight per channel
+    return _to_unit(_of_evidence(weights * channels, images))
+
+
+def layer_cam(model: nn.Module, layers: Sequence[nn.Module], images: Tensor, target: int) -> Tensor:
+    """Each cell of each channel weighted by its own gradient, where that is positive (Jiang et al.
+    2021), so that early layers, whose cells are small, give useful maps too: relu(sum over channels
+    of relu(gradient) * channel), of each layer from 0 to 1, then averaged over the layers. Shapes
+    and ranges as of `grad_cam`."""
+    found = channels_and_gradients(model, layers, images, target)
+    maps = [_of_evidence(F.relu(gradient) * channels, images) for channels, gradient in found]
+    return _to_unit(torch.stack(maps).mean(dim=0))
+
+
+def channels_and_gradients(
+    model: nn.Module, layers: Sequence[nn.Module], images: Tensor, target: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Of each layer its output, (N, C, h, w), and the gradient of the target's logit to it."""
+    kept: list[Tensor] = []
+    handles = [
+        layer.register_forward_hook(  # outputs need a gradient even if all weights are frozen
+            lambda _module, _inputs, output: kept.append(output.requires_grad_())
+        )
+        for layer in layers
+    ]
+    try:
         logits = model(images)
     finally:
-        handle.remove()
-    score = logits[:, target].sum()  # 2. the class score; images do not mix, so one sum serves all
-    (gradient,) = torch.autograd.grad(score, kept)  # 3. its gradient with respect to A
-    weights = gradient.mean(dim=(2, 3), keepdim=True)  # 4. alpha: one weight per channel
-    maps = (weights * kept[0].detach()).sum(dim=1, keepdim=True)  # 5. their weighted sum
-    maps = F.relu(maps)  # 6. only what speaks for the class
-    maps = F.interpolate(maps, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
-    return _to_unit(maps)  # 7. at the image's resolution, from 0 to 1
+        for handle in handles:
+            handle.remove()
+    score = logits[:, target].sum()  # images do not mix, so one sum serves all
+    return [(c.detach(), g) for c, g in zip(kept, torch.autograd.grad(score, kept))]
 
 
-def grad_cams(
-    model: Classifier, layer: str, images: Tensor, target: int, per_batch: int = 256
-) -> np.ndarray:
-    """`grad_cam` of (N, H, W) uint8 images in batches, at a layer by its name: (N, H, W);
-    `per_batch` as in `inference.batch_size`."""
-    chosen = conv_layer(model, layer)
-    chunks = (standardise(chunk) for chunk in images.split(batch_size(images, per_batch)))
-    return torch.cat([grad_cam(model, chosen, c, target) for c in chunks]).cpu().numpy()
+def _of_evidence(weighted: Tensor, images: Tensor) -> Tensor:
+    """The channels' sum where it speaks for the class, from 0 to 1, at the images' resolution."""
+    maps = _to_unit(F.relu(weighted.sum(dim=1)))[:, None]
+    return F.interpolate(maps, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def _to_unit(maps: Tensor) -> Tensor:
@@ -61,11 +79,22 @@ def _to_unit(maps: Tensor) -> Tensor:
     return (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny)
 
 
-def reinitialised(model: Classifier, seed: int) -> Classifier:
-    """The same network with new random weights (model randomisation, Adebayo et al. 2018)."""
-    torch.manual_seed(seed)
-    other = copy.deepcopy(model)
-    for module in other.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()  # type: ignore[operator]
-    return other.eval()
+def grad_cams(
+    model: Classifier, layer: str, images: Tensor, target: int, per_batch: int = 256
+) -> np.ndarray:
+    """`grad_cam` of (N, H, W) uint8 images in batches, at a layer by its name: (N, H, W);
+    `per_batch` as in `inference.batch_size`."""
+    return _in_batches(
+        partial(grad_cam, model, conv_layer(model, layer)), images, target, per_batch
+    )
+
+
+def layer_cams(model: Classifier, images: Tensor, target: int, per_batch: int = 256) -> np.ndarray:
+    """The same of `layer_cam`, at the outputs of the last BLOCKS blocks."""
+    layers = list(model.encoder)[-BLOCKS:]
+    return _in_batches(partial(layer_cam, model, layers), images, target, per_batch)
+
+
+def _in_batches(cam: Callable, images: Tensor, target: int, per_batch: int) -> np.ndarray:
+    chunks = (standardise(chunk) for chunk in images.split(batch_size(images, per_batch)))
+    return torch.cat([cam(chunk, target) for chunk in chunks]).cpu().numpy()

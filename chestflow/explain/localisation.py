@@ -1,126 +1,52 @@
-"""Tests of GradCAM's maps: pointing game, evidence inside the finding, and comparison with networks
-with random weights."""
+"""Do maps show where the true finding is? The pointing game, beside one fixed pixel and networks
+with random weights; and the choice of the images that the figure shows."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy import stats
 
-from chestflow.metrics import intervals
-
-
-def rank_correlations(maps: np.ndarray) -> np.ndarray:
-    """Spearman's rho between all pairs of M maps of the same image: (M, N, H, W) -> (N, M, M), NaN
-    where a map is constant."""
-    flat = maps.reshape(*maps.shape[:2], math.prod(maps.shape[2:])).swapaxes(0, 1)
-    ranks = rankdata(flat, axis=2)
-    ranks -= ranks.mean(axis=2, keepdims=True)
-    length = np.linalg.norm(ranks, axis=2, keepdims=True)
-    unit = np.divide(ranks, length, out=np.full_like(ranks, np.nan), where=length > 0)
-    return unit @ unit.swapaxes(1, 2)
+from chestflow.metrics import comparison, intervals
 
 
 def pointing_hits(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """(N,) 1 if a map's maximum lies in the true mask, else 0 (Zhang et al. 2018); of tied maxima,
-    the share that does. So an empty map scores the mask's share of the image."""
-    flat, inside = _flat(maps), _flat(masks)
-    top = flat == flat.max(axis=1, keepdims=True)
-    return (top & inside).sum(axis=1) / top.sum(axis=1)
+    the share that does. So an empty map scores the mask's share of the image.
 
-
-def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """(N,) share of each map's sum that lies in the mask; of an empty map, the mask's share."""
-    flat, inside = _flat(maps), _flat(masks)
-    flat = np.where(flat.sum(axis=1, keepdims=True) > 0, flat, 1.0)
-    return (flat * inside).sum(axis=1) / flat.sum(axis=1)
-
-
-def _flat(maps: np.ndarray) -> np.ndarray:
-    """(N, H, W) -> (N, H W), even if N is 0, for which reshape cannot infer a length."""
-    return maps.reshape(len(maps), math.prod(maps.shape[1:]))
-
-
-LOCALISATION = {"pointing_hits": pointing_hits, "mass_inside": mass_inside}
-
-
-def score(maps: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> dict[str, np.ndarray]:
-    """Each image's scores. maps: blocks of a network's maps (N, H, W) and, of phantoms, the true
-    masks. In blocks, because the maps of all images would need more memory than the images."""
-    values = defaultdict(list)
-    for block, masks in maps:
-        scores = {"empty_maps": block.max(axis=(1, 2)) == 0}
-        scores |= {} if masks is None else localisation(block, masks)
-        for name, each in scores.items():
-            values[name].append(each)
-    return {name: np.concatenate(blocks) for name, blocks in values.items()}
-
-
-def localisation(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Of the phantom's diseased images, where the truth is known: does the map lie on the finding?
-    Each image's scores, and the chance level, which is the finding's share of the image."""
-    diseased = masks.any(axis=(1, 2))
-    maps, masks = maps[diseased], masks[diseased]
-    scores = {name: measure(maps, masks) for name, measure in LOCALISATION.items()}
-    return {"chance": masks.mean(axis=(1, 2)), **scores}
-
-
-def beside_random(
-    maps: Iterable[tuple[np.ndarray, np.ndarray | None]],
-) -> dict[str, np.ndarray]:
-    """Scores of R networks with random weights on the same images, (R,) each. A single one may hit
-    the finding never or in four of ten images, so only the range of many is a baseline.
-
-    maps: blocks of (1 + R, N, H, W), the trained network's first, and, of phantoms, the masks.
-    rank_correlation: of a network's maps with the trained one's; among_themselves: with those of
-    the other random networks; the scores of `localisation`, where the truth is known.
+    maps: (N, H, W), or (H, W) for all images; masks: (N, H, W) bool.
     """
-    pairs, located = [], defaultdict(list)
-    for networks, masks in maps:
-        pairs.append(rank_correlations(networks))
-        if masks is not None:
-            scored = [localisation(network, masks) for network in networks[1:]]
-            for name in LOCALISATION:
-                located[name].append(np.stack([scores[name] for scores in scored]))
-    alike = _defined_mean(np.concatenate(pairs), axis=0)
-    np.fill_diagonal(alike, np.nan)  # with itself
+    flat, inside = (a.reshape(*a.shape[:-2], math.prod(a.shape[-2:])) for a in (maps, masks))
+    top = flat == flat.max(axis=-1, keepdims=True)
+    return (top & inside).sum(axis=-1) / top.sum(axis=-1)
+
+
+def report(hits: np.ndarray, of_mean: np.ndarray, fixed: np.ndarray, random: np.ndarray) -> dict:
+    """What the hits of a run's maps say, beside those of one pixel for all images.
+
+    hits: (K, N) of each training's maps of the same images; of_mean: (N,) of the mean of their
+    maps; fixed: (N,) of the pixel; random: (R,) shares of hits of networks with random weights.
+    Returns the mean, with its interval for other trainings and images, and its difference from the
+    pixel's (`comparison.paired_difference`); the same of the mean maps, over images alone; and the
+    Mann-Whitney test (two-sided) of the trainings' shares of hits against the random networks'.
+    """
+    share = hits.mean(axis=1)
+    u, p = stats.mannwhitneyu(share, random)
     return {
-        "rank_correlation": alike[0, 1:],
-        "among_themselves": _defined_mean(alike[1:, 1:], axis=1),
-        **{name: _defined_mean(np.hstack(blocks), axis=1) for name, blocks in located.items()},
+        **_beside(hits, fixed),
+        "each": share.tolist(),
+        "mean_map": _beside(of_mean[None], fixed),
+        "random": {"mean": random.mean(), "each": random.tolist(), "u": float(u), "p": float(p)},
     }
 
 
-def _defined_mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean without NaN; NaN, without a warning, if there is nothing else."""
-    return np.ma.masked_invalid(values).mean(axis=axis).filled(np.nan)
-
-
-def report(scores: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> dict:
-    """The means of the scores from `score`; `ci95`: their 95 % intervals over images, for this
-    training alone; `random_weights`: mean, lowest and highest score of the random networks;
-    `random_networks`: the score of each (without intervals, since networks differ, not images)."""
-    summary: dict = {
-        "n": len(scores["empty_maps"]),
-        "empty_maps": float(scores["empty_maps"].mean()),
+def _beside(hits: np.ndarray, fixed: np.ndarray) -> dict:
+    own, pixel = intervals.mean(hits), intervals.mean(np.broadcast_to(fixed, hits.shape))
+    estimate = intervals.estimate(own)
+    return {
+        "value": estimate["value"],
+        "ci95": estimate["ci95"],
+        "difference": comparison.paired_difference(own, pixel),
     }
-    summary |= {
-        "random_weights": {name: mean_and_range(values) for name, values in random.items()},
-        "random_networks": {name: values.tolist() for name, values in random.items()},
-    }
-    if "chance" in scores:
-        summary |= {"n_masks": len(scores["chance"]), "chance": float(scores["chance"].mean())}
-        estimates = {n: intervals.estimate(intervals.mean(scores[n][None])) for n in LOCALISATION}
-        summary |= {name: estimate["value"] for name, estimate in estimates.items()}
-        summary["ci95"] = {name: estimate["ci95"] for name, estimate in estimates.items()}
-    return summary
-
-
-def mean_and_range(values: np.ndarray) -> list[float]:
-    """Mean, lowest and highest value, without NaN."""
-    defined = values[~np.isnan(values)]
-    return [float(f(defined)) for f in (np.mean, np.min, np.max)] if len(defined) else [np.nan] * 3
 
 
 def examples(labels: np.ndarray, probability: np.ndarray, n: int, seed: int) -> np.ndarray:

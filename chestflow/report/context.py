@@ -23,7 +23,7 @@ def read(declared: dict, metrics: Path, models: Path, data: Path) -> dict:
         "counts": {key: files.read_json(metrics / "data" / f"{key}.json") for key in datasets},
         "scores": scores,
         "separation": of_runs("latent"),
-        "maps": {run: files.read_json(metrics / "gradcam" / f"{run}.json") for run in runs},
+        "maps": {run: files.read_json(data / "gradcam" / run / "scores.json") for run in runs},
         "framing": {run: files.read_json(data / "framing" / f"{run}.json") for run in runs},
         "kept": {run: [int(e) for e in history.kept(epochs[run], "epoch")] for run in runs},
         "ran": {run: [len(h["epoch"]) for h in history.by_training(epochs[run])] for run in runs},
