@@ -140,7 +140,7 @@ def test_phantoms_are_named_first_and_their_truth_is_used(values, of_images):
     phantoms, real = text(values), text(of_images)
     assert phantoms.index("PHANTOM: synthetic images, no patients") < 100
     assert "Results on synthetic images say nothing about patients." in sections(values)[14]
-    assert "LayerCAM maps show where the finding is" in sections(values)[4]
+    assert "LayerCAM maps point to the finding more often" in sections(values)[4]
     assert "LayerCAM maps mark what the network uses" in sections(of_images)[4]
     assert "Nobody outlined the findings" in sections(of_images)[4]
     for word in ("PHANTOM", "synthetic", "hits", "outline is"):
@@ -195,17 +195,17 @@ def test_what_zooming_costs_both_classes_is_no_shortcut():
 @pytest.mark.parametrize(
     ("layercam", "gradcam", "words"),
     [
-        (TINY, -TINY, "LayerCAM maps show"),
-        (TINY, TINY, "LayerCAM maps and GradCAM maps show"),
-        (0.0, TINY, "GradCAM maps show"),
-        (0.0, -TINY, "Neither LayerCAM nor GradCAM maps show"),
+        (TINY, -TINY, "LayerCAM maps"),
+        (TINY, TINY, "LayerCAM maps and GradCAM maps"),
+        (0.0, TINY, "GradCAM maps"),
+        (0.0, -TINY, "Neither LayerCAM nor GradCAM maps"),
     ],
 )
 def test_maps_show_the_finding_only_if_they_beat_the_pixel(values, layercam, gradcam, words):
     found = values["maps"][SUBJECT]["hits"]["methods"]
     for name, low in {"layercam": layercam, "gradcam": gradcam}.items():
         found[name]["difference"]["ci95"] = [low, 0.2]
-    assert re.search(f"> {words} where the finding is better than", sections(values)[4])
+    assert re.search(f"> {words} point to the finding more often than", sections(values)[4])
 
 
 def test_published_scores_stand_beside_the_published_images_only(of_images):

@@ -51,7 +51,7 @@ def gradcam(
     bar.set_label("evidence, 0 to 1")
     where = "the last convolution" if layer == "last" else f"convolution {layer}"
     figure.suptitle(
-        f"{run}: evidence for a class (mean of {counted(trainings)}), GradCAM at {where}\n{n} test"
+        f"{run}: mean maps of {counted(trainings)}, GradCAM at {where}\n{n} test"
         f" images of {about.caption}: true class and probability of {about.classes[1]}"
     )
     return figure
