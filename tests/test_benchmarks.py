@@ -8,7 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import clusters, coverage, growth, harness, orchestration, report, throughput
+from benchmarks import (
+    clusters,
+    coverage,
+    failures,
+    growth,
+    harness,
+    orchestration,
+    report,
+    throughput,
+)
 from chestflow import files
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +106,16 @@ def test_coverage(tmp_path, monkeypatch):
 def test_coverage_outside_its_limits_is_named(false_alarms, verdict):
     cell = {"interval": 0.95, "difference": 0.95, "false_alarms": false_alarms}
     assert coverage.row(("auroc", 0.95, 3), [cell], 2000)[-1].startswith(verdict)
+
+
+def test_failures(tmp_path, monkeypatch):
+    """Of trainings that hardly vary, those that fail are named."""
+    monkeypatch.setattr(failures, "AT_ONCE", 5)
+    monkeypatch.setattr(coverage, "AT_ONCE", 5)
+    monkeypatch.setattr(failures, "SDS", {0.95: (0.001,)})
+    cells = run(failures, tmp_path, monkeypatch)["cells"]
+    assert [cell["k"] for cell in cells] == list(failures.TRAININGS)
+    assert all(cell["named"] == 1 and cell["wrongly_named"] == 0 for cell in cells)
 
 
 def test_clusters(tmp_path, monkeypatch):

@@ -129,7 +129,7 @@ def test_a_title_is_shown_as_it_was_written(written):
     assert any(literal in attrs["alt"] for attrs in tags.of("img"))
     assert len(tags.of("img")) == 11 and len(tags.of("script")) == 1, "that of the page"
     links = {attrs["href"].split("/")[1] for attrs in tags.of("a") if attrs["href"][0] != "#"}
-    assert links == {"sweep", "docs", "metrics", "plots"}
+    assert links == {"sweep", "docs", "metrics", "plots", "benchmarks"}
     for table in re.findall(r"(?m)(?:^\|.*\n)+", markdown):
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
 

@@ -95,8 +95,8 @@ def logit(probability: np.ndarray) -> np.ndarray:
 def before_and_after(
     labels: np.ndarray, probability: np.ndarray, choices: list[Choice]
 ) -> dict[str, Any]:
-    """Calibration of the probabilities as trained, and after Platt scaling where it was chosen. This
-    does not change the ranking, so Brier scores differ by the calibration term alone (Murphy 1973).
+    """Calibration of the probabilities as trained, and after Platt scaling where it was chosen.
+    Scaling keeps the ranking, so Brier scores differ by the calibration term alone (Murphy 1973).
 
     labels: (N,); probability: (K, N).
     """
