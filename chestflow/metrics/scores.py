@@ -68,8 +68,9 @@ def far_below(values: np.ndarray) -> list[int]:
     more than FAR and more than ROBUST_SDS below the median of the others (an sd being 1.48 times
     their median absolute deviation). With fewer than three trainings there is no telling.
 
-    In simulations (benchmarks/failures.py), FAR alone would name trainings of a run that merely
-    varies, ROBUST_SDS alone one run in five of three trainings that are all alike.
+    In simulations (benchmarks/failures.py) of trainings that lost .10, this named two thirds to all
+    of them, and wrongly a training in at most 4 % of the runs without one. Of three normal values
+    with an sd of .03, FAR alone names one in 26 %, ROBUST_SDS alone in 22 %, both together in 8 %.
     """
     found = []
     for k, value in enumerate(values) if len(values) > 2 else ():

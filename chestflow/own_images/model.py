@@ -166,7 +166,7 @@ def _report(path: Path, folder: Path) -> dict:
     if report["weights"] != weights:
         raise UserError(
             f"{path} is of weights {report['weights']}, {folder} holds {weights}; make both anew,"
-            " or restore them: git checkout"
+            " or restore them: git checkout, dvc checkout"
         )
     return report
 
