@@ -41,7 +41,12 @@ def reconstruct(
     known = autoencoder.original(networks[0], some(splits["train"], seed))
     rebuild = Rebuilder(networks, reconstruction.baselines(known, code))
     scores = {name: fidelities(rebuild, splits[name]) for name in ("val", "test")}
-    record = {"code": code, "trainings": len(networks), "training": representative}
+    record = {
+        "code": code,
+        "contrast": networks[0].contrast,
+        "trainings": len(networks),
+        "training": representative,
+    }
     files.write_json(details, {**data.record(), **record, **scores})
     psnr = {method: scores["test"]["psnr"][method] for method in ("autoencoder", "pca")}
     files.write_json(metrics, {"data": data.caption, "psnr": psnr})

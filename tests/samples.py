@@ -67,6 +67,7 @@ def build(folder: Path, trainings: int = 3, origin: str = "phantom", pictures=(8
     network = cnn.Classifier(**Training(**declared[SUBJECT]).architecture)
     train.describe(network, 28, cnn.n_parameters(network), folder / "models" / SUBJECT)
     record = about_of("chestmnist", origin).record() | {"code": 10, "trainings": trainings}
+    record["contrast"] = "local"
     files.write_json(folder / "data/autoencoder.json", record | {"test": reconstructed()})
     compare_runs(folder)
     files.write_json(folder / "sweep/sweep.json", swept(about_of("pneumoniamnist", "images")))

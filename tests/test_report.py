@@ -341,7 +341,9 @@ def test_class_weights_are_judged_by_the_sweeps_configuration_without_them(value
     shown = [formatting.number(rows[name]["recall"]) for name in ("unweighted", "default")]
     assert "a network trained without them found more diseased images" in section
     assert f"(recall {shown[0]} instead of {shown[1]})" in section
-    assert re.search(r"\| `default` \| yes \| \d+ × 1 \|", section) and "one training each" in section
+    assert (
+        re.search(r"\| `default` \| yes \| \d+ × 1 \|", section) and "one training each" in section
+    )
     del rows["unweighted"]
     values["sweep"]["configurations"] = list(rows.values())
     section = sections(values)[2]

@@ -33,10 +33,14 @@ def test_figures_of_images_are_left_out_and_old_ones_removed(tmp_path):
 def test_the_table_holds_the_runs_on_the_subjects_images_with_what_they_train():
     reports = {"pneumonia": scores(), "chest": scores(data="Other")}
     reports["frozen"] = scores(auroc=None, trainable_parameters=66)
-    text = "\n".join(results.table(reports, "pneumonia"))
-    row = "| `pneumonia` | 0.985 [0.980, 0.990] | 0.950 [0.940, 0.960] | 624 × 5 | 18,218 |"
+    cells = {"none": 0.985, "all": 0.984, "healthy": 0.963, "diseased": 0.99}
+    audit = {"auroc": cells, "ci95": {cell: [v - 0.01, v + 0.005] for cell, v in cells.items()}}
+    audits = {run: {"test": audit} for run in reports}
+    text = "\n".join(results.table(reports, audits, "pneumonia"))
+    framed = "0.963 [0.953, 0.968] | 0.950 [0.940, 0.960] | 624 × 5"
+    row = f"| `pneumonia` | 0.985 [0.980, 0.990] | {framed} | 18,218 |"
     assert row in text and "chest" not in text
-    assert "| `frozen` | not defined | 0.950 [0.940, 0.960] | 624 × 5 | 66 |" in text
+    assert f"| `frozen` | not defined | {framed} | 66 |" in text
     assert "Google AutoML Vision" in text and "0.991" in text
 
 

@@ -15,7 +15,7 @@ from chestflow.config import reading
 from chestflow.config.schema import Params
 from chestflow.data import arrays, captions
 from chestflow.errors import UserError
-from chestflow.formatting import number, scored
+from chestflow.formatting import number, scored, with_interval
 from chestflow.metrics import intervals, scores
 from chestflow.own_images import export, model, out_of_distribution
 from chestflow.report import context, published, rendering
@@ -55,7 +55,7 @@ def main(options: argparse.Namespace) -> None:
     copy_figures(Path("plots"), options.docs / "results", declared["subject"])
     page, folder = options.docs / "results.md", options.released / declared["subject"]
     page.write_text(rendering.rendered(values), encoding="utf-8")
-    insert(options.readme, table(values["scores"], declared["subject"]))
+    insert(options.readme, table(values["scores"], values["framing"], declared["subject"]))
     release(folder, values, params)
     print(f"results: {page} with its figures, the table in {options.readme}, {folder}")
 
@@ -70,22 +70,30 @@ def copy_figures(plots: Path, out: Path, subject: str) -> None:
                 shutil.copy(path, out / folder)
 
 
-def table(reports: dict[str, dict], subject: str) -> list[str]:
+def table(reports: dict[str, dict], audits: dict[str, dict], subject: str) -> list[str]:
     """The README's table: the subject, the transfers on the same images, and what was published."""
     lines = [
-        "| | AUROC | accuracy | test images × trainings | trainable parameters |",
-        "|---|---|---|---|---|",
+        "| | AUROC | lowest AUROC, however framed | accuracy | test images × trainings | trainable"
+        " parameters |",
+        "|---|---|---|---|---|---|",
     ]
     for run, report in reports.items():
         if report["data"] == reports[subject]["data"]:
-            cells = [f"`{run}`", scored(report, "auroc"), scored(report, "accuracy")]
-            cells.append(f"{report['n']:,} × {report['trainings']}")
+            cells = [f"`{run}`", scored(report, "auroc"), lowest(audits[run]["test"])]
+            cells += [scored(report, "accuracy"), f"{report['n']:,} × {report['trainings']}"]
             lines.append(f"| {' | '.join(cells)} | {report['trainable_parameters']:,} |")
     for name, size in {"ResNet-18": "11 million", "Google AutoML Vision": "not stated"}.items():
         auroc, accuracy = map(number, published.FIGURES[name])
         source = f"[Yang et al. 2023]({published.SOURCE})"
-        lines.append(f"| {name}, {source} | {auroc} | {accuracy} | not stated | {size} |")
+        cells = [f"{name}, {source}", auroc, "not stated", accuracy, "not stated", size]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def lowest(audit: dict) -> str:
+    """The lowest AUROC of an audit's four cells, with its interval."""
+    cell = min(audit["auroc"], key=audit["auroc"].__getitem__)
+    return with_interval(audit["auroc"][cell], audit["ci95"][cell])
 
 
 def insert(page: Path, lines: list[str]) -> None:
