@@ -153,7 +153,7 @@ def next_command(params: Params, name: str, pixels: int) -> str:
 def print_splits(splits: Splits, diseased: Sequence[str]) -> None:
     """The splits as a table, which classes are diseased, and of which files the patient is not
     known."""
-    rows = [("", "images", "patients", "diseased")]
+    rows: list[tuple[str, ...]] = [("", "images", "patients", "diseased")]
     for split, items in splits.items():
         ill = sum(item.is_any(diseased) for item in items)
         numbers = len(items), len({item.whose for item in items}), ill
