@@ -156,7 +156,6 @@ def test_a_cluster_trains_the_same_and_pushes_it(machines, alone, monkeypatch, c
     monkeypatch.chdir(second.folder)
     options = SimpleNamespace(cluster=address)
     assert sweep.run(planned, options).keys() == {("plain", 1)}
-    assert "0 to run" in capsys.readouterr().out
     assert experiments(second) == experiments(driver) == experiments(machines.bare)
 
 

@@ -37,12 +37,6 @@ def call(*command: str) -> str:
     return ended.stdout
 
 
-def pushed(commit: str) -> set[str]:
-    """The names of the experiments on a commit that are on the Git remote."""
-    listed = call("git", "ls-remote", REMOTE, f"refs/exps/{commit[:2]}/{commit[2:]}/*")
-    return {line.rpartition("/")[2] for line in listed.splitlines()}
-
-
 # -------------------------------------------------------------------------- by the driver
 
 
@@ -93,12 +87,6 @@ def shared_commit() -> str:
     return commit
 
 
-def pull_pushed(commit: str, names: list[str]) -> None:
-    """Fetch those of the named experiments that are on the Git remote already."""
-    if there := [name for name in names if name in pushed(commit)]:
-        call("dvc", "exp", "pull", REMOTE, *there)
-
-
 def run(client: "Client", commit: str, experiments: dict[str, list[str]]) -> None:
     """Run experiments (name -> arguments of `dvc exp run`) and pull each as it ends.
 
@@ -125,6 +113,12 @@ def run(client: "Client", commit: str, experiments: dict[str, list[str]]) -> Non
 # ------------------------------------- by a worker: nothing of this repository is imported
 
 
+def pushed(commit: str) -> set[str]:
+    """The names of the experiments on a commit that are on the Git remote."""
+    listed = call("git", "ls-remote", REMOTE, f"refs/exps/{commit[:2]}/{commit[2:]}/*")
+    return {line.rpartition("/")[2] for line in listed.splitlines()}
+
+
 def train_and_push(commit: str, name: str, arguments: list[str]) -> None:
     """Run an experiment in the current folder, a clone used for nothing else, and push it. Raises
     RuntimeError with the output of the step that fails."""
@@ -134,7 +128,7 @@ def train_and_push(commit: str, name: str, arguments: list[str]) -> None:
     if changed := call("git", "status", "--porcelain", "--untracked-files=no"):
         raise RuntimeError(f"{here} has uncommitted changes:\n{changed}")
     if name in pushed(commit):
-        return  # already run by a worker that was lost before it could report
+        return  # already run, for a driver or by a worker that was lost before it could report
     call("git", "fetch", "--quiet", REMOTE)
     call("git", "checkout", "--quiet", "--detach", commit)
     # What no remote has is computed again. A run that could not push may have left an experiment.

@@ -117,9 +117,7 @@ def run(planned: Plan, options: argparse.Namespace) -> Done:
     cluster. Returns all that have finished; one that fails does not stop the others."""
     if options.cluster is not None:
         with cluster.connected(options.cluster) as client:
-            commit = cluster.shared_commit()
-            cluster.pull_pushed(commit, list(missing(planned)))
-            cluster.run(client, commit, missing(planned))
+            cluster.run(client, cluster.shared_commit(), missing(planned))
     elif options.queue > 1:
         for arguments in (todo := missing(planned)).values():
             dvc_exp_run("--queue", *arguments)
