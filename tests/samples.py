@@ -178,7 +178,7 @@ def swept(about: About, lead: float = 0.0) -> dict:
             report["stress"] = selection.score(**stress)
             each.append(selection.row(name, {} if name == "default" else {"width": 16}, report))
     predicted = {name: predicted_by(signal, 3) for name, signal in signals.items()}
-    return selection.summarise(rows[1], rows[3], predicted, "default")
+    return selection.summarise(rows[1], rows[3], predicted, "default") | {"steps": 560}
 
 
 def predicted_by(signal: float, trainings: int) -> selection.Predicted:

@@ -89,7 +89,7 @@ def main(options: argparse.Namespace) -> None:
         raise UserError(f"{reference}, to which all others are compared, has failed; see above")
     again = ranked(done_again, grid.configurations)
     predicted = {name: experiment.predicted() for (name, _), experiment in done_again.items()}
-    report = selection.summarise(once, again, predicted, reference)
+    report = selection.summarise(once, again, predicted, reference) | {"steps": params.steps}
     write(Path("sweep"), report)
     print(f"\n{markdown(report)}")
     if failed := [name_of(*key) for key in planned | repeated if key not in done | done_again]:
