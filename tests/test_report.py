@@ -382,7 +382,8 @@ def test_runs_that_are_not_declared_do_not_appear(values):
 
 def test_the_frozen_run_trains_its_head_alone(values):
     assert "only the head is trained: 66 of 18,218 parameters." in sections(values)[11]
-    assert re.search(r"\| `frozen` \|[^\n]*\| the head \| 66 \| fitted \|", rendering.rendered(values))
+    row = r"\| `frozen` \|[^\n]*\| the head \| 66 \| fitted \|"
+    assert re.search(row, rendering.rendered(values))
 
 
 def test_the_confusion_matrix_is_that_of_the_representative_training(values, folders):
