@@ -160,7 +160,7 @@ def test_metrics_show_lists_every_run(graph):
     for run in RUNS:
         assert {"accuracy", "auroc"} <= shown[f"metrics/runs/{run}.json"]["data"].keys()
         of_run = [file["data"] for path, file in shown.items() if path.endswith(f"/{run}.json")]
-        numbers = [value for file in of_run for value in file.values() if value != file["data"]]
+        numbers = re.findall(r"\d\.\d+", json.dumps(of_run))
         assert len(of_run) >= 3 and len(numbers) <= 10, "what is more, nobody reads"
 
 

@@ -15,7 +15,6 @@ HEADLINE = (  # in the metrics file, for `dvc metrics show`; everything else is 
     "balanced_accuracy",
     "precision",
     "recall",
-    "specificity",
     "f1",
 )
 FAR, ROBUST_SDS = 0.05, 5  # below the other trainings, see `far_below`
