@@ -1,7 +1,7 @@
-"""Stage: train a run with other numbers of labels, for its label-efficiency curve.
+"""Stage: train a run with other numbers of labels, and with its own number for fewer steps.
 
-Each point has the settings of the run. An epoch goes through few images several times, until it has
-seen as many as `training.batches.EPOCH`.
+Each point has the settings of the run otherwise, the number of steps included, so that a curve over
+labels shows what labels are worth, and not how long training was.
 """
 
 from pathlib import Path
