@@ -1,7 +1,7 @@
 """Time and memory of training over the number of images and over their side length.
 
 Each point is a fresh process that does with the images what stage `train` does: map them into
-memory and train one epoch. Needs Linux, which tells a process its own peak memory.
+memory and train for one pass through them. Needs Linux, which tells a process its own peak memory.
 """
 
 import tempfile
@@ -131,13 +131,14 @@ def memory_per_image(points: list[dict]) -> float:
 
 
 def markdown(result: dict) -> list[str]:
-    head = ["images", "side", "epoch, s", "file, MB", "peak, MB", "without mapped files, MB"]
+    head = ["images", "side", "one pass, s", "file, MB", "peak, MB", "without mapped files, MB"]
     over_images, over_sides = (
         harness.table(head, [row(point) for point in result[key]])
         for key in ("over_images", "over_sides")
     )
     return [
-        f"One epoch in a fresh process, {result['rounds']} rounds: median [lowest, highest].",
+        f"One pass through the images in a fresh process, {result['rounds']} rounds: median"
+        " [lowest, highest].",
         "",
         *over_images,
         f"Time grows with the number of images to the power {result['exponent']:.2f}. Each further"

@@ -2,7 +2,7 @@
 
 Everything happens in a copy of the repository with its own Git and DVC, its parameters shrunk so
 that a stage is little more than its start. With --graph the default graph is also run from nothing
-(about five minutes), to find the share of start-up in the time of its stages.
+(ten to thirty minutes), to find the share of start-up in the time of its stages.
 """
 
 import os
