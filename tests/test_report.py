@@ -129,7 +129,7 @@ def test_every_gap_is_filled_and_every_question_is_answered(read, kind, pictures
 def test_the_text_says_how_often_a_run_is_trained(read):
     once, thrice = (text(read[k, "phantom"]) for k in (1, 3))
     assert "Each run is trained once" in once and "(DeLong et al. 1988)" in once
-    assert "80 × 1 |" in once and "with 1 training they" in once
+    assert "80 × 1 |" in once and "and 1 training cannot" in once
     for word in ("Obuchowski", "over trainings", " ± ", "1 trainings"):
         assert word not in once, word
     assert "Each run is trained 3 times" in thrice and "80 × 3 |" in thrice
@@ -307,7 +307,7 @@ def test_questions_whose_settings_differ_get_no_verdict(values):
         assert "cannot be compared, since they also differ in lr, steps" in answer
         assert not re.search(r"higher than that|lower than that|distinguishable|Train|Yes", answer)
     rows = comparisons(values)
-    wanted = ["not comparable: lr, steps"] * 2 + ["not tested; they differ in lr, steps"] * 4
+    wanted = ["not comparable: lr, steps"] * 2 + ["not tested; they differ in `lr`, `steps`"] * 4
     assert [row[-1] for row in rows] == wanted
     assert "differ only in their initial weights" not in numbered[10]
 
@@ -319,7 +319,7 @@ def test_a_comparison_of_other_settings_stands_beside_how_weights_are_chosen(val
     values["compared"] |= context.with_topics(compared, values["runs"])
     numbered = sections(values)
     assert f"| `lowdata` {MINUS} `chest` |" in numbered[8]
-    assert "not tested; they differ in keep |" in numbered[8]
+    assert "not tested; they differ in `keep` |" in numbered[8]
     assert f"`lowdata` {MINUS}" not in numbered[12]
 
 
