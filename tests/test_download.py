@@ -5,6 +5,7 @@ import io
 import os
 import threading
 import tracemalloc
+import zipfile
 from contextlib import redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -244,6 +245,8 @@ def test_a_written_archive_is_reproducible_and_complete(tmp_path):
         archive.write(tmp_path / folder / "a.npz", images())
     one, two = (tmp_path / folder / "a.npz" for folder in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+    with zipfile.ZipFile(one) as written:  # ZIP64, which Python's releases mark differently
+        assert {member.extract_version for member in written.infolist()} == {20}
     assert list(one.parent.iterdir()) == [one]
     assert verdict(tmp_path, one.read_bytes()) == ""
 

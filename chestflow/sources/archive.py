@@ -13,6 +13,7 @@ from chestflow.errors import UserError
 
 SPLITS = ("train", "val", "test")
 NAMES = [f"{split}_{field}" for split in SPLITS for field in ("images", "labels", "masks")]
+ZIP64_FROM = 2**30  # bytes of an array; a member of a ZIP file ends at 2^31 without it
 
 
 def read(path: Path, key: str) -> np.ndarray:
@@ -93,8 +94,13 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        # As np.savez_compressed, which asks for ZIP64 always, and Python's releases differ in how
+        # they mark that: with it only where it is needed, all of them write the same bytes.
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, array in arrays.items():
+                large = array.nbytes > ZIP64_FROM
+                with file.open(f"{name}.npy", "w", force_zip64=large) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
