@@ -1,6 +1,7 @@
 """`chestflow repro` in small projects: in which order, what it says, and what happens when a stage
 fails."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -121,6 +122,12 @@ def test_after_a_kill_the_same_command_goes_on(start):
             assert running.poll() is None, "ended before"
             time.sleep(0.02)
         os.killpg(running.pid, signal.SIGKILL)
+    with contextlib.suppress(
+        ProcessLookupError
+    ):  # DVC takes a process for alive until it is reaped
+        for _ in range(500):
+            os.killpg(running.pid, 0)
+            time.sleep(0.02)
     assert project.read("b") == "half\n"
     project.write("again", "")
     project.succeed("chestflow", "repro")
