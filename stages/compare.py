@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from chestflow import files, stage
+from chestflow import files, history, stage
 from chestflow.config.schema import Comparison, Question
 from chestflow.metrics import intervals
 from chestflow.metrics.comparison import (
@@ -19,6 +19,7 @@ from chestflow.metrics.comparison import (
 from chestflow.metrics.scores import predictions as from_table
 
 CURVES = ("roc", "precision_recall", "reliability")
+POINTS = 60  # per training and curve in the panels of all runs: Git keeps these tables
 # Runs that differ only in these can be compared; any other difference would be a confounder.
 COMPARABLE = ("name", "init", "strategy")
 
@@ -187,8 +188,17 @@ def write_curves(out: Path, reports: dict[str, dict], results: Path, models: Pat
 
 def together(sources: dict[str, Path], reports: dict[str, dict]):
     for run, path in sources.items():
-        for point, row in enumerate(files.rows_of(files.read_csv(path))):
+        trainings = history.by_training(files.read_csv(path))
+        rows = [row for one in trainings for row in thinned(files.rows_of(one))]
+        for point, row in enumerate(rows):
             yield {"run": run, "data": reports[run]["data"], "point": point, **row}
+
+
+def thinned(rows: list[dict]) -> list[dict]:
+    """At most POINTS of the rows, evenly spaced, the first and the last among them."""
+    if len(rows) <= POINTS:
+        return rows
+    return [rows[i] for i in np.linspace(0, len(rows) - 1, POINTS).round().astype(int)]
 
 
 if __name__ == "__main__":

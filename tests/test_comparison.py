@@ -176,3 +176,10 @@ def test_encoders_are_compared_training_by_training_and_with_their_own_other_tra
 def test_a_frozen_encoder_is_listed_as_its_start(tmp_path):
     cka = similarities(tmp_path, 1, "frozen")
     assert cka.keys() - {"vectors"} == {("chest", "plain")}, "one training has no reference"
+
+
+def test_curves_of_all_runs_keep_their_ends_and_stay_small():
+    rows = [{"recall": i} for i in range(1000)]
+    few = compare.thinned(rows)
+    assert (few[0], few[-1], len(few)) == (rows[0], rows[-1], compare.POINTS)
+    assert compare.thinned(rows[:7]) == rows[:7]
