@@ -47,7 +47,7 @@ def epochs(trainings: int = 3) -> dict[str, list]:
     .6, so that the third training has the median loss."""
     rng = np.random.default_rng(0)
     rows = [
-        {"training": k, "epoch": e, "phase": 1 + (e > 4), "improved": int(e <= 5 + k)}
+        {"training": k, "epoch": e, "phase": 1 + (e > 4), "improved": int(e <= 5 + k), "lr": 0.01}
         | {name: rng.random() for name in ("train_loss", "val_auroc", "val_balanced_accuracy")}
         | {"val_loss": (0.5, 0.7, 0.6)[k]}
         for k in range(trainings)
@@ -274,6 +274,12 @@ def test_history_counts_whole_epochs_however_few(n):
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
         assert ticks and all(float(tick).is_integer() for tick in ticks)
         assert axes.lines[0].get_marker() == ".", "one epoch makes no line"
+
+
+def test_a_linear_probe_has_no_epochs():
+    one = {name: values[:1] for name, values in epochs(1).items()} | {"lr": [0.0]}
+    for axes in history_plot.history(one, IMAGES, RUN).axes:
+        assert "no epochs" in axes.get_xlabel() and not len(axes.get_xticks())
 
 
 def test_forest_plots_share_their_range_and_mark_each_training(splits):

@@ -38,11 +38,14 @@ def history(epochs: Columns, about: About, run: str) -> Figure:
     right.axhline(0.5, color=GREY, lw=1, ls=":", label="guessing: 0.5")
     lowest = min(0.5, *epochs["val_auroc"], *epochs["val_balanced_accuracy"])
     right.set(ylabel="validation score", ylim=(lowest - 0.03, 1.03))
-    mark = f"kept: epoch {epoch:.0f}, AUROC {auroc:.3f}"
+    fitted = not any(epochs["lr"])  # a linear probe: at once, without epochs
+    mark = f"AUROC {auroc:.3f}" if fitted else f"kept: epoch {epoch:.0f}, AUROC {auroc:.3f}"
     right.plot(epoch, auroc, "o", color=CLASS_COLOURS[1], label=mark)
     for axes in (left, right):
         axes.set(xlabel="epoch", xlim=(0.5, max(epochs["epoch"]) + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if fitted:
+            axes.set(xlabel="linear probe, fitted at once: no epochs", xticks=())
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
         axes.legend(frameon=False, fontsize=9, ncols=2, **below)
     which = f"; bold: training {k + 1}" if len(trainings) > 1 else ""
