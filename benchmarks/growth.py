@@ -17,7 +17,7 @@ from benchmarks import harness
 from chestflow.models.cnn import Classifier
 from chestflow.models.inference import standardise
 from chestflow.sources import phantom
-from chestflow.training import batches, classifier, freezing
+from chestflow.training import batches, classifier
 
 IMAGES = (1_000, 3_000, 10_000, 30_000, 100_000)  # at SIDE pixels
 SIDE = 28
@@ -89,10 +89,9 @@ def train(folder: Path) -> dict:
     steps = max(1, len(images[0].labels) // chosen.batch_size)
     chosen = chosen.model_copy(update={"steps": steps})
     warm_up(images[0], chosen)
-    phases = freezing.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
     model = Classifier(**chosen.architecture)
     start = time.perf_counter()
-    for _ in classifier.fit(model, *images, chosen, phases, seed=0):
+    for _ in classifier.fit(model, *images, chosen, seed=0):
         pass
     seconds = time.perf_counter() - start
     size = (folder / "train_images.npy").stat().st_size / 1e6

@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from benchmarks import harness
 from chestflow.models.cnn import Classifier
-from chestflow.training import augmentation, batches, classifier, freezing
+from chestflow.training import augmentation, batches, classifier
 
 ENDLESS = 1_000_000  # steps: more than any number of rounds takes
 
@@ -107,9 +107,8 @@ def ours(train: batches.Samples, augmented: bool) -> Iterator:
     chosen = harness.settings()
     steps = chosen.augment if augmented else []
     chosen = chosen.model_copy(update={"augment": steps, "steps": ENDLESS})
-    phases = freezing.phases("unfrozen", chosen.blocks, chosen.lr, 1.0, 1.0)
     few = batches.Samples(train.images[:64], train.labels[:64])
-    return classifier.fit(Classifier(**chosen.architecture), train, few, chosen, phases, seed=0)
+    return classifier.fit(Classifier(**chosen.architecture), train, few, chosen, seed=0)
 
 
 def notebook(folder: Path, augmented: bool) -> Iterator:

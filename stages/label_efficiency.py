@@ -15,9 +15,8 @@ from chestflow import stage
 from chestflow.config import reading
 from chestflow.config.schema import Training
 from chestflow.data import arrays, captions
-from chestflow.data import labels as labelling
-from chestflow.models import checkpoint, cnn, device, inference
-from chestflow.training import classifier, freezing
+from chestflow.models import device, inference
+from chestflow.training import classifier, setup
 from chestflow.training.batches import Samples
 
 
@@ -48,21 +47,16 @@ def probabilities(
     point: Training, splits: dict[str, arrays.Split], init: Path, k: int
 ) -> np.ndarray:
     """Training k of a point; returns the probabilities of all test images, (N,)."""
-    train, val, test = (splits[name] for name in arrays.SPLITS)
-    here, seed = device.prepare(point.threads, point.seed + k), point.seed + k
-    drawn = labelling.sample(train.labels, point.labels, seed, "label_efficiency.labels")
-    # a small data set may have fewer validation images than its share
-    fewer = "all" if point.val_labels == "all" else min(point.val_labels, len(val))
-    val_drawn = labelling.sample(val.labels, fewer, seed, "label_efficiency.val_share")
-    network = cnn.Classifier(**point.architecture).to(here)
-    checkpoint.load_encoder(network, checkpoint.read_start(init, k)[0])
-    plan = freezing.phases(
-        point.strategy, point.blocks, point.lr, point.lr_factor, point.layer_decay
-    )
-    train_set, val_set = (Samples.to(here, s) for s in (train[drawn], val[val_drawn]))
-    for _ in classifier.fit(network, train_set, val_set, point, plan, seed):
+    here = device.prepare(point.threads)
+    if point.val_labels != "all":  # a small data set may have fewer validation images
+        fewer = min(point.val_labels, len(splits["val"]))
+        point = point.model_copy(update={"val_labels": fewer})
+    labelled = setup.labelled(point, splits, k, "label_efficiency")
+    network = setup.network(point, init, k).to(here)
+    train, val = (Samples.to(here, splits[s][labelled[s]]) for s in ("train", "val"))
+    for _ in classifier.fit(network, train, val, point, point.seed + k):
         pass
-    return inference.probabilities(network.eval(), torch.from_numpy(test.images).to(here))
+    return inference.probabilities(network.eval(), torch.from_numpy(splits["test"].images).to(here))
 
 
 if __name__ == "__main__":

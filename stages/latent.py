@@ -1,6 +1,7 @@
 """Stage: score a run's latent space beside those of untrained encoders, and project it with PCA and
 t-SNE."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from torch.optim.swa_utils import update_bn
 from chestflow import files, history, stage
 from chestflow.config.schema import Latent
 from chestflow.data import arrays, captions
-from chestflow.metrics import baselines, intervals
+from chestflow.metrics import baselines
 from chestflow.metrics import latent as spaces
+from chestflow.metrics.baselines import Known
 from chestflow.models import checkpoint, cnn, device, inference
 
 # Labelled images, at most, to fit a probe. With all 4,708 of PneumoniaMNIST, probes of untrained
@@ -38,26 +40,24 @@ def latent(
     representative = history.representative(losses)
     splits = {split: arrays.read(images, split) for split in arrays.SPLITS}
     labels = splits["test"].labels
-    vectors: dict[str, list] = {"run": [], "start": []}  # by the encoders, and by their starts
-    probed: dict[str, list] = {}  # probabilities of the probes, by kind of vectors
+    vectors = defaultdict(list)  # of the test images by each training, by kind of encoder
+    probed = defaultdict(list)  # probabilities of the probes likewise, and of probes on the pixels
     separations = []
-    for k in range(len(losses)):
-        folder = checkpoint.training(trained, k)
+    for k, folder in enumerate(checkpoint.trainings(trained)):
         known = labelled(splits, checkpoint.labelled(folder))
-        encoders = encoders_of(folder, checkpoint.load_start(init, k), known[0].images, seed + k)
-        points = {kind: embedded(model, known, here) for kind, model in encoders.items()}
-        for kind in vectors.keys() & points.keys():
-            vectors[kind].append(points[kind][2][0])
-        points["pixels"] = [(baselines.pixels(one.images), one.labels) for one in known]
-        for kind, (train, val, test) in points.items():
-            probed.setdefault(kind, []).append(spaces.probe(train, val, test[0]))
-        train, _, test = points["run"]
-        separations.append(spaces.separation(train, test, latent.neighbours))
+        for kind, encoder in encoders(folder, init, k, known[0].images, seed).items():
+            train, val, test = embedded(encoder, known, here)
+            vectors[kind].append(test[0])
+            probed[kind].append(spaces.probe(train, val, test[0]))
+            if kind == "run":
+                separations.append(spaces.separation(train, test, latent.neighbours))
+        train, val, test = [(baselines.pixels(one.images), one.labels) for one in known]
+        probed["pixels"].append(spaces.probe(train, val, test[0]))
+    del vectors["random"]
     write_vectors(out / "embeddings.safetensors", vectors)
-    stacked = {kind: np.stack(each) for kind, each in probed.items()}
     report: dict = {"n": len(labels), "trainings": len(losses), "training": representative}
     report["probed"] = len(known[0])
-    report |= summary(separations, spaces.compared(labels, stacked))
+    report |= spaces.report(labels, separations, {kind: np.stack(p) for kind, p in probed.items()})
     index = np.sort(np.random.default_rng(seed).permutation(len(labels))[: latent.images])
     projected, report["variance_explained"] = spaces.project(
         vectors["run"][representative][index], latent.perplexity, seed
@@ -78,17 +78,16 @@ def labelled(splits: dict[str, arrays.Split], index: dict[str, np.ndarray]) -> l
     return [splits["train"][some["train"]], splits["val"][some["val"]], splits["test"]]
 
 
-def encoders_of(
-    folder: Path, start: cnn.Classifier | None, images: np.ndarray, seed: int
+def encoders(
+    folder: Path, init: Path, k: int, images: np.ndarray, seed: int
 ) -> dict[str, cnn.Classifier]:
-    """A training's own encoder, an untrained one of the same architecture, and, unless it is
-    `scratch`, the one that the training started from."""
-    own, architecture = (
-        checkpoint.load_classifier(folder),
-        checkpoint.read(folder)[1]["architecture"],
-    )
-    encoders = {"run": own, "random": random_encoder(architecture, images, seed)}
-    return encoders if start is None else encoders | {"start": start}
+    """Training k's own encoder, an untrained one of the same architecture, and, unless it is
+    `scratch`, the one that it started from."""
+    architecture = checkpoint.read(folder)[1]["architecture"]
+    own = checkpoint.load_classifier(folder)
+    untrained = random_encoder(architecture, images, seed + k)
+    start = checkpoint.load_start(init, k)
+    return {"run": own, "random": untrained} | ({"start": start} if start else {})
 
 
 def random_encoder(architecture: dict, images: np.ndarray, seed: int) -> cnn.Classifier:
@@ -101,35 +100,16 @@ def random_encoder(architecture: dict, images: np.ndarray, seed: int) -> cnn.Cla
     return model.eval()
 
 
-def embedded(
-    model: cnn.Classifier, known: list[arrays.Split], here: torch.device
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def embedded(model: cnn.Classifier, known: list[arrays.Split], here: torch.device) -> list[Known]:
     """Vectors and labels of each split."""
     model.to(here).to(memory_format=torch.channels_last)  # twice as fast on a CPU
     return [(inference.embeddings(model, one.images, here), one.labels) for one in known]
 
 
-def summary(separations: list[dict[str, float]], probes: dict[str, dict]) -> dict:
-    """Mean, standard deviation and each training's value of all scores; the probe's interval; and
-    the probes of other vectors under `baselines`."""
-    each = {name: [one[name] for one in separations] for name in separations[0]}
-    own = probes.pop("run")
-    each["probe_auroc"] = own["each"]
-    of_each = {name: intervals.mean_sd(values) for name, values in each.items()}
-    return {
-        **{name: one["value"] for name, one in of_each.items()},
-        "sd": {name: one["sd"] for name, one in of_each.items()},
-        "ci95": own["ci95"],
-        "each": each,
-        "baselines": probes,
-    }
-
-
-def write_vectors(path: Path, vectors: dict[str, list]) -> None:
-    """Write the vectors of each kind as a (K, N, D) float32 array; `start` may be empty."""
+def write_vectors(path: Path, vectors: dict[str, list[np.ndarray]]) -> None:
+    """Write the vectors of each kind as a (K, N, D) float32 array."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {name: np.stack(each).astype(np.float32) for name, each in vectors.items() if each}
-    path.write_bytes(save(kept))
+    path.write_bytes(save({k: np.stack(each).astype(np.float32) for k, each in vectors.items()}))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from chestflow import files, history, stage
 from chestflow.config import reading
 from chestflow.data import arrays, captions
-from chestflow.models import checkpoint, cnn, device
+from chestflow.models import checkpoint, device
 from chestflow.models.autoencoder import Autoencoder
 from chestflow.training import autoencoder
 from chestflow.training.batches import epochs
@@ -23,7 +23,6 @@ def pretrain(dataset: str, settings: Path, images: Path, out: Path) -> None:
         torch.from_numpy(arrays.read(images, split).images).to(here) for split in ("train", "val")
     )
     side = train.shape[-1]
-    cnn.check_side(chosen.blocks, side)
     encoder = chosen.model_dump(include={"width", "blocks", "contrast"})
     rows: list[dict] = []
     total = chosen.trainings * epochs(chosen.steps)

@@ -1,8 +1,6 @@
 """Stage: score the autoencoder's reconstructions, and compare them with PCA and the mean image."""
 
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +9,14 @@ from safetensors.numpy import save
 
 from chestflow import files, history, stage
 from chestflow.data import arrays, captions
-from chestflow.metrics import comparison, intervals, reconstruction
+from chestflow.metrics import reconstruction
 from chestflow.models import autoencoder, checkpoint, device
+from chestflow.models.autoencoder import Autoencoder
 
 BASELINE_PIXELS = 1 << 26  # 85,598 images of 28 x 28 pixels, 1,337 of 224 x 224: what PCA can hold
 EXAMPLES = 10
+
+Baselines = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def reconstruct(
@@ -30,29 +31,23 @@ def reconstruct(
     threads: int,
 ) -> None:
     here, data = device.prepare(threads, seed), captions.of_report(files.read_json(about))
-    splits = {
-        name: torch.from_numpy(arrays.read(images, name).images).to(here) for name in arrays.SPLITS
-    }
+    train, test = (
+        torch.from_numpy(arrays.read(images, split).images).to(here) for split in ("train", "test")
+    )
     errors = history.kept(files.read_csv(trained / "history.csv"), "val_mse")
-    representative, side = history.representative(errors), splits["train"].shape[-1]
-    folders = [checkpoint.training(trained, k) for k in range(len(errors))]
-    networks = [autoencoder.load(folder, side).to(here) for folder in folders]
-    code = networks[0].code
-    known = autoencoder.original(networks[0], some(splits["train"], seed))
-    rebuild = Rebuilder(networks, reconstruction.baselines(known, code))
-    scores = {name: fidelities(rebuild, splits[name]) for name in ("val", "test")}
-    record = {
-        "code": code,
-        "contrast": networks[0].contrast,
-        "trainings": len(networks),
-        "training": representative,
-    }
-    files.write_json(details, {**data.record(), **record, **scores})
-    psnr = {method: scores["test"]["psnr"][method] for method in ("autoencoder", "pca")}
+    representative, side = history.representative(errors), train.shape[-1]
+    networks = [autoencoder.load(one, side).to(here) for one in checkpoint.trainings(trained)]
+    known = autoencoder.original(networks[0], some(train, seed))
+    baselines = reconstruction.baselines(known, networks[0].code)
+    scores = reconstruction.report(fidelities(networks, baselines, test))
+    record = {"code": networks[0].code, "contrast": networks[0].contrast}
+    record |= {"trainings": len(networks), "training": representative}
+    files.write_json(details, {**data.record(), **record, "test": scores})
+    psnr = {method: scores["psnr"][method] for method in ("autoencoder", "pca")}
     files.write_json(metrics, {"data": data.caption, "psnr": psnr})
-    drawn = np.random.default_rng(seed).permutation(len(splits["test"]))[:EXAMPLES]
-    original, rebuilt = rebuild(splits["test"][drawn])
-    kept = {"image": original} | {name: each[representative] for name, each in rebuilt.items()}
+    drawn = test[np.random.default_rng(seed).permutation(len(test))[:EXAMPLES]]
+    image, rebuilt = reconstructions([networks[representative]], baselines, drawn)
+    kept = {"image": image} | {method: one for method, (one,) in rebuilt.items()}
     examples.parent.mkdir(parents=True, exist_ok=True)
     # In 8 bits: the last digits of a PCA depend on the processor.
     examples.write_bytes(save({k: np.rint(255 * v).astype(np.uint8) for k, v in kept.items()}))
@@ -68,46 +63,34 @@ def some(train: torch.Tensor, seed: int) -> torch.Tensor:
     return train if n >= len(train) else train[np.sort(order[:n])]
 
 
-@dataclass(frozen=True)
-class Rebuilder:
-    """(N, H, W) uint8 images -> what is to be reconstructed, from 0 to 1, and its reconstructions
-    by each method, (K, N, H, W): by K autoencoders, and by the baselines, repeated K times."""
-
-    networks: list[autoencoder.Autoencoder]
-    baselines: Callable[[np.ndarray], dict[str, np.ndarray]]
-
-    def __call__(self, images: torch.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        wanted = autoencoder.original(self.networks[0], images)
-        own = np.stack([autoencoder.reconstruct(network, images) for network in self.networks])
-        same = self.baselines(wanted).items()
-        return wanted, {"autoencoder": own} | {k: np.broadcast_to(v, own.shape) for k, v in same}
+def reconstructions(
+    networks: list[Autoencoder], baselines: Baselines, images: torch.Tensor
+) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    """(N, H, W) uint8 images -> what is to be reconstructed, from 0 to 1, and by method its
+    reconstructions: by each autoencoder, and by each baseline."""
+    wanted = autoencoder.original(networks[0], images)
+    rebuilt = {"autoencoder": [autoencoder.reconstruct(network, images) for network in networks]}
+    return wanted, rebuilt | {method: [one] for method, one in baselines(wanted).items()}
 
 
-def fidelities(rebuild: Rebuilder, images: torch.Tensor) -> dict:
-    """The mean over trainings and images, by measure (mse, psnr in dB, ssim) and method; `ci95`:
-    its 95 % interval; `difference`: the autoencoder's mean minus each baseline's."""
-    values = defaultdict(list)
+def fidelities(
+    networks: list[Autoencoder], baselines: Baselines, images: torch.Tensor
+) -> dict[str, dict[str, np.ndarray]]:
+    """By method and measure the fidelity of each network's reconstructions of each image, (K, N);
+    of a baseline (1, N)."""
+    blocks: dict[str, list] = {}
     for block in arrays.blocks(images):
-        wanted, rebuilt = rebuild(images[block])
+        wanted, rebuilt = reconstructions(networks, baselines, images[block])
         for method, each in rebuilt.items():
-            fixed = method != "autoencoder"
-            by_training = [
-                reconstruction.fidelity(wanted, one) for one in (each[:1] if fixed else each)
-            ]
-            for measure in by_training[0]:
-                rows = np.stack([one[measure] for one in by_training])
-                values[measure, method].append(np.broadcast_to(rows, (len(each), len(wanted))))
-    scores: dict = {"n": len(images), "ci95": {}, "sd": {}, "difference": {}}
-    measured = {key: intervals.mean(np.hstack(parts)) for key, parts in values.items()}
-    for (measure, method), score in measured.items():
-        estimate = intervals.estimate(score, bounds=(None, None))
-        scores.setdefault(measure, {})[method] = estimate["value"]
-        for field in ("ci95", "sd"):
-            scores[field].setdefault(measure, {})[method] = estimate[field]
-        if method != "autoencoder":
-            ahead = comparison.paired_difference(measured[measure, "autoencoder"], score)
-            scores["difference"].setdefault(measure, {})[method] = ahead
-    return scores
+            measured = [reconstruction.fidelity(wanted, one) for one in each]
+            blocks.setdefault(method, []).append(measured)
+    return {
+        method: {
+            measure: np.hstack([[one[measure] for one in measured] for measured in parts])
+            for measure in parts[0][0]
+        }
+        for method, parts in blocks.items()
+    }
 
 
 if __name__ == "__main__":

@@ -5,17 +5,14 @@ import shutil
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
 from torchinfo import summary
 from tqdm import tqdm
 
 from chestflow import files, history, stage
 from chestflow.config import reading
-from chestflow.config.schema import Training
-from chestflow.data import arrays, captions, labels
+from chestflow.data import arrays, captions
 from chestflow.models import checkpoint, cnn, device
-from chestflow.training import classifier, freezing
+from chestflow.training import classifier, freezing, setup
 from chestflow.training.batches import Samples, epochs
 
 
@@ -24,21 +21,19 @@ def train(settings: Path, images: Path, init: Path, out: Path) -> None:
     here = device.prepare(run.threads)
     splits = {name: arrays.read(images, name) for name in ("train", "val")}
     side, origin = splits["train"].images.shape[-1], arrays.origin(images)
-    cnn.check_side(run.blocks, side)
     about = {"run": run.name, "dataset": run.dataset, "origin": origin, "side": side}
     about |= {"architecture": run.architecture, "class_weights": run.class_weights}
-    phases = freezing.phases(run.strategy, run.blocks, run.lr, run.lr_factor, run.layer_decay)
+    phases = freezing.phases(run)
     rows: list[dict] = []
-    # No bar within the first second: a mistake in the settings is one line, without it.
     each = sum(1 if p == freezing.LINEAR_PROBE else epochs(run.steps or 0) for p in phases)
+    # No bar within the first second: a mistake in the settings is one line, without it.
     bar = tqdm(total=run.trainings * each, desc=f"train {run.name}", unit="epoch", delay=1)
     for k in range(run.trainings):
         seed, started = run.seed + k, time.perf_counter()
-        torch.manual_seed(seed)
-        labelled = draw_labels(splits, run, seed)
-        model = build(run, init, k).to(here)
+        labelled = setup.labelled(run, splits, k, f"runs.{run.name}")
+        model = setup.network(run, init, k).to(here)
         train_set, val_set = (Samples.to(here, splits[s][labelled[s]]) for s in ("train", "val"))
-        for row in classifier.fit(model, train_set, val_set, run, phases, seed):
+        for row in classifier.fit(model, train_set, val_set, run, seed):
             if run.timing:
                 row["seconds"] = round(time.perf_counter() - started, 1)
             rows.append({"training": k, **row})
@@ -57,27 +52,6 @@ def train(settings: Path, images: Path, init: Path, out: Path) -> None:
     scores = ", ".join(f"{score:.3f}" for score in history.kept(recorded, "val_auroc"))
     data = captions.marked(run.dataset, origin)
     print(f"train: {run.name}: {trainable:,} parameters, {here}, validation AUROC {scores}, {data}")
-
-
-def draw_labels(splits: dict[str, arrays.Split], run: Training, seed: int) -> dict[str, np.ndarray]:
-    """Indices of the labelled images that a training may see, by split."""
-    key = f"runs.{run.name}"
-    train, val = splits["train"].labels, splits["val"].labels
-    return {
-        "train": labels.sample(train, run.labels, seed, f"{key}.labels"),
-        "val": labels.sample(val, run.val_labels, seed, f"{key}.val_labels"),
-    }
-
-
-def build(run: Training, init: Path, k: int) -> cnn.Classifier:
-    """A new classifier; unless the run starts from scratch, with the encoder of training k of its
-    start."""
-    model = cnn.Classifier(**run.architecture)
-    weights, about = checkpoint.read_start(init, k)
-    checkpoint.load_encoder(model, weights)
-    if k == 0 and (warning := checkpoint.contrast_mismatch(about, run.contrast)):
-        print(f"train: {run.name}: {warning}")
-    return model
 
 
 def describe(model: cnn.Classifier, side: int, trainable: int, folder: Path) -> None:

@@ -10,7 +10,7 @@ import stages.gradcam
 from chestflow.explain import gradcam, map_baselines
 from chestflow.models.cnn import Classifier
 from chestflow.models.inference import standardise
-from chestflow.training import batches, classifier, freezing
+from chestflow.training import batches, classifier
 
 CPU = torch.device("cpu")
 LAYERS = ["encoder.0.conv1", "encoder.1.conv2", "encoder.2.conv1", "last"]
@@ -27,8 +27,7 @@ def trained_model(splits, settings) -> Classifier:
     torch.manual_seed(0)
     model = Classifier()
     images = [batches.Samples.to(CPU, splits[name]) for name in ("train", "val")]
-    phases = freezing.phases("unfrozen", 3, 0.01, 0.1, 0.5)
-    list(classifier.fit(model, *images, settings(steps=10), phases, seed=0))
+    list(classifier.fit(model, *images, settings(steps=10), seed=0))
     return model.eval()
 
 

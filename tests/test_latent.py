@@ -70,10 +70,14 @@ def test_the_runs_own_probe_is_compared_with_each_baseline_on_the_same_images():
     labels, rng = np.arange(80) % 2, np.random.default_rng(0)
     signals = {"run": 1, "pixels": 0.2}
     probed = {kind: s * labels + rng.random((3, 80)) for kind, s in signals.items()}
-    entries = latent.compared(labels, probed)
+    separations = [{"silhouette": s} for s in (0.1, 0.2, 0.6)]
+    report = latent.report(labels, separations, probed)
     own, pixels = (intervals.auroc(labels, probability) for probability in probed.values())
-    assert entries["pixels"]["difference"] == comparison.paired_difference(own, pixels)
-    assert entries["run"]["each"] == own.values.tolist() and "difference" not in entries["run"]
+    expected = comparison.paired_difference(own, pixels)
+    assert report["baselines"].keys() == {"pixels"}
+    assert report["baselines"]["pixels"]["difference"] == expected
+    assert report["probe_auroc"] == pytest.approx(own.values.mean())
+    assert report["silhouette"] == pytest.approx(0.3)
 
 
 def test_an_untrained_encoder_is_fitted_to_nothing_but_the_statistics_of_the_images(splits):

@@ -1,14 +1,11 @@
-"""The loss and the scores of validation beside torch's and scikit-learn's, and the batches."""
+"""The loss beside torch's, and the batches."""
 
 from itertools import islice
 
-import numpy as np
 import pytest
 import torch
-from sklearn import metrics
 from torch.nn import functional as F
 
-from chestflow.metrics import intervals
 from chestflow.training import batches, losses
 
 
@@ -34,23 +31,6 @@ def test_the_loss_equals_torchs_except_for_the_weight_of_the_smoothed_share():
     expected = F.cross_entropy(*repeated, label_smoothing=0.1).item()
     loss = losses.smoothed_loss(logits, labels, uneven, 0.1).item()
     assert loss == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("ties", [True, False])
-def test_validation_scores_equal_those_of_metrics_and_of_sklearn(ties):
-    """Training has its own, so that a new score in `metrics` does not retrain everything."""
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        n = int(rng.integers(4, 80))
-        labels = rng.permutation(np.r_[0, 1, rng.integers(0, 2, n - 2)])
-        scores = rng.normal(labels * rng.normal(), 1.0)
-        scores = np.round(scores, 1 if n > 20 else 0) if ties else scores
-        predicted, area = scores > 0, pytest.approx(losses.auroc(labels, scores), abs=1e-12)
-        assert intervals.auroc(labels, scores[None]).values == area
-        assert metrics.roc_auc_score(labels, scores) == area
-        accuracy = pytest.approx(losses.balanced_accuracy(labels, predicted), abs=1e-12)
-        assert intervals.decisions(labels, predicted[None])["balanced_accuracy"].values == accuracy
-        assert metrics.balanced_accuracy_score(labels, predicted) == accuracy
 
 
 @pytest.mark.parametrize(("n", "size"), [(300, 64), (50, 50), (2, 2)])

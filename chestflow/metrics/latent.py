@@ -18,21 +18,12 @@ def project(
     """(N, D) -> columns pca_1, pca_2, tsne_1 and tsne_2, of N each, and the shares of the variance
     that the two principal components hold. NaN where all vectors are equal, as a collapsed
     network's are: scikit-learn's t-SNE would crash."""
-    if np.ptp(vectors, axis=0).max() == 0:
-        nothing = np.full((len(vectors), 2), np.nan)
-        components, embedded, explained = nothing, nothing, np.full(2, np.nan)
-    else:
-        components, explained = pca(vectors)
-        embedded = tsne(vectors, perplexity, seed)
-    points = np.hstack([components, embedded]).astype(float)
     names = ("pca_1", "pca_2", "tsne_1", "tsne_2")
-    return dict(zip(names, points.T.tolist())), explained.tolist()
-
-
-def pca(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, D) -> the first two principal components (N, 2) and their shares of the variance (2,)."""
-    fitted = PCA(n_components=2, svd_solver="full").fit(vectors)
-    return fitted.transform(vectors), fitted.explained_variance_ratio_
+    if np.ptp(vectors, axis=0).max() == 0:
+        return dict.fromkeys(names, [np.nan] * len(vectors)), [np.nan, np.nan]
+    pca = PCA(n_components=2, svd_solver="full").fit(vectors)
+    points = np.hstack([pca.transform(vectors), tsne(vectors, perplexity, seed)]).astype(float)
+    return dict(zip(names, points.T.tolist())), pca.explained_variance_ratio_.tolist()
 
 
 def tsne(vectors: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
@@ -54,8 +45,9 @@ def separation(train: Known, test: Known, neighbours: int) -> dict[str, float]:
     vectors, labels = test
     classifier = KNeighborsClassifier(min(neighbours, len(train[0])))
     knn = make_pipeline(StandardScaler(), classifier).fit(*train).predict(vectors)
+    defined = len(labels) > 2
     return {
-        "silhouette": silhouette(vectors, labels),
+        "silhouette": float(silhouette_score(vectors, labels)) if defined else float("nan"),
         "knn_balanced_accuracy": float(balanced_accuracy_score(labels, knn)),
     }
 
@@ -66,26 +58,32 @@ def probe(train: Known, val: Known, vectors: np.ndarray) -> np.ndarray:
     return baselines.probability(baselines.logistic(train, val), vectors)
 
 
-def silhouette(vectors: np.ndarray, labels: np.ndarray) -> float:
-    """NaN of two images, for which it is not defined."""
-    return float(silhouette_score(vectors, labels)) if len(labels) > 2 else float("nan")
+def report(
+    labels: np.ndarray, separations: list[dict[str, float]], probed: dict[str, np.ndarray]
+) -> dict:
+    """The record of a latent space: the scores of `separation` and the AUROC of `probe`, as means
+    over the trainings with their sd; the probe's 95 % interval; and under `baselines` the probes of
+    other vectors, with the paired difference of the run's own probe.
 
-
-def compared(labels: np.ndarray, probed: dict[str, np.ndarray]) -> dict[str, dict]:
-    """AUROC of each kind of probe with its interval, and each training's; for all kinds but `run`
-    also the paired difference of `run` from it.
-
-    labels: (N,); probed: the probes' (K, N) probabilities, by kind, `run` among them.
+    labels: (N,); separations: of each training; probed: the probes' (K, N) probabilities, by kind
+    of vectors, `run` among them.
     """
     measured = {kind: intervals.auroc(labels, probability) for kind, probability in probed.items()}
-    entries = {}
-    for kind, one in measured.items():
-        estimate = intervals.estimate(one)
-        entries[kind] = {
-            "probe_auroc": estimate["value"],
-            "ci95": {"probe_auroc": estimate["ci95"]},
-            "each": one.values.tolist(),
-        }
-        if kind != "run":
-            entries[kind]["difference"] = comparison.paired_difference(measured["run"], one)
-    return entries
+    own = measured.pop("run")
+    each = {name: [one[name] for one in separations] for name in separations[0]}
+    each["probe_auroc"] = own.values.tolist()
+    summary = {name: intervals.mean_sd(values) for name, values in each.items()}
+    return {
+        **{name: one["value"] for name, one in summary.items()},
+        "sd": {name: one["sd"] for name, one in summary.items()},
+        "ci95": _probe(own)["ci95"],
+        "baselines": {
+            kind: _probe(one) | {"difference": comparison.paired_difference(own, one)}
+            for kind, one in measured.items()
+        },
+    }
+
+
+def _probe(measured: intervals.Measured) -> dict:
+    estimate = intervals.estimate(measured)
+    return {"probe_auroc": estimate["value"], "ci95": {"probe_auroc": estimate["ci95"]}}

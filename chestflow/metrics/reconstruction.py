@@ -6,6 +6,8 @@ import numpy as np
 from skimage.metrics import structural_similarity
 from sklearn.decomposition import PCA
 
+from chestflow.metrics import comparison, intervals
+
 
 def baselines(train: np.ndarray, code: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """Reconstructions without a network: the mean training image, and PCA with a code of the same
@@ -34,3 +36,28 @@ def fidelity(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.nd
         "psnr": -10 * np.log10(np.maximum(mse, 1e-10)),
         "ssim": np.array([structural_similarity(a, b, data_range=1.0) for a, b in pairs]),
     }
+
+
+def report(values: dict[str, dict[str, np.ndarray]]) -> dict:
+    """The mean over trainings and images by measure and method; `ci95`: its 95 % interval;
+    `difference`: the autoencoder's mean minus each baseline's.
+
+    values: by method and measure, of each image, (K, N) of K autoencoders, (1, N) of a baseline.
+    """
+    shape = values["autoencoder"]["mse"].shape
+    scores: dict = {"n": shape[1], "ci95": {}, "difference": {}}
+    for measure in values["autoencoder"]:
+        measured = {
+            method: intervals.mean(np.broadcast_to(of_method[measure], shape))
+            for method, of_method in values.items()
+        }
+        own = measured["autoencoder"]
+        estimates = {method: intervals.estimate(m, (None, None)) for method, m in measured.items()}
+        scores[measure] = {method: e["value"] for method, e in estimates.items()}
+        scores["ci95"][measure] = {method: e["ci95"] for method, e in estimates.items()}
+        scores["difference"][measure] = {
+            method: comparison.paired_difference(own, m)
+            for method, m in measured.items()
+            if method != "autoencoder"
+        }
+    return scores

@@ -21,13 +21,10 @@ class UpBlock(nn.Sequential):
     def __init__(self, channels_in: int, channels_out: int, side: int, dropout: float) -> None:
         super().__init__(nn.Upsample(size=side, mode="bilinear"), nn.Dropout(dropout))
         self.extend(_convolution(channels_in, channels_in))
-        is_image = channels_out == 1
-        last = (
-            [nn.Conv2d(channels_in, 1, 3, padding=1)]
-            if is_image
-            else _convolution(channels_in, channels_out)
-        )
-        self.extend(last)
+        if channels_out == 1:
+            self.append(nn.Conv2d(channels_in, 1, 3, padding=1))
+        else:
+            self.extend(_convolution(channels_in, channels_out))
 
 
 def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
@@ -64,8 +61,12 @@ class Autoencoder(nn.Module):
         """What is to be reconstructed of the images."""
         return local_contrast(images) if self.contrast == "local" else images
 
+    def rebuild(self, contrasted: Tensor) -> Tensor:
+        """The reconstructions of images of the encoder's contrast."""
+        return self.decoder(self.expand(self.squeeze(self.encoder(contrasted))))
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.decoder(self.expand(self.squeeze(self.encoder(self.contrasted(images)))))
+        return self.rebuild(self.contrasted(images))
 
     @property
     def span(self) -> float:

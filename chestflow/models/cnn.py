@@ -1,11 +1,7 @@
 """The network: a small convolutional encoder and its classifier."""
 
-import math
-
 import torch
 from torch import Tensor, nn
-
-from chestflow.errors import UserError
 
 WINDOW = 11 / 28  # of the side length: 11 pixels at 28
 EPSILON = 0.1  # added to the local deviation, in units of [-1, 1], so that noise is not blown up
@@ -92,12 +88,3 @@ def local_contrast(images: Tensor) -> Tensor:
 def n_parameters(model: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def check_side(blocks: int, side: int) -> None:
-    """Raise UserError if images of this side length (pixels) vanish in so many halvings."""
-    if side < 2**blocks:
-        raise UserError(
-            f"blocks = {blocks} halves an image of {side} pixels to nothing;"
-            f" accepted: 1 to {int(math.log2(side))}"
-        )

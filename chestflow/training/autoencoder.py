@@ -35,19 +35,18 @@ def fit(model: Autoencoder, train: Tensor, val: Tensor, settings, seed: int) -> 
         losses = []
         for index in islice(order, min(EPOCH, settings.steps - done)):
             images = standardise(train[index]).contiguous(memory_format=torch.channels_last)
-            loss = F.mse_loss(model(images), model.contrasted(images))
+            wanted = model.contrasted(images)
+            loss = F.mse_loss(model.rebuild(wanted), wanted)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             scheduler.step()
             losses.append(loss.detach())
+        train_mse = torch.stack(losses).mean().item() / (2 * model.span) ** 2
         val_mse = mean_squared_error(model, val)
         improved = stopping.update(-val_mse)
-        row = {
-            "epoch": epoch,
-            "train_mse": torch.stack(losses).mean().item() / (2 * model.span) ** 2,
-        }
-        yield row | {"val_mse": val_mse, "improved": int(improved)}
+        row = {"epoch": epoch, "train_mse": train_mse, "val_mse": val_mse}
+        yield row | {"improved": int(improved)}
         if stopping.stop:
             break
     stopping.restore()

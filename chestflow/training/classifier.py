@@ -15,7 +15,7 @@ from chestflow.training.augmentation import augment
 from chestflow.training.averaging import TAIL, WeightAverage
 from chestflow.training.batches import EPOCH, Samples, batches
 from chestflow.training.early_stopping import DIVERGED, EarlyStopping
-from chestflow.training.freezing import LINEAR_PROBE, LearningRates, set_mode, unfreeze
+from chestflow.training.freezing import LINEAR_PROBE, LearningRates, phases, set_mode, unfreeze
 from chestflow.training.losses import class_weights, smoothed_loss, validate
 
 # Of the schedule `plateau`, whose rate stays high while weights are averaged (averaging.TAIL).
@@ -25,13 +25,8 @@ STATISTICS_IMAGES = 4096  # that set the batch-norm statistics of averaged weigh
 
 
 def fit(
-    model: Classifier,
-    train: Samples,
-    val: Samples,
-    settings,
-    phases: list[LearningRates],
-    seed: int,
-) -> Iterator[dict]:
+    model: Classifier, train: Samples, val: Samples, settings, seed: int
+) -> Iterator[dict[str, float]]:
     """Train phase after phase, yielding a row after each epoch. Once exhausted, the model holds the
     weights that `settings.keep` asks for: best on validation, last, or averaged.
 
@@ -51,8 +46,7 @@ def fit(
     best = settings.keep == "best"
     stopping = EarlyStopping(model, settings.patience, settings.min_delta) if best else None
     epoch = 0
-    for number, rates in enumerate(phases, start=1):
-        train_phase = linear_probe.fit if rates == LINEAR_PROBE else descend
+    for number, rates in enumerate(phases(settings), start=1):
         if stopping:
             stopping.waited = 0
         for lr, loss in train_phase(model, train, val, settings, rates, weight, generator):
@@ -70,7 +64,7 @@ def fit(
     model.requires_grad_(True)
 
 
-def descend(
+def train_phase(
     model: Classifier,
     train: Samples,
     val: Samples,
@@ -79,11 +73,14 @@ def descend(
     weight: Tensor,
     generator: torch.Generator,
 ) -> Iterator[tuple[float, float]]:
-    """A phase by gradient descent: yields learning rate and mean loss after each epoch.
+    """Yield learning rate and mean loss after each epoch of a phase.
 
     weight: (2,), of each class in the loss. With `keep: average`, the model holds the averaged
     weights when the last epoch is yielded.
     """
+    if rates == LINEAR_PROBE:
+        yield 0.0, linear_probe.fit(model, train, val, settings.augment, weight, generator)
+        return
     trained = unfreeze(model, rates)
     groups = [{"params": part.parameters(), "lr": rates[name]} for name, part in trained.items()]
     optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)

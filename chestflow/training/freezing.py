@@ -8,26 +8,23 @@ LearningRates = dict[str, float]  # of the parts of the network that a phase tra
 LINEAR_PROBE: LearningRates = {"head": 0.0}  # fitted, so there is no rate: training.linear_probe
 
 
-def phases(
-    strategy: str, blocks: int, lr: float | None, factor: float | None, decay: float | None
-) -> list[LearningRates]:
-    """The phases of a strategy, each as LearningRates.
+def phases(settings) -> list[LearningRates]:
+    """The phases of a run's strategy, each as LearningRates.
 
     unfrozen: full fine-tuning, everything at once.
-    frozen: linear probe, the head alone on the encoder as it came; uses none of the numbers.
-    headfirst: LP-FT (Kumar et al. 2022), a linear probe, then everything at `factor` times the
-    rate, times `decay` for each part further from the head (Howard & Ruder 2018, sec. 3.2). The
-    others use neither.
+    frozen: linear probe, the head alone on the encoder as it came.
+    headfirst: LP-FT (Kumar et al. 2022), a linear probe, then everything at `lr_factor` times the
+    rate, times `layer_decay` for each part further from the head (Howard & Ruder 2018, sec. 3.2).
+
+    settings: anything with the fields of `schema.Settings`.
     """
-    if strategy == "frozen":
+    if settings.strategy == "frozen":
         return [LINEAR_PROBE]
-    assert lr, "null for `frozen` alone"
-    parts = ["head", *(f"encoder.{i}" for i in reversed(range(blocks)))]
-    if strategy == "headfirst":
-        assert factor and decay, "null for other strategies alone"
-        layered = {part: lr * factor * decay**depth for depth, part in enumerate(parts)}
-        return [LINEAR_PROBE, layered]
-    return [dict.fromkeys(parts, lr)]
+    parts = ["head", *(f"encoder.{i}" for i in reversed(range(settings.blocks)))]
+    if settings.strategy == "headfirst":
+        highest, decay = settings.lr * settings.lr_factor, settings.layer_decay
+        return [LINEAR_PROBE, {part: highest * decay**k for k, part in enumerate(parts)}]
+    return [dict.fromkeys(parts, settings.lr)]
 
 
 def unfreeze(model: Classifier, parts: LearningRates) -> dict[str, nn.Module]:

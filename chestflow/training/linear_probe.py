@@ -4,11 +4,10 @@ A frozen encoder gives the same embeddings each time, so they are computed once,
 logistic regression: a convex problem that takes seconds.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,8 +16,6 @@ from chestflow.models.cnn import Classifier
 from chestflow.models.inference import in_batches
 from chestflow.training.augmentation import augment
 from chestflow.training.batches import Samples
-from chestflow.training.freezing import LearningRates
-from chestflow.training.losses import auroc
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C: smaller is stronger
 COPIES = 4  # augmented copies of each training image
@@ -28,20 +25,19 @@ def fit(
     model: Classifier,
     train: Samples,
     val: Samples,
-    settings,
-    rates: LearningRates,
+    steps: list[str],
     weight: Tensor,
     generator: torch.Generator,
-) -> Iterator[tuple[float, float]]:
-    """A phase that trains the head alone: fits it, and yields 0 (no learning rate) and its loss on
-    the training images, once. Arguments as of `classifier.descend`.
+) -> float:
+    """Fit the head of a network whose encoder stays as it is; returns the loss on train.
 
-    The head sees COPIES augmented copies of each image. Of PENALTIES, the one with the highest
-    AUROC on the validation images is taken, of equal ones the strongest.
+    The head sees COPIES copies of each image, augmented by `steps`. Of PENALTIES, the one with the
+    highest AUROC on the validation images is taken, of equal ones the strongest.
+    weight: (2,), of each class in the loss.
     """
     model.eval()
-    copies = COPIES if settings.augment else 1
-    parts = [_embedded(model, train.images, settings.augment, generator) for _ in range(copies)]
+    copies = COPIES if steps else 1
+    parts = [_embedded(model, train.images, steps, generator) for _ in range(copies)]
     scaler = StandardScaler()
     known = scaler.fit_transform(np.concatenate(parts))
     labels = np.tile(train.labels.cpu().numpy(), copies)
@@ -52,11 +48,10 @@ def fit(
         for c in PENALTIES
     ]
     actual = val.labels.cpu().numpy()
-    best = max(probes, key=lambda probe: auroc(actual, probe.decision_function(unseen)))
+    best = max(probes, key=lambda probe: roc_auc_score(actual, probe.decision_function(unseen)))
     coefficients = best.coef_[0] / scaler.scale_
     _set_head(model, coefficients, best.intercept_[0] - coefficients @ scaler.mean_)
-    logits = in_batches(model, train.images)
-    yield 0.0, F.cross_entropy(logits, train.labels, weight).item()
+    return F.cross_entropy(in_batches(model, train.images), train.labels, weight).item()
 
 
 def _embedded(

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,31 +29,14 @@ def smoothed_loss(logits: Tensor, labels: Tensor, weight: Tensor, smoothing: flo
 
 
 def validate(model: Classifier, val: Samples, loss: nn.Module) -> dict[str, float]:
-    """Loss, AUROC and balanced accuracy on the validation images. The AUROC of diverged weights is
-    NaN: ranks of NaN scores would give a number."""
+    """Loss, AUROC and balanced accuracy on the validation images; the AUROC of diverged weights is
+    NaN."""
     model.eval()
     logits = in_batches(model, val.images)
     labels = val.labels.cpu().numpy()
     positive = (logits[:, 1] - logits[:, 0]).cpu().numpy()
     return {
         "val_loss": loss(logits, val.labels).item(),
-        "val_auroc": auroc(labels, positive) if np.isfinite(positive).all() else math.nan,
-        "val_balanced_accuracy": balanced_accuracy(labels, positive > 0),
+        "val_auroc": roc_auc_score(labels, positive) if np.isfinite(positive).all() else math.nan,
+        "val_balanced_accuracy": balanced_accuracy_score(labels, positive > 0),
     }
-
-
-# The scores that choose an epoch stand here and not in `metrics`: a new metric there must not
-# retrain everything. A test holds both to the same values.
-
-
-def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """P(score of a positive > of a negative), ties counting half (Hanley & McNeil 1982)."""
-    positive, negative = scores[labels == 1], np.sort(scores[labels == 0])
-    below = np.searchsorted(negative, positive, side="left")
-    not_above = np.searchsorted(negative, positive, side="right")
-    return float((below + not_above).sum() / (2 * len(positive) * len(negative)))
-
-
-def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean of recall and specificity."""
-    return float(np.mean([(predicted[labels == c] == c).mean() for c in (1, 0)]))
