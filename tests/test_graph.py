@@ -4,6 +4,7 @@ change rerun what it must and nothing else?"""
 import contextlib
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -174,6 +175,19 @@ def test_plots_show_opens_with_panels_that_hold_every_run(graph):
     assert all(f'\\"{run}\\"' in content or f'"{run}"' in content for run in RUNS)
     for panel in ("Precision-recall curves", "Reliability", "Training"):
         assert "PneumoniaMNIST PHANTOM" in json.dumps(panels[panel])
+
+
+def test_an_experiment_is_run_and_compared_as_the_readme_says(space):
+    (block,) = re.findall(r"(?s)\n## Change and compare\n+```sh\n(.*?)```", space.read("README.md"))
+    _, *lines = [shlex.split(line, comments=True) for line in block.splitlines()]  # not activate
+    said = {" ".join(words[:2]): space.succeed(*words) for words in lines}
+    assert {"gradcam@pneumonia", "plot@pneumonia"} & started(said["dvc exp"]) == {"plot@pneumonia"}
+    assert "auroc" in said["dvc metrics"]
+    pictures = space.folder / "dvc_plots/static"
+    for experiment in ("HEAD", "lr-0.003"):  # which the notebook shows
+        for name in ("history", "evaluation"):
+            assert (pictures / f"{experiment}_plots_runs_pneumonia_{name}.png").is_file()
+    assert space.succeed("git", "status", "--porcelain") == "", "the folder stays as it is"
 
 
 def test_what_is_no_longer_declared_is_not_read(space):

@@ -48,7 +48,7 @@ def report(values: dict[str, dict[str, np.ndarray]]) -> dict:
     scores: dict = {"n": shape[1], "ci95": {}, "difference": {}}
     for measure in values["autoencoder"]:
         measured = {
-            method: intervals.mean(np.broadcast_to(of_method[measure], shape))
+            method: intervals.mean(np.broadcast_to(of_method[measure].astype(float), shape))
             for method, of_method in values.items()
         }
         own = measured["autoencoder"]
