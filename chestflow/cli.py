@@ -38,7 +38,6 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chestflow",
         description="Experiments on chest radiographs. The graph itself is run by `dvc repro`.",
-        epilog="chestflow COMMAND --help tells more of each.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command, (module_name, line) in COMMANDS.items():
@@ -48,7 +47,8 @@ def parse(words: list[str]) -> argparse.Namespace:
         if command == called:  # only this module is imported: some take seconds
             module = importlib.import_module(f"chestflow.{module_name}")
             sub.description = module.__doc__
-            module.add_arguments(sub)
+            if hasattr(module, "add_arguments"):
+                module.add_arguments(sub)
             sub.set_defaults(function=module.main, command=command)
     return parser.parse_args(words)
 

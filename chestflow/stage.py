@@ -7,10 +7,7 @@ folder), and what follows the `*` a key of `params.yaml`.
 
 import argparse
 import inspect
-import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,18 +22,8 @@ def run(function: Callable[..., None]) -> None:
 
     A user's mistake ends in one line on stderr and exit code 1.
     """
-    if "DVC_STAGE" in os.environ:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with one_line(function.__name__):
         function(**_arguments(function))
-
-
-def _end_with(starter: int) -> None:
-    """End this process when the DVC process that started it is killed: otherwise it would go on,
-    and the next `dvc repro` would start the same stage beside it."""
-    while os.getppid() == starter:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _arguments(function: Callable[..., None]) -> dict[str, Any]:

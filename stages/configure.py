@@ -4,13 +4,9 @@ The stages that train read these files instead of `params.yaml`, so a change of 
 exactly the runs whose settings it changes.
 """
 
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors.numpy import save
 
 from chestflow import files, stage
@@ -25,10 +21,8 @@ GRADIENT_DESCENT = ("lr", "schedule", "steps", "batch_size", "weight_decay", "la
 
 def configure(subject: str, params: Path, datasets: Path, scratch: Path, out: Path) -> None:
     """subject: the run that the first sheet, and so the first part of the report, is about."""
-    checked, known = reading.params(params), reading.datasets(datasets)
-    one_of("run", subject, list(checked.runs))
-    for key, dataset in checked.datasets_used.items():
-        one_of(f"{params}: {key}", dataset, list(known))
+    checked = reading.both(params, datasets)
+    one_of("run", subject, checked.runs)
     runs = {name: settings_of(checked, name) for name in checked.runs}
     encoder = checked.model_dump(include={"width", "blocks", "contrast"})
     machine = checked.model_dump(include={"seed", "trainings", "threads"})
@@ -44,8 +38,6 @@ def configure(subject: str, params: Path, datasets: Path, scratch: Path, out: Pa
     # Its content never changes: stages that need no settings depend on it to wait for the check.
     files.write_exact_json(out / "checked.json", {"names": "valid", "values": "in range"})
     write_scratch(scratch)
-    for change in since_commit(params):
-        print(f"configure: not as committed: {change}")
     print(f"configure: {len(runs)} runs, {checked.trainings} trainings each")
 
 
@@ -81,28 +73,6 @@ def write_scratch(folder: Path) -> None:
     """An empty checkpoint, so that a run from scratch starts from a file like any other run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.safetensors").write_bytes(save({}))
-
-
-def since_commit(params: Path) -> list[str]:
-    """How the parameters differ from those of the last commit, or of the commit that an experiment
-    started from: an experiment in the folder inherits the changes that the one before it left."""
-    start = os.environ.get("DVC_EXP_BASELINE_REV", "HEAD")
-    committed = subprocess.run(["git", "show", f"{start}:./{params}"], capture_output=True)
-    if committed.returncode:  # no commit yet
-        return []
-    texts = committed.stdout, params.read_bytes()
-    before, now = (dict(flat(yaml.safe_load(text))) for text in texts)
-    changed = [key for key in before | now if before.get(key) != now.get(key)]
-    return [f"{key}: {before.get(key, 'not set')} -> {now.get(key, 'not set')}" for key in changed]
-
-
-def flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """`runs.chest.steps` and its value, for every value in nested dicts."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 if __name__ == "__main__":

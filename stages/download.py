@@ -4,7 +4,7 @@ from pathlib import Path
 
 from chestflow import stage
 from chestflow.config import reading
-from chestflow.config.datasets import Dataset
+from chestflow.config.schema import Dataset
 from chestflow.errors import UserError
 from chestflow.sources import phantom
 from chestflow.sources.download import fetch, medmnist_file, places

@@ -23,7 +23,7 @@ from chestflow.training.batches import Samples
 def label_efficiency(points: Path, images: Path, init: Path, out: Path) -> None:
     """Writes, for each point, its labels and steps (0 of a linear probe), and each training's
     probabilities of the test images."""
-    wanted = reading.points(points).points
+    wanted = reading.settings(points).points
     splits = {name: arrays.read(images, name) for name in arrays.SPLITS}
     cells = [(point, k) for point in wanted for k in range(point.trainings)]
     bar = tqdm(cells, desc=f"label_efficiency {points.stem}", unit="training", delay=1)

@@ -17,13 +17,13 @@ from chestflow.training.batches import epochs
 
 
 def pretrain(dataset: str, settings: Path, images: Path, out: Path) -> None:
-    chosen = reading.pretraining(settings)
+    chosen = reading.settings(settings)
     here = device.prepare(chosen.threads)
     train, val = (
         torch.from_numpy(arrays.read(images, split).images).to(here) for split in ("train", "val")
     )
     side = train.shape[-1]
-    encoder = chosen.model_dump(include={"width", "blocks", "contrast"})
+    encoder = {key: getattr(chosen, key) for key in ("width", "blocks", "contrast")}
     rows: list[dict] = []
     total = chosen.trainings * epochs(chosen.steps)
     bar = tqdm(total=total, desc="pretrain", unit="epoch", delay=1)

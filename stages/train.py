@@ -17,7 +17,7 @@ from chestflow.training.batches import Samples, epochs
 
 
 def train(settings: Path, images: Path, init: Path, out: Path) -> None:
-    run = reading.training(settings)
+    run = reading.settings(settings)
     here = device.prepare(run.threads)
     splits = {name: arrays.read(images, name) for name in ("train", "val")}
     side, origin = splits["train"].images.shape[-1], arrays.origin(images)

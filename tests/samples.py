@@ -177,16 +177,19 @@ def swept(about: About, lead: float = 0.0) -> dict:
             report |= {"parameters": 18218, "train_seconds": 12.3, "val_auroc": 0.99}
             report["stress"] = selection.score(**stress)
             each.append(selection.row(name, {} if name == "default" else {"width": 16}, report))
-    predicted = {name: predicted_by(signal, 3) for name, signal in signals.items()}
-    return selection.summarise(rows[1], rows[3], predicted, "default") | {"steps": 560}
+    finalists = {
+        name: selection.measured(*predicted_by(signal, 3)) for name, signal in signals.items()
+    }
+    return selection.summarise(rows[1], rows[3], "default", finalists) | {"steps": 560}
 
 
-def predicted_by(signal: float, trainings: int) -> selection.Predicted:
-    """Of the stress set, with two draws, and of the test images."""
+def predicted_by(signal: float, trainings: int) -> tuple[dict, np.ndarray, np.ndarray]:
+    """The arguments of `selection.measured`: of the stress set, with two draws, and of the test
+    images."""
     labels, actual = labels_of("val"), labels_of("test")
     draws = [probabilities(labels, signal, trainings, seed) for seed in (5, 6)]
     stress = {"labels": np.stack([labels] * trainings), "probability": np.stack(draws, axis=1)}
-    return selection.Predicted(stress, actual, probabilities(actual, signal, trainings))
+    return stress, actual, probabilities(actual, signal, trainings)
 
 
 def write_embeddings(folder: Path, run: str, settings: dict, seed: int, trainings: int) -> None:
@@ -203,7 +206,7 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def write_points(folder: Path, run: str, signal: float, trainings: int) -> None:
     """As stage `label_efficiency` does, for the runs that have a curve."""
-    points = reading.points(folder / f"data/settings/label_efficiency/{run}.json").points
+    points = reading.settings(folder / f"data/settings/label_efficiency/{run}.json").points
     actual = labels_of("test")
     numbers = [SIZES["train"] if point.labels == "all" else point.labels for point in points]
     each = [probabilities(actual, signal * n / 200, trainings, seed=n) for n in numbers]

@@ -69,11 +69,6 @@ def test_a_stages_deps_are_the_packages_that_its_imports_reach(stage):
     assert set(filter(is_code, paths(stage, "deps"))) == needed - NO_DEPENDENCY
 
 
-def test_what_trains_needs_nothing_that_explains_scores_or_plots():
-    needed = {package_of(module) for module in reached({ROOT / "stages/train.py"})}
-    assert not needed & {f"chestflow/{p}" for p in ("sources", "explain", "metrics", "plots")}
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stages_params_are_those_that_its_function_reads(stage):
     declared = {key for key in body(stage).get("params", []) if isinstance(key, str)}

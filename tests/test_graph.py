@@ -205,7 +205,7 @@ def test_an_unknown_parameter_ends_in_one_line(edited):
     ended = edited.run("chestflow", "repro")
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     assert ended.stderr.endswith("repro: configure failed, see above\n")
-    assert "runs.pneumonia.learning_rate" in ended.stderr
+    assert "runs.pneumonia: 'learning_rate'" in ended.stderr
 
 
 def test_no_command_runs_with_a_name_that_is_refused(edited):

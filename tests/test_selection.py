@@ -16,10 +16,6 @@ def stress(signal: float, draws: int = 2, trainings: int = 3, seed: int = 0) -> 
     return {"labels": labels, "probability": np.stack(each, axis=1)}
 
 
-def measured(signal: float, seed: int = 0):
-    return selection.stress_auroc(**stress(signal, seed=seed))
-
-
 def test_the_auroc_is_averaged_over_draws_and_draws_are_no_further_images():
     given = stress(0.8)
     draws = [intervals.auroc(LABELS, given["probability"][:, d]) for d in (0, 1)]
@@ -38,25 +34,32 @@ def test_each_training_is_scored_on_the_images_that_it_has_labels_of():
     assert selection.score(**given)["each"] == pytest.approx(selection.score(**stress(0.8))["each"])
 
 
+def finalists(**signals: float) -> dict:
+    """Configurations of some signal on the stress set, and an equal one on test."""
+    labels, probability = LABELS, samples.probabilities(LABELS, 0.8, 3)
+    return {
+        name: selection.measured(stress(signal, seed=10 * k), labels, probability)
+        for k, (name, signal) in enumerate(signals.items())
+    }
+
+
 def test_the_reference_stays_unless_a_rival_is_significantly_better():
     """A lead within the error does not count, however many rivals have one; nor does a deficit."""
-    rivals = {f"equal-{k}": measured(0.8, seed=10 * k) for k in range(1, 6)}
-    rivals["worse"] = measured(0.1)
-    fair = {"reference": measured(0.8)} | rivals
-    chosen, tests = selection.choose("reference", fair)
-    assert chosen == "reference" and tests.keys() == rivals.keys()
+    fair = {"default": 0.8} | {f"equal{k}": 0.8 for k in range(5)} | {"worse": 0.1}
+    report = selection.choose("default", finalists(**fair))
+    tests = {name: rival["stress"] for name, rival in report["rivals"].items()}
+    assert report["chosen"] == "default" and tests.keys() == fair.keys() - {"default"}
     assert tests["worse"]["p_holm"] < 0.05 and tests["worse"]["difference"] < 0
     assert all(test["p_holm"] >= test["p"] for test in tests.values())
-    further = fair | {"better": measured(1.3), "best": measured(1.6)}
-    assert selection.choose("reference", further)[0] == "best"
-    assert selection.choose("reference", {"reference": measured(0.8)}) == ("reference", {})
+    further = finalists(**fair, better=1.3, best=1.6)
+    assert selection.choose("default", further)["chosen"] == "best"
+    assert selection.choose("default", finalists(default=0.8))["chosen"] == "default"
 
 
 def test_test_scores_choose_nothing():
     """Of a rival that is equal on the stress set, and far better on test."""
-    swept = samples.swept(samples.about_of("pneumoniamnist", "images"))
-    ahead = samples.predicted_by(0.8, 3)._replace(probability=np.stack([LABELS * 0.9 + 0.05] * 3))
-    predicted = {"default": samples.predicted_by(0.8, 3), "wide": ahead}
-    report = selection.summarise(swept["configurations"], [], predicted, "default")
+    ahead = stress(0.8), LABELS, np.stack([LABELS * 0.9 + 0.05] * 3)
+    rivals = finalists(default=0.8) | {"wide": selection.measured(*ahead)}
+    report = selection.choose("default", rivals)
     assert report["chosen"] == "default" and report["rivals"]["wide"]["auroc"]["difference"] > 0.1
     assert "p_holm" not in report["rivals"]["wide"]["auroc"]

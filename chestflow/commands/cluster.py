@@ -1,141 +1,93 @@
 """Experiments on a Dask cluster: workers run them, each in its own clone, and push the results.
 
-`chestflow sweep --cluster` uses it. The function that workers run is sent to them as code, so it is
-the driver's version, whatever the worker's clone held before.
+`chestflow sweep --cluster` uses it. Workers are sent shell commands, and import nothing of ours.
 """
 
-import os
-import shlex
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from tqdm import tqdm
 
 from chestflow.errors import UserError
 
-if TYPE_CHECKING:
-    from distributed import Client
-
-REMOTE = "origin"  # the Git remote of every clone
 SECONDS = 10  # to wait for the scheduler's answer
-SHAPING = ("params.yaml", "datasets.yaml", "dvc.yaml", ".dvc/config", "chestflow", "stages")
+
+# What a worker runs with bash -e, in a clone used for nothing else: $0 is the experiment's name, $1
+# the commit, and the rest the arguments of `dvc exp run`.
+TRAIN_AND_PUSH = """
+name=$0; commit=$1; shift
+git fetch --quiet origin
+git diff --stat --exit-code HEAD  # or it would train what is not committed
+# Run already, for another driver or by a worker that was lost before it could report?
+git ls-remote --exit-code origin refs/exps/${commit:0:2}/${commit:2}/$name && exit
+git checkout --quiet --detach $commit
+dvc fetch --with-deps ${@: -1} || true  # what no remote has is computed again
+dvc exp remove $name || true  # of a run that could not push
+dvc exp run --temp "$@"
+# The outputs first (no Git reference is new to this clone itself): whoever finds the experiment on
+# the Git remote can then read all of it.
+dvc exp push . $name
+dvc exp push --no-cache origin $name
+"""
 
 
-def call(*command: str) -> str:
-    """What a command prints. Raises RuntimeError if it fails."""
-    # Stages are started as `python`, which has to be this one also where nothing is activated.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ended = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True)
-    if ended.returncode:
-        raise RuntimeError(f"{shlex.join(command)} failed\n{ended.stdout}{ended.stderr}")
-    return ended.stdout
-
-
-# -------------------------------------------------------------------------- by the driver
-
-
-@contextmanager
-def connected(address: str) -> Iterator["Client"]:
-    """A client of the scheduler at an address. Raises UserError where Dask is not installed, no
-    scheduler answers, or a command fails while the client is in use."""
+def connect(address: str):
+    """A client of the scheduler at an address. Raises UserError if none answers, or if Dask is not
+    installed."""
     try:
-        import cloudpickle
         from distributed import Client
-    except ImportError:
-        install = 'uv pip install -c requirements.txt -e ".[cluster]"'
-        raise UserError(f"--cluster needs the package distributed: {install}") from None
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    try:
-        # Without an address, Dask would start a cluster on this machine.
-        client = Client(address or "none", timeout=SECONDS)
-    except (OSError, TypeError, ValueError):  # the last two: an address that is none
+
+        return Client(address, timeout=SECONDS)
+    except (ImportError, OSError, ValueError) as error:
         raise UserError(
-            f"cluster = {address!r}: no scheduler answers; accepted: the address that `dask"
-            " scheduler` prints when it starts, such as tcp://scheduler:8786"
+            f"cluster = {address!r}: {error}; accepted: the address that `dask scheduler` prints,"
+            " such as tcp://scheduler:8786; to install Dask:"
+            ' uv pip install -c requirements.txt -e ".[cluster]"'
         ) from None
-    try:
-        with client:
-            yield client
-    except RuntimeError as error:
-        raise UserError(" ".join(str(error).split())) from None
 
 
 def shared_commit() -> str:
-    """The current commit, which workers will fetch.
-
-    Raises UserError if there are uncommitted changes, if the commit is not on the Git remote, or if
-    DVC has no remote through which the outputs come back.
-    """
-    changed = call("git", "status", "--porcelain", "--untracked-files=no", "--", *SHAPING)
-    if files := ", ".join(line[3:] for line in changed.splitlines()):
-        raise UserError(f"not committed: {files}; workers train only what is committed and pushed")
+    """The current commit, which workers will fetch. Raises UserError if it is not on the Git
+    remote, if there are uncommitted changes (sweep/ apart), or if DVC has no remote through which
+    the outputs come back."""
+    call("git", "fetch", "--quiet", "origin")
+    changed = call("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!sweep")
+    if changed or not call("git", "branch", "--remotes", "--contains", "HEAD"):
+        raise UserError(
+            "workers train what is committed and pushed; git commit, git push origin HEAD"
+        )
     if not call("dvc", "config", "core.remote").strip():
         raise UserError(
-            "DVC has no default remote for the workers' outputs; dvc remote add -d store ADDRESS,"
-            f" commit .dvc/config, git push {REMOTE} HEAD"
+            "no default remote for the outputs; dvc remote add -d store ADDRESS, git commit"
         )
-    call("git", "fetch", "--quiet", REMOTE)
-    commit = call("git", "rev-parse", "HEAD").strip()
-    if not call("git", "branch", "--remotes", "--list", f"{REMOTE}/*", "--contains", commit):
-        raise UserError(f"commit {commit[:7]} is not on {REMOTE}; git push {REMOTE} HEAD")
-    return commit
+    return call("git", "rev-parse", "HEAD").strip()
 
 
-def run(client: "Client", commit: str, experiments: dict[str, list[str]]) -> None:
+def call(*command: str) -> str:
+    """What a command prints. Raises UserError, with what it says, if it fails."""
+    ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode:
+        raise UserError(f"{' '.join(command)} failed: {' '.join(ended.stderr.split())}")
+    return ended.stdout
+
+
+def run(client, commit: str, experiments: dict[str, list[str]]) -> None:
     """Run experiments (name -> arguments of `dvc exp run`) and pull each as it ends.
 
     One that fails is tried once more. What went wrong is printed, and does not stop the others.
     """
     from distributed import as_completed
 
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     names = {}
     for name, arguments in experiments.items():
-        work, key = (commit, name, arguments), f"{name}-{uuid4().hex}"
-        names[client.submit(train_and_push, *work, key=key, retries=1)] = name
+        bash = ["bash", "-ec", TRAIN_AND_PUSH, name, commit, *arguments]
+        job = client.submit(subprocess.run, bash, **both, check=True, pure=False, retries=1)
+        names[job] = name
     print(f"cluster: {len(names)} to run; workers: {len(client.nthreads()) or 'none yet'}")
-    with tqdm(total=len(names), desc="sweep", unit="experiment") as bar:
-        for future in as_completed(names):
-            if future.cancelled():
-                raise UserError("the scheduler is gone; what was pushed until now is kept")
-            if error := future.exception():
-                tqdm.write(f"{names[future]} failed: {error}", file=sys.stderr)
-            else:
-                call("dvc", "exp", "pull", REMOTE, names[future])
-            bar.update()
-
-
-# ------------------------------------- by a worker: nothing of this repository is imported
-
-
-def pushed(commit: str) -> set[str]:
-    """The names of the experiments on a commit that are on the Git remote."""
-    listed = call("git", "ls-remote", REMOTE, f"refs/exps/{commit[:2]}/{commit[2:]}/*")
-    return {line.rpartition("/")[2] for line in listed.splitlines()}
-
-
-def train_and_push(commit: str, name: str, arguments: list[str]) -> None:
-    """Run an experiment in the current folder, a clone used for nothing else, and push it. Raises
-    RuntimeError with the output of the step that fails."""
-    here = f"{socket.gethostname()}:{os.getcwd()}"
-    if not (Path(".git").exists() and Path("dvc.yaml").exists()):
-        raise RuntimeError(f"{here} is no clone; start `dask worker` in the folder of one")
-    if changed := call("git", "status", "--porcelain", "--untracked-files=no"):
-        raise RuntimeError(f"{here} has uncommitted changes:\n{changed}")
-    if name in pushed(commit):
-        return  # already run, for a driver or by a worker that was lost before it could report
-    call("git", "fetch", "--quiet", REMOTE)
-    call("git", "checkout", "--quiet", "--detach", commit)
-    # What no remote has is computed again. A run that could not push may have left an experiment.
-    for words in (("fetch", "--with-deps", arguments[-1]), ("exp", "remove", name)):
-        subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True)
-    call("dvc", "exp", "run", "--temp", *arguments)
-    # The outputs first (no Git reference is new to this clone itself): whoever finds the experiment
-    # on the Git remote can then read all of it.
-    call("dvc", "exp", "push", ".", name)
-    call("dvc", "exp", "push", "--no-cache", REMOTE, name)
+    for job in tqdm(as_completed(names), "sweep", len(names), unit="experiment"):
+        if error := job.exception():
+            said = getattr(error, "output", error)  # of the step that failed
+            tqdm.write(f"{names[job]} failed: {said}", file=sys.stderr)
+        else:
+            call("dvc", "exp", "pull", "origin", names[job])

@@ -12,184 +12,140 @@ import argparse
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dvc.api
+from ruamel.yaml import YAML
 from safetensors.numpy import load
 from tqdm import tqdm
 
 from chestflow import files
-from chestflow.commands import cluster, git
+from chestflow.commands import cluster
 from chestflow.config import reading
-from chestflow.config.schema import Params, Settings
 from chestflow.errors import UserError
 from chestflow.metrics import scores, selection
+from chestflow.metrics.intervals import Measured
 from chestflow.plots.style import save
 from chestflow.plots.sweep import sweep
 from chestflow.report import rendering
 
 TARGET = "evaluate@pneumonia"
-RECORD = "data/results/pneumonia/scores.json"
-STRESS = "data/results/pneumonia/stress.safetensors"
-PREDICTIONS = "data/results/pneumonia/predictions.csv"
+RESULTS = "data/results/pneumonia"
 
-Key = tuple[str, int]  # configuration, trainings
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A finished experiment."""
-
-    name: str
-    rev: str  # its Git commit
-    params: dict[str, Any]  # the whole of params.yaml
-
-    def output(self, path: str) -> bytes:
-        """A file that DVC keeps."""
-        return dvc.api.read(path, rev=self.rev, mode="rb")
-
-    def predicted(self) -> selection.Predicted:
-        labels, probability = scores.predictions(files.columns(self.output(PREDICTIONS).decode()))
-        return selection.Predicted(load(self.output(STRESS)), labels, probability)
-
-
-Plan = dict[Key, Params]  # the parameters of each experiment
-Done = dict[Key, Experiment]
+Changes = dict[str, dict]  # configuration -> the settings that it changes
+Trained = dict[str, str]  # configuration -> the Git commit of its experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
     where = parser.add_mutually_exclusive_group()
     queue = "experiments at once, by DVC's queue (%(default)s)"
     where.add_argument("--queue", type=int, default=1, help=queue)
     address = "experiments on a Dask cluster: its scheduler's address, tcp://host:8786"
     where.add_argument("--cluster", metavar="ADDRESS", help=address)
-    add("--grid", type=Path, default="sweep/grid.yaml", help="the configurations (%(default)s)")
 
 
 def main(options: argparse.Namespace) -> None:
-    params = reading.params("params.yaml")
-    if options.queue < 1:
-        raise UserError(f"queue = {options.queue}; accepted: a whole number from 1")
-    git.require_git()
-    if problem := git.shallow():
-        raise UserError(problem)
-    grid = reading.grid(options.grid, params)
-    reference, *_ = names = list(grid.configurations)
-    planned = plan(params, grid.configurations, names, 1)
-    if not (done := run(planned, options)):
-        raise UserError("no configuration has finished; see above")
-    once = ranked(done, grid.configurations)
-    finalists = list(dict.fromkeys([reference, *(row["name"] for row in once[: grid.best])]))
-    repeated = plan(params, grid.configurations, finalists, grid.trainings)
-    done_again = run(repeated, options)
-    if (reference, grid.trainings) not in done_again:
-        raise UserError(f"{reference}, to which all others are compared, has failed; see above")
-    again = ranked(done_again, grid.configurations)
-    predicted = {name: experiment.predicted() for (name, _), experiment in done_again.items()}
-    report = selection.summarise(once, again, predicted, reference) | {"steps": params.steps}
-    write(Path("sweep"), report)
-    print(f"\n{markdown(report)}")
-    if failed := [name_of(*key) for key in planned | repeated if key not in done | done_again]:
-        raise UserError(f"these experiments failed, see above: {', '.join(failed)}")
-
-
-def plan(params: Params, configurations: dict, names: list[str], trainings: int) -> Plan:
-    """Every named configuration, to be trained so many times; training is timed."""
-    common = {"timing": True, "trainings": trainings}
-    return {
-        (name, trainings): reading.changed(params, configurations[name] | common) for name in names
-    }
-
-
-def name_of(configuration: str, trainings: int) -> str:
-    """The name of an experiment."""
-    return f"{configuration}-x{trainings}"
+    params = reading.params("params.yaml").model_dump(exclude_unset=True)
+    grid = reading.grid("sweep/grid.yaml")
+    if cluster.call("git", "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise UserError("DVC keeps no experiments in a shallow clone; git fetch --unshallow")
+    changes = {name: c.model_dump(exclude_unset=True) for name, c in grid.configurations.items()}
+    reference = next(iter(changes))
+    trained = train(params, changes, 1, options)
+    once = ranked(trained, changes)
+    finalists = dict.fromkeys([reference, *(row["name"] for row in once[: grid.best])])
+    again = train(params, {name: changes[name] for name in finalists}, grid.trainings, options)
+    compared = {name: measured(commit) for name, commit in again.items()}
+    report = selection.summarise(once, ranked(again, changes), reference, compared)
+    write(Path("sweep"), report | {"steps": params["steps"]})
+    if failed := {*changes} - {*trained} | {*finalists} - {*again}:
+        raise UserError(f"these configurations failed, see above: {', '.join(sorted(failed))}")
 
 
 # ------------------------------------------------------------------------------- running
 
 
-def run(planned: Plan, options: argparse.Namespace) -> Done:
-    """Run the missing experiments: one after another, several at once in DVC's queue, or on a
-    cluster. Returns all that have finished; one that fails does not stop the others."""
-    if options.cluster is not None:
-        with cluster.connected(options.cluster) as client:
-            cluster.run(client, cluster.shared_commit(), missing(planned))
-    elif options.queue > 1:
-        for arguments in (todo := missing(planned)).values():
-            dvc_exp_run("--queue", *arguments)
-        if todo:
-            dvc_exp_run("--run-all", "--jobs", str(options.queue))
-    else:
-        for arguments in tqdm(missing(planned).values(), desc="sweep", unit="experiment"):
-            dvc_exp_run("--temp", *arguments)
-    return finished(planned, recorded())
+def train(params: dict, changes: Changes, trainings: int, options: argparse.Namespace) -> Trained:
+    """Train configurations so many times, those that have not been: one after another, several at
+    once in DVC's queue, or on a cluster. One that fails is left out of what is returned.
 
-
-def missing(planned: Plan) -> dict[str, list[str]]:
-    """Name -> arguments of `dvc exp run`, of each experiment that has not finished.
-
-    Raises UserError if a name is taken by an experiment with other parameters.
+    Raises UserError if the first one, the reference, fails.
     """
+    settings = {n: c | {"trainings": trainings, "timing": True} for n, c in changes.items()}
+    todo = missing(params, settings)
+    if options.cluster:
+        with cluster.connect(options.cluster) as client:
+            cluster.run(client, cluster.shared_commit(), todo)
+    elif options.queue > 1 and todo:
+        for words in todo.values():
+            dvc_exp_run("--queue", *words)
+        dvc_exp_run("--run-all", "--jobs", str(options.queue))
+    else:
+        for words in tqdm(todo.values(), desc="sweep", unit="experiment"):
+            dvc_exp_run("--temp", *words)
+    done = finished(params, settings)
+    if (reference := next(iter(settings))) not in done:
+        raise UserError(f"{reference}, to which all others are compared, has failed; see above")
+    return done
+
+
+def missing(params: dict, settings: Changes) -> dict[str, list[str]]:
+    """Name of the experiment -> arguments of `dvc exp run`, of the configurations to be trained."""
+    done, todo = finished(params, settings), {}
+    for configuration, values in settings.items():
+        name = f"{configuration}-x{values['trainings']}"
+        changed = [f"-S{key}={str(value).lower()}" for key, value in values.items()]
+        if configuration not in done:
+            todo[name] = ["-n", name, *changed, TARGET]
+    return todo
+
+
+def finished(params: dict, settings: Changes) -> Trained:
+    """The configurations that have been trained: known by all their parameters, not by name."""
     on_record = recorded()
-    done = finished(planned, on_record)
-    todo = {name_of(*key): key for key in planned if key not in done}
-    if taken := sorted(todo.keys() & {experiment.name for experiment in on_record}):
-        raise UserError(
-            f"on record with other parameters: {', '.join(taken)}; rename the configuration, or"
-            f" dvc exp remove {taken[0]} (pushed ones: dvc exp remove --git-remote origin)"
-        )
-    return {name: ["-n", name, *settings(planned[key]), TARGET] for name, key in todo.items()}
-
-
-def settings(params: Params) -> list[str]:
-    """All settings as arguments of `dvc exp run`, including those equal to params.yaml."""
-    values = params.model_dump(include={*Settings.model_fields, "trainings", "timing"}, mode="json")
-    return [f"-S{key}={str(value).lower()}" for key, value in values.items()]
-
-
-def finished(planned: Plan, on_record: list[Experiment]) -> Done:
-    """The planned experiments that have finished, matched by parameters, not by name."""
     return {
-        key: experiment
-        for key, params in planned.items()
-        for experiment in on_record
-        if experiment.params == params.model_dump(exclude_unset=True)
+        name: commit
+        for name, values in settings.items()
+        for commit, recorded_params in on_record.items()
+        if recorded_params == params | values
     }
 
 
-def recorded() -> list[Experiment]:
-    """The experiments on the current commit that have finished."""
-    shown = subprocess.run(["dvc", "exp", "show", "--json"], capture_output=True, text=True)
-    if shown.returncode:
-        raise UserError(f"dvc exp show failed: {' '.join(shown.stderr.split())}")
-    listed = [e for commit in json.loads(shown.stdout) for e in commit.get("experiments") or []]
-    # Those that wait in the queue, run or have failed are listed with their parameters too.
-    ended = [e for e in listed if (e.get("executor") or {}).get("state", "success") == "success"]
-    states = [state for experiment in ended for state in experiment["revs"] if state.get("data")]
-    return [
-        Experiment(state["name"], state["rev"], state["data"]["params"]["params.yaml"]["data"])
-        for state in states
-    ]
+def recorded() -> dict[str, dict]:
+    """The experiments on the current commit that have finished: their Git commit -> the content of
+    params.yaml."""
+    head = cluster.call("git", "rev-parse", "HEAD").strip()
+    where = f"refs/exps/{head[:2]}/{head[2:]}"  # where DVC keeps them
+    commits = cluster.call("git", "for-each-ref", "--format=%(objectname)", where).split()
+    texts = {commit: cluster.call("git", "show", f"{commit}:./params.yaml") for commit in commits}
+    return {commit: YAML(typ="safe").load(text) for commit, text in texts.items()}
 
 
-def dvc_exp_run(*arguments: str) -> None:
+def dvc_exp_run(*words: str) -> None:
     """Run `dvc exp run`; an error is printed, not raised."""
-    ended = subprocess.run(["dvc", "exp", "run", *arguments], capture_output=True, text=True)
+    ended = subprocess.run(["dvc", "exp", "run", *words], capture_output=True, text=True)
     if ended.returncode:
-        tqdm.write(f"{' '.join(arguments)}\n{ended.stdout}{ended.stderr}", file=sys.stderr)
+        tqdm.write(f"{' '.join(words)}\n{ended.stdout}{ended.stderr}", file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------ reporting
 
 
-def ranked(done: Done, configurations: dict) -> list[dict]:
+def output(commit: str, name: str) -> bytes:
+    """A file of an experiment's results, which DVC keeps."""
+    return dvc.api.read(f"{RESULTS}/{name}", rev=commit, mode="rb")
+
+
+def measured(commit: str) -> dict[str, Measured]:
+    table = files.columns(output(commit, "predictions.csv").decode())
+    stress = load(output(commit, "stress.safetensors"))
+    return selection.measured(stress, *scores.predictions(table))
+
+
+def ranked(trained: Trained, changes: Changes) -> list[dict]:
     """One row per configuration, from what `evaluate` reported; the highest stress AUROC first."""
-    reports = {name: json.loads(e.output(RECORD)) for (name, _), e in done.items()}
-    rows = [selection.row(name, configurations[name], one) for name, one in reports.items()]
+    reports = {name: json.loads(output(rev, "scores.json")) for name, rev in trained.items()}
+    rows = [selection.row(name, changes[name], report) for name, report in reports.items()]
     return sorted(rows, key=lambda row: -row["stress"]["auroc"])
 
 
@@ -197,9 +153,9 @@ def write(out: Path, report: dict) -> None:
     files.write_json(out / "sweep.json", report)
     (out / "sweep.md").write_text(markdown(report), encoding="utf-8")
     save(sweep(report), out / "sweep.png")
+    print(f"\n{markdown(report)}")
 
 
 def markdown(report: dict) -> str:
     """The two tables: all configurations, trained once, and the best, trained several times."""
-    template = Path(__file__).with_name("sweep.md.jinja")
-    return rendering.rendered(report | {"spaces": {}}, template)
+    return rendering.rendered(report, Path(__file__).with_name("sweep.md.jinja"))

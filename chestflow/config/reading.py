@@ -1,17 +1,14 @@
 """Reading parameter files: a mistake becomes an error of one line, before any data are read."""
 
-import re
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 
-from chestflow import files
-from chestflow.config import schema
-from chestflow.config.datasets import Dataset, Datasets
-from chestflow.config.schema import Block, Grid, Params, Settings, one_of
-from chestflow.errors import UserError
+from chestflow.config.schema import Dataset, Datasets, Grid, Params, Training, one_of
+from chestflow.errors import UserError, printable
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -19,7 +16,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def params(path: str | Path) -> Params:
     """Read and check `params.yaml`.
 
-    Raises UserError, in one line, for the first unknown key, wrong type or value out of range.
+    Raises UserError, in one line, for an unknown key, a wrong type or a value out of range.
     """
     return _checked(Params, read_yaml(path), f"{path}: ")
 
@@ -29,102 +26,61 @@ def datasets(path: str | Path) -> dict[str, Dataset]:
     return _checked(Datasets, read_yaml(path), f"{path}: ").datasets
 
 
+def both(params_path: Path, datasets_path: Path) -> Params:
+    """Read and check both files together; the same errors, and one for a data set that
+    `datasets.yaml` does not declare."""
+    values, known = params(params_path), datasets(datasets_path)
+    for run, declared in values.runs.items():
+        one_of(f"{params_path}: runs.{run}.dataset", declared.dataset, known)
+    one_of(f"{params_path}: autoencoder.dataset", values.autoencoder.dataset, known)
+    return values
+
+
 def dataset(path: str | Path, key: str) -> Dataset:
     """One entry of `datasets.yaml`; the same errors, and one that lists the known entries."""
     return entry(datasets(path), key, "dataset")
 
 
-def training(path: Path) -> schema.Training:
-    """The complete settings of a run, as stage `configure` has written them."""
-    return schema.Training.model_validate(files.read_json(path))
+def settings(path: Path) -> Any:
+    """What stage `configure` has written: the settings as attributes."""
+    return json.loads(path.read_bytes(), object_hook=lambda block: Training(**block))
 
 
-def points(path: Path) -> schema.Points:
-    """The points of a run's label-efficiency curve."""
-    return schema.Points.model_validate(files.read_json(path))
-
-
-def pretraining(path: Path) -> schema.Pretraining:
-    """The complete settings of the autoencoder."""
-    return schema.Pretraining.model_validate(files.read_json(path))
-
-
-def grid(path: str | Path, params: Params) -> Grid:
+def grid(path: str | Path) -> Grid:
     """Read and check the declaration of a sweep; the same errors."""
-    declared = _checked(Grid, read_yaml(path), f"{path}: ")
-    for name, changes in declared.configurations.items():
-        where = f"{path}: configurations.{name}: "
-        changed(params, changes, where)
-        for key in changes:
-            one_of(f"{where}{key}", key, list(Settings.model_fields))
-    return declared
-
-
-def changed(params: Params, changes: dict[str, Any], where: str = "") -> Params:
-    """The parameters with other top-level values, checked; `where` begins the error's line."""
-    return _checked(Params, params.model_dump(exclude_unset=True) | changes, where)
+    return _checked(Grid, read_yaml(path), f"{path}: ")
 
 
 def entry(entries: dict, key: str, kind: str):
     """`entries[key]`, or a UserError that lists the known keys, for names given as arguments."""
-    one_of(kind, key, list(entries))
+    one_of(kind, key, entries)
     return entries[key]
 
 
 def read_yaml(path: str | Path) -> Any:
     """The values of a YAML file, read by DVC's own reader: both take 1e-3 for a number, 010 for 10,
     and refuse a key that is given twice. Raises UserError for what is not YAML."""
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path} is not here; run this in the repository's own folder") from None
+    content = Path(path).read_bytes()
     try:
         return YAML(typ="safe").load(content.decode("utf-8-sig"))
-    except (YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        # Not all are YAMLError: 2001-13-45 is a ValueError, `!!int ''` an IndexError.
+    except Exception as error:  # not only YAMLError: of 2001-13-45 a ValueError, of !!int '' others
         reason = " ".join(str(error).partition("To suppress this check")[0].split())
-        reason = reason.replace('in "<unicode string>", ', "in ") or type(error).__name__
-        raise UserError(f"{path} is not YAML: {reason}") from None
+        raise UserError(f"{path} is not YAML: {reason or type(error).__name__}") from None
 
 
-def _checked(model: type[Model], values, where: str) -> Model:
+def _checked(model: type[Model], values: Any, where: str) -> Model:
+    """The values as a model. Raises UserError for the first mistake; `where` begins its line."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(where + _first_mistake(model, error)) from None
+        raise UserError(printable(where + _described(error.errors()[0]))) from None
 
 
-def _first_mistake(model: type[BaseModel], error: ValidationError) -> str:
-    mistakes = error.errors()  # an unknown name explains why another is missing
-    mistake = next((m for m in mistakes if m["type"] == "extra_forbidden"), mistakes[0])
-    place = [str(part) for part in mistake["loc"]]
-    if place[-1:] == ["[key]"]:  # a bad name: the message quotes it
-        return f"{_dotted(place[:-2])}: {mistake['msg']}"
-    if mistake["type"] == "extra_forbidden":
-        known = ", ".join(_fields_at(model, place[:-1]))
-        return f"{_dotted(place)} is not a parameter; accepted here: {known}"
-    if isinstance(mistake.get("ctx", {}).get("error"), UserError):
-        return str(mistake["ctx"]["error"])
+def _described(mistake: Any) -> str:
+    """`runs.chest.steps = 0: Input should be greater than or equal to 1`."""
+    key = ".".join(str(part) for part in mistake["loc"] if part != "[key]")
+    if mistake["type"] == "value_error":  # a UserError, which names the value
+        return f"{key}: {mistake['ctx']['error']}".removeprefix(": ")
     if mistake["type"] == "missing":
-        return f"{_dotted(place)} is missing; it must be given"
-    reason = re.sub(r"^Value error, | or instance of \w+$", "", mistake["msg"])
-    return f"{_dotted(place) or 'the file'} = {_shortened(mistake['input'])}: {reason}"
-
-
-def _dotted(place: list[str]) -> str:
-    return ".".join(part if part.isprintable() else repr(part) for part in place)
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _fields_at(model: Any, place: list[str]) -> list[str]:
-    """Names of the fields that a model has at a place such as ["datasets", "chestmnist"]."""
-    for part in place:
-        is_block = isinstance(model, type) and issubclass(model, Block)
-        model = model.model_fields[part].annotation if is_block else model.__args__[-1]
-        if type(None) in getattr(model, "__args__", ()):  # a block that may be null
-            model = model.__args__[0]
-    return list(model.model_fields)
+        return f"{key} is missing; it must be given"
+    return f"{key or 'the file'} = {mistake['input']!r:.80}: {mistake['msg']}"

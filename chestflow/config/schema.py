@@ -1,17 +1,55 @@
-"""The schema of `params.yaml` and of a sweep's grid: one typed model per block."""
+"""What `params.yaml`, `datasets.yaml` and a sweep's grid may hold: one typed model per block."""
 
 import math
-from graphlib import CycleError, TopologicalSorter
+import re
+from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, create_model, model_validator
 
-from chestflow.config.values import RESERVED, Count, Labels, Name, RunName, Seed, Share
 from chestflow.errors import UserError
+
+RESERVED = ("scratch", "autoencoder")  # starts that are not runs; they are also folders in models/
+ARCHITECTURE = ("width", "blocks", "dropout", "contrast")
+
+
+def _name(value: Any) -> str:
+    """A part of paths, of shell commands and of DVC's own names."""
+    allowed = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", value)
+    if not allowed or value.lower() in RESERVED:
+        raise UserError(
+            f"{value!r} is not a name; accepted: 1 to 40 of the characters A-Z, a-z, 0-9, _ and -,"
+            f" a letter first, but not {' or '.join(RESERVED)}"
+        )
+    return value
+
+
+def _all_or_count(value: Any) -> int | str:
+    if value == "all" or (type(value) is int and value >= 1):
+        return value
+    raise UserError(f"{value!r} is no number of images; accepted: all, or a whole number from 1")
+
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Labels = Annotated[int | Literal["all"], PlainValidator(_all_or_count)]
+Name = Annotated[str, PlainValidator(_name)]
 
 
 class Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, values: Any) -> Any:
+        """Checked before anything else: a misspelt key explains why another one is missing."""
+        for key in values if isinstance(values, dict) else ():
+            if key not in cls.model_fields:
+                accepted = ", ".join(cls.model_fields)
+                raise UserError(f"{key!r} is not a parameter; accepted: {accepted}")
+        return values
 
 
 # ---------------------------------------------------------------------------- params.yaml: training
@@ -44,39 +82,30 @@ class Settings(Block):
     @property
     def architecture(self) -> dict[str, Any]:
         """The arguments of `models.cnn.Classifier`."""
-        return self.model_dump(include={"width", "blocks", "dropout", "contrast"})
+        return {key: getattr(self, key) for key in ARCHITECTURE}
 
 
-class Training(Settings):
-    """A run with all settings, as stage `configure` writes it: null for those it does not use."""
+class Training(SimpleNamespace):
+    """The settings of a run, or of the autoencoder, as stage `configure` writes them: null for
+    those that it does not use."""
 
-    lr: Share | None  # type: ignore[assignment]
-    schedule: str | None  # type: ignore[assignment]
-    steps: Count | None  # type: ignore[assignment]
-    patience: Count | None  # type: ignore[assignment]
-    min_delta: float | None  # type: ignore[assignment]
-    batch_size: int | None  # type: ignore[assignment]
-    weight_decay: float | None  # type: ignore[assignment]
-    label_smoothing: float | None  # type: ignore[assignment]
-    keep: str | None  # type: ignore[assignment]
-    lr_factor: Share | None  # type: ignore[assignment]
-    layer_decay: Share | None  # type: ignore[assignment]
-
-    name: str
-    dataset: str
-    init: str
-    seed: Seed
-    trainings: Count
-    threads: Count
-    timing: bool
+    @property
+    def architecture(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ARCHITECTURE}
 
 
-_own: dict[str, Any] = {
+_optional: dict[str, Any] = {
     name: (Annotated[field.annotation, field] | None, None)  # type: ignore[name-defined]
     for name, field in Settings.model_fields.items()
 }
-Run: Any = create_model("Run", __base__=Block, dataset=(str, ...), init=(str, ...), **_own)
-Run.__doc__ = "A run as declared: its data, its start, and how it differs from the settings above."
+Changes: Any = create_model("Changes", __base__=Block, **_optional)  # some of the settings
+
+
+class Run(Changes):
+    """A run as declared: its data, its start, and how it differs from the settings above."""
+
+    dataset: str
+    init: str
 
 
 class Autoencoder(Block):
@@ -88,17 +117,6 @@ class Autoencoder(Block):
     patience: Count
     batch_size: int = Field(ge=2, le=65536)
     weight_decay: float = Field(ge=0, le=1)
-
-
-class Pretraining(Autoencoder):
-    """The autoencoder with the encoder's size and contrast, as stage `configure` writes it."""
-
-    width: int
-    blocks: int
-    contrast: str
-    seed: Seed
-    trainings: Count
-    threads: Count
 
 
 # --------------------------------------------------------------------------- params.yaml: the rest
@@ -127,12 +145,6 @@ class LabelEfficiency(Block):
     runs: list[str]
 
 
-class Points(Block):
-    """The points of one run's curve, as stage `configure` writes them."""
-
-    points: list[Training]
-
-
 class GradCAM(Block):
     layer: str
     images: int = Field(ge=2, le=40)
@@ -153,7 +165,7 @@ class Params(Settings):
     trainings: Count
     threads: Count
     timing: bool
-    runs: dict[RunName, Run] = Field(min_length=1)
+    runs: dict[Name, Run] = Field(min_length=1)
     autoencoder: Autoencoder
     comparison: Comparison
     label_efficiency: LabelEfficiency
@@ -164,22 +176,11 @@ class Params(Settings):
     def _references_exist(self) -> "Params":
         for name, run in self.runs.items():
             one_of(f"runs.{name}.init", run.init, [*RESERVED, *self.runs])
-        for run in self.label_efficiency.runs:
-            one_of("label_efficiency.runs", run, list(self.runs))
-        self._check_circles()
+        for name in self.label_efficiency.runs:
+            one_of("label_efficiency.runs", name, self.runs)
         self._check_depth()
         self._check_comparison()
         return self
-
-    def _check_circles(self) -> None:
-        """Raise UserError for runs that start from each other in a circle."""
-        try:
-            TopologicalSorter({name: [run.init] for name, run in self.runs.items()}).prepare()
-        except CycleError as error:
-            first, *others = reversed(error.args[1])
-            circle = f"{first} starts from {', which starts from '.join(others)}: a circle"
-            accepted = f"starts that lead to {' or '.join(RESERVED)}"
-            raise UserError(f"runs: {circle}; accepted: {accepted}") from None
 
     def _check_depth(self) -> None:
         """Raise UserError for too many blocks (each halves the images), or for a GradCAM layer that
@@ -197,24 +198,16 @@ class Params(Settings):
 
     def _check_comparison(self) -> None:
         """Raise UserError for compared runs that do not exist or are tested on different images."""
-        compared = {f"spaces.{name}": runs for name, runs in self.comparison.spaces.items()}
-        for kind in ("primary", "further"):
-            for i, question in enumerate(getattr(self.comparison, kind)):
-                compared[f"{kind}.{i}"] = [question.run, question.against]
-        for key, runs in compared.items():
-            for run in runs:
-                one_of(f"comparison.{key}", run, list(self.runs))
-            if len(datasets := sorted({self.runs[run].dataset for run in runs})) > 1:
+        questions = (*self.comparison.primary, *self.comparison.further)
+        pairs = [[question.run, question.against] for question in questions]
+        for runs in (*pairs, *self.comparison.spaces.values()):
+            for name in runs:
+                one_of("comparison", name, self.runs)
+            if len(datasets := sorted({self.runs[name].dataset for name in runs})) > 1:
                 raise UserError(
-                    f"comparison.{key}: {' and '.join(runs)} are tested on"
-                    f" {' and '.join(datasets)}; accepted: runs of one data set"
+                    f"comparison: {' and '.join(runs)} are tested on {' and '.join(datasets)};"
+                    " accepted: runs of one data set"
                 )
-
-    @property
-    def datasets_used(self) -> dict[str, str]:
-        """Key of `params.yaml` -> the data set it names."""
-        runs = {f"runs.{name}.dataset": run.dataset for name, run in self.runs.items()}
-        return runs | {"autoencoder.dataset": self.autoencoder.dataset}
 
 
 class Grid(Block):
@@ -222,10 +215,51 @@ class Grid(Block):
 
     best: Count
     trainings: Count
-    configurations: dict[str, dict[str, Any]] = Field(min_length=2)
+    configurations: dict[str, Changes] = Field(min_length=2)
 
 
-def one_of(key: str, value: str, accepted: list[str]) -> None:
+# -------------------------------------------------------------------------------- datasets.yaml
+
+
+class Phantom(Block):
+    """The synthetic stand-in: its seed, its number of images, and a shortcut to plant in it."""
+
+    seed: Seed
+    train: int = Field(ge=10)
+    val: int = Field(ge=10)
+    test: int = Field(ge=10)
+    shortcut: float = Field(default=0.0, ge=0.0, le=0.5)
+
+    def sizes(self) -> dict[str, int]:
+        return self.model_dump(include={"train", "val", "test"})
+
+
+class Dataset(Block):
+    """A data set of MedMNIST needs only a title and the name of its positive class; the address of
+    its file is in `medmnist.INFO`."""
+
+    title: str = Field(min_length=1, max_length=40)  # what figures and tables call it
+    positive: str = Field(min_length=1, max_length=20)  # what a diseased image is called
+    diseased: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    phantom: Phantom | None = None
+    # A file of the user's own, instead of MedMNIST's:
+    url: str | None = None  # or a path
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+    @model_validator(mode="after")
+    def _url_and_md5_go_together(self) -> "Dataset":
+        if bool(self.url) != bool(self.md5):
+            raise UserError("url and md5 go together; accepted: both, or neither")
+        return self
+
+
+class Datasets(Block):
+    """The whole of `datasets.yaml`."""
+
+    datasets: dict[Name, Dataset] = Field(min_length=1)
+
+
+def one_of(key: str, value: str, accepted: Iterable[str]) -> None:
     """Raise UserError, with the accepted values, if this one is not among them."""
     if value not in accepted:
         raise UserError(f"{key}: {value!r} is unknown; accepted: {', '.join(accepted)}")

@@ -1,14 +1,15 @@
 """Which of several configurations is best? Judged on the stress set (stress.py)."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from chestflow.metrics import baselines, comparison, intervals
 from chestflow.metrics.intervals import Measured
 
 TESTED = ("auroc", "accuracy")  # on test images, in pairs: for the tables alone
-LISTED = (*TESTED, "balanced_accuracy", "recall", "specificity")  # of each configuration
+ROW = (  # of the record that stage `evaluate` wrote, in a sweep's tables
+    *("data", "n", "trainings", "parameters", "train_seconds", "val_auroc", "stress"),
+    *("auroc", "accuracy", "balanced_accuracy", "recall", "specificity", "ci95", "each"),
+)
 LEVEL = 0.05  # of p after Holm's correction, below which a configuration replaces the reference
 
 
@@ -39,64 +40,52 @@ def score(labels: np.ndarray, probability: np.ndarray) -> dict:
     }
 
 
-def choose(reference: str, measured: dict[str, Measured]) -> tuple[str, dict[str, dict]]:
-    """The reference, unless a rival is significantly better; of several, the one with the highest
-    AUROC. And the paired differences rival - reference, with p after Holm's correction.
+def measured(
+    stress: dict[str, np.ndarray], labels: np.ndarray, probability: np.ndarray
+) -> dict[str, Measured]:
+    """What a configuration is compared by: `stress`, its AUROC on the stress set, and the TESTED.
 
-    measured: the stress AUROC of the reference and its rivals, over the same seeds and images.
+    stress: the arguments of `stress_auroc`; labels (N,), probability (K, N): of the test images.
+    """
+    return {"stress": stress_auroc(**stress)} | baselines.measured(labels, probability)
+
+
+def choose(reference: str, finalists: dict[str, dict[str, Measured]]) -> dict:
+    """`chosen`: the reference, unless a rival is significantly better on the stress set; of
+    several, the one with the highest AUROC there. `rivals`: the paired differences rival -
+    reference, on the stress set with p after Holm's correction, on test images with intervals.
+
+    finalists: name -> `measured`, over the same seeds and images.
     A ranking always has a first, even where all are equally good; and the more configurations are
     tried, the better the first looks by chance. So it is the reference that has the benefit of the
     doubt (Gulrajani & Lopez-Paz 2021: no rival beat plain training that was chosen with care).
     """
-    rivals = {name: one for name, one in measured.items() if name != reference}
-    pairs = [(one, measured[reference]) for one in rivals.values()]
-    tests = dict(zip(rivals, comparison.paired_differences(pairs)))
+    own = finalists[reference]
+    others = {name: one for name, one in finalists.items() if name != reference}
+    pairs = [(one["stress"], own["stress"]) for one in others.values()]
+    tests = dict(zip(others, comparison.paired_differences(pairs)))
     better = [name for name, t in tests.items() if t["difference"] > 0 and t["p_holm"] < LEVEL]
-    chosen = max(better, key=lambda name: tests[name]["difference"], default=reference)
-    return chosen, tests
+    on_test = {
+        name: {score: comparison.paired_difference(one[score], own[score]) for score in TESTED}
+        for name, one in others.items()
+    }
+    return {
+        "chosen": max(better, key=lambda name: tests[name]["difference"], default=reference),
+        "rivals": {name: {"stress": tests[name]} | on_test[name] for name in others},
+    }
 
 
 # ------------------------------------------------------------------------------ a sweep's tables
 
 
-class Predicted(NamedTuple):
-    """What K trainings of a configuration predicted."""
-
-    stress: dict[str, np.ndarray]  # the arguments of `stress_auroc`
-    labels: np.ndarray  # (N,) of the test images
-    probability: np.ndarray  # (K, N)
-
-
 def row(name: str, changes: dict, report: dict) -> dict:
     """A configuration as a row of the tables, from the record that stage `evaluate` wrote of it."""
-    plain = ("data", "n", "trainings", "parameters", "train_seconds", "val_auroc", "stress")
-    of_test = {k: {score: report[k][score] for score in LISTED} for k in ("ci95", "sd", "each")}
-    values = {key: report[key] for key in (*plain, *LISTED)}
-    return {"name": name, "changes": changes, **values, **of_test}
+    return {"name": name, "changes": changes, **{key: report[key] for key in ROW}}
 
 
-def summarise(
-    once: list[dict], repeated: list[dict], predicted: dict[str, Predicted], reference: str
-) -> dict:
+def summarise(once: list[dict], repeated: list[dict], reference: str, finalists: dict) -> dict:
     """The content of sweep.json: the rows of all configurations, trained once, those of the
-    finalists, trained several times, the one that `choose` takes, and `rivals`, the finalists'
-    paired differences from the reference: tested on the stress set; on test images with intervals
-    alone.
-
-    predicted: of each finalist.
-    """
-    stress = {name: stress_auroc(**one.stress) for name, one in predicted.items()}
-    chosen, tests = choose(reference, stress)
-    on_test = {
-        name: baselines.measured(one.labels, one.probability) for name, one in predicted.items()
-    }
-    rivals = {
-        name: {"stress": test}
-        | {
-            score: comparison.paired_difference(on_test[name][score], on_test[reference][score])
-            for score in TESTED
-        }
-        for name, test in tests.items()
-    }
-    report = {"data": once[0]["data"], "n": once[0]["n"], "reference": reference, "chosen": chosen}
-    return report | {"configurations": once, "finalists": repeated, "rivals": rivals}
+    finalists, trained several times, and what `choose` says of these."""
+    report = {"data": once[0]["data"], "n": once[0]["n"], "reference": reference}
+    report |= {"configurations": once, "finalists": repeated}
+    return report | choose(reference, finalists)

@@ -12,8 +12,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from chestflow.config import reading
-from chestflow.config.schema import Params
-from chestflow.config.values import RESERVED
+from chestflow.config.schema import RESERVED, Params
 from chestflow.errors import UserError, printable
 from chestflow.own_images import listing, near_duplicates, splitting
 from chestflow.own_images.listing import Item
@@ -112,7 +111,7 @@ def nearly_equal(splits: Splits, arrays: dict[str, np.ndarray]) -> list[str]:
 
 def check_name(name: str, target: Path) -> None:
     """Raise UserError for a name that is not allowed, or taken by what `pack` has not written."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name.lower() in RESERVED:
         raise UserError(f"name: {name!r} is no name; accepted: letters, digits, _ and -")
     declared = reading.datasets(DATASETS)
     if name in declared and declared[name].url != str(target):
