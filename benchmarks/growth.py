@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from benchmarks import harness
+from chestflow.data import arrays
 from chestflow.models.cnn import Classifier
 from chestflow.models.inference import standardise
 from chestflow.sources import phantom
@@ -63,28 +64,21 @@ def fresh():
 def write(folder: Path, n: int, side: int) -> Path:
     """n training images, and a few to validate, as files that can be mapped into memory."""
     target = folder / f"{n}-{side}"
-    target.mkdir()
     distinct = phantom.archive("pneumoniamnist", {"train": DISTINCT, "val": DISTINCT}, 0, side)
+    splits = {}
     for split, length in (("train", n), ("val", DISTINCT)):
-        again = np.arange(length) % DISTINCT
-        np.save(target / f"{split}_images.npy", distinct[f"{split}_images"][again])
-        np.save(target / f"{split}_labels.npy", distinct[f"{split}_labels"][again, 0])
+        images, labels = distinct[f"{split}_images"], distinct[f"{split}_labels"][:, 0]
+        splits[split] = arrays.Split(images, labels)[np.arange(length) % DISTINCT]
+    arrays.write(target, "phantom", splits)
     return target
-
-
-def read(folder: Path, split: str) -> batches.Samples:
-    # Copy on write, because torch warns of arrays that it may not write to.
-    images, labels = (
-        np.load(folder / f"{split}_{field}.npy", mmap_mode="c") for field in ("images", "labels")
-    )
-    return harness.samples(images, labels)
 
 
 def train(folder: Path) -> dict:
     """One pass, in this process: its seconds, the size of the images, the memory it took."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    images = [read(folder, split) for split in ("train", "val")]
+    mapped = (arrays.read(folder, split) for split in ("train", "val"))
+    images = [batches.Samples.to(torch.device("cpu"), split) for split in mapped]
     chosen = harness.settings()
     steps = max(1, len(images[0].labels) // chosen.batch_size)
     chosen = chosen.model_copy(update={"steps": steps})

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -12,68 +13,56 @@ from chestflow.data import arrays, captions
 from chestflow.data.labels import binary_labels
 from chestflow.errors import UserError
 from chestflow.sources import archive as npz
-from chestflow.sources.parts import folder_for
 
 
 def binarize(
     dataset: str, datasets: Path, archive: Path, out: Path, metrics: Path, *, pixels: int
 ) -> None:
     declared = reading.dataset(datasets, dataset)
-    with folder_for(out) as folder:
-        unpacked = npz.unpack(archive, folder, pixels)
-        check_diseased(f"datasets.{dataset}.diseased", declared.diseased, unpacked)
-        splits = {
-            name: binary_split(unpacked, name, declared.diseased, folder) for name in arrays.SPLITS
-        }
-        check_classes(dataset, declared.positive, splits)
-        arrays.write(out, "phantom" if npz.is_phantom(archive) else "images", splits)
-    about = captions.of_folder(out, declared.title, declared.positive)
-    counts = {name: class_counts(split.labels) for name, split in splits.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out) as folder:  # in `out`, which DVC clears after a crash
+        unpacked = npz.unpack(archive, Path(folder), pixels)
+        columns = unpacked["train_labels"].shape[1]
+        check_columns(f"datasets.{dataset}.diseased", declared.diseased, columns)
+        splits = {name: binary_split(unpacked, name, declared.diseased) for name in arrays.SPLITS}
+        check_classes(dataset, splits)
+        origin = "phantom" if str(unpacked.get("origin")) == "phantom" else "images"
+        arrays.write(out, origin, splits)
+    about = captions.of_dataset(declared.title, pixels, origin, declared.positive)
+    counts = [{"split": name} | class_counts(split.labels) for name, split in splits.items()]
     # DVC's table leaves lists out: it shows the counts of test alone.
-    test = {key: counts["test"][key] for key in ("n", "prevalence", "majority_accuracy")}
-    listed = [{"split": name, **count} for name, count in counts.items()]
+    test = {key: counts[-1][key] for key in ("n", "prevalence", "majority_accuracy")}
     with archive.open("rb") as file:
         source = {"md5": hashlib.file_digest(file, "md5").hexdigest(), "pixels": pixels}
-    files.write_json(metrics, {**about.record(), **source, **test, "splits": listed})
-    print(f"binarize: {about.caption}: " + ", ".join(f"{k} {v['n']}" for k, v in counts.items()))
+    files.write_json(metrics, {**about.record(), **source, **test, "splits": counts})
+    print(f"binarize: {about.caption}: " + ", ".join(f"{c['split']} {c['n']}" for c in counts))
 
 
-def check_diseased(
-    key: str, diseased: list[int] | None, unpacked: Mapping[str, np.ndarray]
-) -> None:
-    """Raise UserError for diseased labels that no image has, or columns that do not exist."""
-    labels = np.concatenate([unpacked[f"{name}_labels"] for name in arrays.SPLITS])
-    columns = labels.shape[1]
-    what, known = ("columns", range(columns)) if columns > 1 else ("labels", np.unique(labels))
-    if not set(diseased or []) <= set(known):
-        accepted = f"{what} {', '.join(map(str, known))}, or null for any but 0"
-        raise UserError(f"{key} = {diseased}; accepted: {accepted}")
+def check_columns(key: str, diseased: list[int] | None, columns: int) -> None:
+    """Raise UserError where `diseased` names columns, of several, that do not exist."""
+    if 1 < columns <= max(diseased or [0]):
+        raise UserError(f"{key} = {diseased}; accepted: columns 0 to {columns - 1}, or null")
 
 
-def check_classes(dataset: str, positive: str, splits: Mapping[str, arrays.Split]) -> None:
+def check_classes(dataset: str, splits: Mapping[str, arrays.Split]) -> None:
     """Raise UserError for a split whose images are of one class."""
     for name, split in splits.items():
         if len(np.unique(split.labels)) < 2:
-            only = positive if split.labels.any() else "healthy"
             raise UserError(
-                f"all {len(split)} {name} images of {dataset} are {only}; accepted: both classes in"
-                f" every split (datasets.{dataset}.diseased says which labels count)"
+                f"all {len(split)} {name} images of {dataset} are of one class; accepted: both in"
+                f" every split (datasets.{dataset}.diseased says which labels count as diseased)"
             )
 
 
 def binary_split(
-    unpacked: Mapping[str, np.ndarray], name: str, diseased: list[int] | None, folder: Path
+    unpacked: Mapping[str, np.ndarray], name: str, diseased: list[int] | None = None
 ) -> arrays.Split:
-    """One split of a MedMNIST archive with binary labels; of a phantom also with its masks, which
-    are written to a file in the folder, because they may not fit into memory."""
+    """One split of a MedMNIST archive with binary labels; of a phantom also with its masks."""
     images, labels = unpacked[f"{name}_images"], unpacked[f"{name}_labels"]
-    if (findings := unpacked.get(f"{name}_masks")) is None:
-        return arrays.Split(images, binary_labels(labels, diseased))
-    of_column = diseased is not None and labels.shape[1] > 1  # a mask's bit k is of column k
-    bits = sum(1 << column for column in diseased or []) if of_column else -1
-    masks = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", bool, images.shape)
-    for block in arrays.blocks(findings):
-        masks[block] = findings[block].astype(np.int64) & bits != 0
+    if (masks := unpacked.get(f"{name}_masks")) is not None:
+        if diseased is not None and labels.shape[1] > 1:  # bit k of a mask is of column k
+            masks = masks & np.int64(sum(1 << column for column in diseased))
+        masks = masks != 0
     return arrays.Split(images, binary_labels(labels, diseased), masks)
 
 

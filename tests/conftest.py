@@ -18,6 +18,7 @@ from benchmarks.orchestration import shrink
 from chestflow.config import reading, schema
 from chestflow.data import arrays
 from chestflow.sources import phantom
+from stages.binarize import binary_split
 from stages.configure import settings_of
 
 
@@ -45,7 +46,7 @@ def splits() -> dict[str, arrays.Split]:
     """A small PneumoniaMNIST phantom with binary labels and masks."""
     sizes = {"train": 300, "val": 150, "test": 200}
     archive = phantom.archive("pneumoniamnist", sizes, seed=0)
-    return {name: arrays.split_of(archive, name) for name in arrays.SPLITS}
+    return {name: binary_split(archive, name) for name in arrays.SPLITS}
 
 
 @pytest.fixture(scope="session")

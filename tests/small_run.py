@@ -30,7 +30,8 @@ def build(folder: Path, params: dict, splits: dict) -> Path:
     arrays.write(images, "phantom", splits)
     declared = reading.dataset(DATASETS, DATASET)
     about = folder / f"metrics/data/{DATASET}.json"
-    files.write_json(about, captions.of_folder(images, declared.title, declared.positive).record())
+    caption = captions.of_dataset(declared.title, 28, "phantom", declared.positive)
+    files.write_json(about, caption.record())
     configure(RUN, folder / "params.yaml", DATASETS, models / "scratch", folder / "data/settings")
     settings = folder / f"data/settings/runs/{RUN}.json"
     train(settings, images, models / "scratch", models / RUN)

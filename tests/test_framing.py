@@ -14,6 +14,7 @@ from chestflow import framing
 from chestflow.data import arrays
 from chestflow.report import verdicts
 from chestflow.sources import phantom
+from stages.binarize import binary_split
 
 SIZES = {"train": 600, "val": 200, "test": 300}
 
@@ -129,7 +130,7 @@ def test_the_ring_sees_the_outermost_pixels_and_no_others():
 def audited(dataset: str, shortcut: float) -> dict:
     """The audit of a linear classifier of pixels that is trained on a phantom."""
     archive = phantom.archive(dataset, SIZES, seed=0, shortcut=shortcut)
-    splits = {name: arrays.split_of(archive, name) for name in arrays.SPLITS}
+    splits = {name: binary_split(archive, name) for name in arrays.SPLITS}
     flat = {name: split.images.reshape(len(split), -1) for name, split in splits.items()}
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.001))
     model.fit(flat["train"], splits["train"].labels)

@@ -50,14 +50,8 @@ def test_a_sample_is_stratified_and_part_of_every_larger_one(positive):
 def test_refused_numbers_are_answered_with_the_accepted_range(size, positive, few):
     """Both ends of the range in the message are indeed accepted."""
     y, n = labels(size, positive), 1 if few else size + 1
-    with pytest.raises(UserError, match=rf"^runs.a.labels = {n}[^\n]*, or all$") as error:
+    with pytest.raises(UserError, match=rf"^runs.a.labels = {n}; accepted: .*, or all$") as error:
         sample(y, n, seed=0, key="runs.a.labels")
     for accepted in map(int, re.search(r"accepted: (\d+) to (\d+)", str(error.value)).groups()):
         chosen = y[sample(y, accepted, seed=0, key="k")]
         assert len(chosen) == accepted and 0 < chosen.sum() < accepted
-
-
-@pytest.mark.parametrize("n", ["all", 10])
-def test_images_of_one_class_are_refused(n):
-    with pytest.raises(UserError, match=r"^runs.a.labels[^\n]*50 images are of one class"):
-        sample(np.ones(50, np.uint8), n, seed=0, key="runs.a.labels")

@@ -19,7 +19,6 @@ from chestflow.config import reading
 from chestflow.metrics import scores
 from chestflow.models import checkpoint, inference
 from chestflow.own_images import model, predict
-from chestflow.sources import archive
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / model.RELEASED
@@ -63,8 +62,8 @@ def test_the_cards_metadata_is_what_hugging_face_reads():
 
 @genuine
 def test_safetensors_and_onnx_score_the_genuine_test_images_as_the_card_says():
-    images = archive.read(GENUINE, "test_images")
-    labels = archive.read(GENUINE, "test_labels").ravel()
+    images = np.load(GENUINE)["test_images"]
+    labels = np.load(GENUINE)["test_labels"].ravel()
     by_torch = inference.probabilities(load().classifier, torch.from_numpy(np.array(images)))
     session = onnxruntime.InferenceSession(FOLDER / "model.onnx")
     by_onnx = session.run(["probability"], {"images": images})[0][:, 1]
@@ -89,7 +88,7 @@ def test_medmnist_reads_the_same_scores_from_its_own_files():
 
 @genuine
 def test_training_images_are_known_by_their_hashes_and_others_are_not():
-    hashes = {name: model.hashes(archive.read(GENUINE, f"{name}_images")) for name in SPLITS}
+    hashes = {name: model.hashes(np.load(GENUINE)[f"{name}_images"]) for name in SPLITS}
     known = load().known_images
     assert known == {*hashes["train"], *hashes["val"]} and not known.intersection(hashes["test"])
 
@@ -97,7 +96,7 @@ def test_training_images_are_known_by_their_hashes_and_others_are_not():
 @genuine
 def test_few_validation_images_and_all_noise_are_out_of_distribution():
     noise = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
-    val, noise = (load().answers(x) for x in (archive.read(GENUINE, "val_images"), noise))
+    val, noise = (load().answers(x) for x in (np.load(GENUINE)["val_images"], noise))
     assert np.mean([row["out_of_distribution"] for row in val]) < 0.02
     assert all(row["out_of_distribution"] for row in noise)
 

@@ -1,3 +1,1 @@
-"""Images and labels as arrays mapped into memory, binary labels, drawing a labelled subset,
-captions. NumPy only.
-"""
+"""Images and labels as mapped arrays, binary labels, drawing a labelled subset, captions."""

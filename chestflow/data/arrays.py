@@ -4,14 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-from chestflow.data.labels import binary_labels
-
-if TYPE_CHECKING:  # a stage that works on arrays alone need not wait for torch
-    from torch import Tensor
 
 SPLITS = ("train", "val", "test")
 BLOCK_PIXELS = 1 << 22  # 5,349 images of 28 x 28 pixels, 83 of 224 x 224
@@ -37,13 +31,6 @@ class Split:
         return Split(self.images[index], self.labels[index], masks)
 
 
-def split_of(arrays: Mapping[str, np.ndarray], name: str) -> Split:
-    """One split of arrays in MedMNIST's layout, with binary labels; of a phantom with its masks."""
-    images, labels = (arrays[f"{name}_{field}"] for field in ("images", "labels"))
-    masks = arrays.get(f"{name}_masks")
-    return Split(images, binary_labels(labels), None if masks is None else masks > 0)
-
-
 def write(folder: Path, origin: str, splits: Mapping[str, Split]) -> None:
     """One .npy file per array: unlike an .npz it can be mapped into memory without unpacking.
 
@@ -51,15 +38,15 @@ def write(folder: Path, origin: str, splits: Mapping[str, Split]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
-        for field in ("images", "labels", "masks"):
-            if (array := getattr(split, field)) is not None:
+        for field, array in vars(split).items():
+            if array is not None:
                 np.save(folder / f"{name}_{field}.npy", array)
     (folder / "origin.txt").write_text(origin + "\n", encoding="utf-8")
 
 
 def origin(folder: Path) -> str:
     """The origin that `write` was given."""
-    return (Path(folder) / "origin.txt").read_text(encoding="utf-8").strip()
+    return (folder / "origin.txt").read_text(encoding="utf-8").strip()
 
 
 def read(folder: Path, split: str) -> Split:
@@ -68,12 +55,12 @@ def read(folder: Path, split: str) -> Split:
     fields = {
         field: np.load(path, mmap_mode="c")
         for field in ("images", "labels", "masks")
-        if (path := Path(folder) / f"{split}_{field}.npy").exists()
+        if (path := folder / f"{split}_{field}.npy").exists()
     }
     return Split(**fields)
 
 
-def blocks(images: "np.ndarray | Tensor") -> Iterator[slice]:
+def blocks(images) -> Iterator[slice]:
     """Slices that cover (N, H, W) images in order, of about BLOCK_PIXELS each, so that the memory
     needed grows neither with the number of images nor with their size."""
     step = max(1, BLOCK_PIXELS // math.prod(images.shape[1:]))

@@ -1,19 +1,15 @@
 """What a data set is called, wherever a figure, a table or a log names it."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
-from chestflow.data import arrays
+from typing import NamedTuple
 
 MARK = " PHANTOM"
 
 
-@dataclass(frozen=True)
-class About:
+class About(NamedTuple):
     """What a data set's images are called, and its two classes."""
 
     caption: str
-    classes: tuple[str, str]
+    classes: tuple[str, str]  # of labels 0 and 1
 
     @property
     def is_phantom(self) -> bool:
@@ -24,11 +20,10 @@ class About:
         return {"data": self.caption, "classes": list(self.classes)}
 
 
-def of_folder(folder: Path, title: str, positive: str) -> About:
-    """What the images in a folder that `arrays.write` wrote are called."""
-    side = arrays.read(folder, "test").images.shape[-1]
+def of_dataset(title: str, side: int, origin: str, positive: str) -> About:
+    """What a data set is called; side: of its images, in pixels; origin: as in `arrays.write`."""
     sized = title if side == 28 else f"{title} ({side} pixels)"
-    return About(marked(sized, arrays.origin(folder)), ("healthy", positive))
+    return About(marked(sized, origin), ("healthy", positive))
 
 
 def of_report(report: dict) -> About:

@@ -6,7 +6,7 @@ bright, as on a radiograph. Everything is vectorised over images: scalars of an 
 (n, 1, 1).
 """
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,24 +32,20 @@ class RandomStream:
         return (next(self._columns) < probability).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Habitus:
-    """Build of the patients: ranges of body measures, in body coordinates."""
+class Domain(NamedTuple):
+    """Who is imaged, and how: the ranges that an image is drawn from. By default adults."""
 
+    # build: body coordinates
     lung_width: Span = (0.30, 0.36)
     lung_height: Span = (0.76, 0.90)
     dome: Span = (0.40, 0.56)
     heart: Span = (0.22, 0.29)
     breast: Span = (-0.10, 0.16)  # density of its shadow; none below 0
-
-
-@dataclass(frozen=True)
-class Acquisition:
-    """How the images are taken: ranges of framing (magnification, degrees), exposure and noise."""
-
+    # framing: factor, body coordinates, degrees
     zoom: Span = (0.97, 1.14)
     shift: Span = (-0.08, 0.08)
     tilt: Span = (-6, 6)
+    # exposure, noise and blur: on densities 0..1
     gain: Span = (0.80, 1.10)
     veil: Span = (-0.05, 0.12)
     gamma: Span = (0.75, 1.30)
@@ -57,8 +53,7 @@ class Acquisition:
     blur: Span = (0.0, 0.7)
 
 
-@dataclass
-class Chest:
+class Chest(NamedTuple):
     """Fields (n, grid, grid) of the images being drawn; `wall` and `dome` are signed distances into
     the lung from the chest wall and from the diaphragm."""
 
@@ -71,9 +66,6 @@ class Chest:
     density: np.ndarray
     cloud: np.ndarray  # coarse texture, mean 0, sd about 1
     grain: np.ndarray  # fine texture
-
-    def take(self, rows: np.ndarray) -> "Chest":
-        return Chest(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def ramp(distance: np.ndarray, edge: float = 0.06) -> np.ndarray:
@@ -102,30 +94,26 @@ def texture(rng: np.random.Generator, n: int, knots: int, grid: int) -> np.ndarr
     return weight @ (rng.standard_normal((n, knots, knots), np.float32) @ weight.T)
 
 
-def frame(
-    random: RandomStream, how: Acquisition, grid: int, nearer: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Body coordinates x, y (n, grid, grid) of the pixels of rotated, shifted, magnified images.
-
-    nearer: (n, 1, 1) factor on the magnification of each image.
-    """
+def frame(random: RandomStream, domain: Domain, grid: int, nearer: np.ndarray):
+    """Body coordinates x, y (n, grid, grid) of the pixels of rotated, shifted, magnified images;
+    nearer: (n, 1, 1) factor on the magnification of each image."""
     axis = (np.arange(grid, dtype=np.float32) + 0.5) * (2 / grid) - 1
     column, row = axis[None, None, :], axis[None, :, None]
-    angle = np.deg2rad(random.between(*how.tilt))
-    zoom = random.between(*how.zoom) * nearer
+    angle = np.deg2rad(random.between(*domain.tilt))
+    zoom = random.between(*domain.zoom) * nearer
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-    x = (cos * column + sin * row) * random.between(0.95, 1.06) + random.between(*how.shift)
-    return x, cos * row - sin * column + random.between(*how.shift)
+    x = (cos * column + sin * row) * random.between(0.95, 1.06) + random.between(*domain.shift)
+    return x, cos * row - sin * column + random.between(*domain.shift)
 
 
-def anatomy(random: RandomStream, build: Habitus, x, y, cloud, grain) -> Chest:
+def chest(random: RandomStream, domain: Domain, x, y, cloud, grain) -> Chest:
     """Images without ribs and without findings."""
     across = np.abs(x - random.between(-0.03, 0.03) * y)
-    width, height = random.between(*build.lung_width), random.between(*build.lung_height)
+    width, height = random.between(*domain.lung_width), random.between(*domain.lung_height)
     wall = disc(across - 0.41 - 0.07 * y, y - 0.12, width, height)
     arch = random.between(0.5, 1.3) * (across - 0.36) ** 2 - 0.06 * ramp(-x, 0.3)
-    dome = random.between(*build.dome) + arch - y
-    size, lean = random.between(*build.heart), random.between(0.45, 0.8)
+    dome = random.between(*domain.dome) + arch - y
+    size, lean = random.between(*domain.heart), random.between(0.45, 0.8)
     along, aside = x - random.between(0.08, 0.17), y - random.between(0.18, 0.28)
     heart = disc(along + lean * aside, aside - lean * along, size * 1.45, size)
     lung = ramp(np.minimum(wall, dome)) * (1 - ramp(heart))
@@ -133,7 +121,7 @@ def anatomy(random: RandomStream, build: Habitus, x, y, cloud, grain) -> Chest:
     density += ramp(heart) * (HEART - density)
     hila = glow(across - 0.17, y + 0.03, 0.13, 0.2) * random.between(0.08, 0.28)
     vessels = 0.035 * grain * ramp(0.42 - across, 0.6)
-    breast = glow(across - 0.42, y - 0.3, 0.3, 0.2) * random.between(*build.breast).clip(0)
+    breast = glow(across - 0.42, y - 0.3, 0.3, 0.2) * random.between(*domain.breast).clip(0)
     density += lung * (hila + vessels) + breast
     return Chest(x, y, wall, dome, heart, lung, density, cloud, grain)
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pooch
@@ -29,43 +28,39 @@ def medmnist_file(dataset: str, pixels: int) -> tuple[str, str]:
     return INFO[dataset][f"url{suffix}"], INFO[dataset][f"MD5{suffix}"]
 
 
-def places(url: str) -> list[str]:
-    """Where to look, in order: the mirror that MEDMNIST_MIRROR names, medmnist's cache, `url`."""
+def fetch(target: Path, url: str, md5: str) -> str:
+    """Write a file to `target`, all or nothing; returns the place that had it.
+
+    Places, paths or addresses, are tried in this order: the mirror that MEDMNIST_MIRROR names,
+    medmnist's cache, `url`. Raises UserError, which lists them, when none has the file.
+    """
     name = PurePosixPath(url.partition("?")[0]).name  # images.npz of .../images.npz?download=1
     mirror = os.environ.get("MEDMNIST_MIRROR")
-    nearby = [f"{mirror.rstrip('/')}/{name}"] if mirror else []
-    return [*nearby, str(Path.home() / ".medmnist" / name), url]
-
-
-def fetch(target: Path, places: Sequence[str], md5: str, retries: int = RETRIES) -> str:
-    """Write the file to `target`, all or nothing; returns the place that had it.
-
-    places: paths or http(s) addresses, tried in this order
-    Raises UserError, which lists what was tried, when no place has the file.
-    """
+    places = [os.path.join(mirror, name)] if mirror else []
     failures = []
-    for place in places:
+    for place in (*places, f"~/.medmnist/{name}", url):
         try:
-            _fetch(target, place, md5, retries)
+            _fetch(target, place, md5)
+            return place
         except (OSError, ValueError) as error:  # requests' errors; a wrong MD5
             failures.append(f"{place} ({_reason(error)})")
-        else:
-            return place
-    raise UserError(f"{target.name}: could not download it; tried: {'; '.join(failures)}")
+    raise UserError(
+        f"{target.name}: could not download it; tried: {'; '.join(failures)}; set MEDMNIST_MIRROR"
+        " to a folder or address that has it"
+    )
 
 
-def _fetch(target: Path, place: str, md5: str, retries: int) -> None:
+def _fetch(target: Path, place: str, md5: str) -> None:
     """pooch writes to a temporary file, checks its MD5 and only then moves it to the target."""
     pooch.get_logger().setLevel("WARNING")
     is_address = "://" in place
-    watched = sys.stderr.isatty()
-    http = pooch.HTTPDownloader(progressbar=watched, chunk_size=1 << 20)
+    http = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 20)
     store = pooch.Pooch(
         path=target.parent,
         base_url="",
         registry={target.name: f"md5:{md5}"},
         urls={target.name: place},
-        retry_if_failed=retries if is_address else 0,
+        retry_if_failed=RETRIES if is_address else 0,
     )
     store.fetch(target.name, downloader=http if is_address else _copy)
 
@@ -75,9 +70,7 @@ def _copy(path: str, target: str, _: pooch.Pooch) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """In one line: `HTTP 404 Not Found`, `No such file or directory`, pooch's on a wrong MD5."""
-    if (response := getattr(error, "response", None)) is not None:
-        return f"HTTP {response.status_code} {response.reason}"
-    inner = getattr(error.args[0], "reason", None) if error.args else None  # of urllib3
-    reason = getattr(error, "strerror", None) or str(inner or error)
-    return " ".join(reason.partition(". ")[0].rpartition("): ")[2].split())
+    """The telling part of what requests, urllib3 and pooch say, as one line."""
+    inner = getattr(next(iter(error.args), None), "reason", None)  # urllib3's, within requests'
+    said = str(inner or error).partition(" for url")[0].partition(". ")[0]
+    return " ".join(said.rpartition("): ")[2].split())

@@ -1,13 +1,13 @@
 """The findings that phantoms may have: ChestX-ray14's (Wang et al. 2017, arXiv:1705.02315), each
 drawn as an opacity 0..1 over a phantom chest."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from chestflow.sources.anatomy import HEART, Chest, RandomStream, Span, disc, glow, ramp
+from chestflow.sources.anatomy import HEART, Chest, RandomStream, disc, glow, ramp
 
 
 def _beside(image: Chest, side: np.ndarray) -> np.ndarray:
@@ -117,8 +117,7 @@ def _hernia(image: Chest, random: RandomStream) -> np.ndarray:
     return ramp(disc(image.x - lateral, image.y - random.between(0.24, 0.34), radius, radius))
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     prevalence: float  # share of labelled images in ChestMNIST's training split
     density: float  # of the tissue where opacity is 1
     opacity: Callable[[Chest, RandomStream], np.ndarray]
@@ -141,15 +140,3 @@ ATLAS: dict[str, Finding] = {
     "hernia": Finding(0.002, 0.35, _hernia),
 }
 FINDINGS: tuple[str, ...] = tuple(ATLAS)
-
-
-def add_findings(image: Chest, truth, names, conspicuity: Span, uniform) -> Iterator[tuple]:
-    """Draw the findings of `truth` (n, k) into the images' density; yields, for each finding, its
-    bit, the rows of the images that have it and where it lies in them, as opacity 0..1."""
-    for bit, name in enumerate(names):
-        rows = np.flatnonzero(truth[:, bit])
-        if rows.size:
-            part, random = image.take(rows), RandomStream(uniform[rows, bit])
-            opacity = random.between(*conspicuity) * ATLAS[name].opacity(part, random)
-            image.density[rows] += opacity * (ATLAS[name].density - part.density)
-            yield bit, rows, opacity
