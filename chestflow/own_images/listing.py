@@ -34,6 +34,9 @@ class Item:
     split: str = ""  # as given; empty if it is to be drawn
     patient: str = ""  # empty if unknown
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.split})"
+
     @property
     def whose(self) -> str:
         """The patient; a file whose patient is not known is one of its own."""
