@@ -50,7 +50,7 @@ def probabilities(
     here = device.prepare(point.threads)
     if point.val_labels != "all":  # a small data set may have fewer validation images
         fewer = min(point.val_labels, len(splits["val"]))
-        point = point.model_copy(update={"val_labels": fewer})
+        point = Training(**vars(point) | {"val_labels": fewer})
     labelled = setup.labelled(point, splits, k, "label_efficiency")
     network = setup.network(point, init, k).to(here)
     train, val = (Samples.to(here, splits[s][labelled[s]]) for s in ("train", "val"))

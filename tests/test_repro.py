@@ -1,7 +1,12 @@
 """`chestflow repro` in small projects: in which order, what it says, and what happens when a stage
 fails."""
 
+import contextlib
+import os
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -92,3 +97,25 @@ def test_a_mistake_in_the_graph_ends_in_one_line(start):
     ended = project.run("chestflow", "repro")
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
     assert ended.stderr.startswith("repro: dvc dag failed: ")
+
+
+def test_after_a_kill_the_same_command_goes_on(start):
+    """All processes at once, as when power fails, in a stage that has written half of its file."""
+    project = start(CHAIN)
+    killed = "echo half > b && touch begun && sleep 100"
+    project.replace("dvc.yaml", "cp a b", f"cp a b; test -e again || ({killed})")
+    command = [sys.executable, "-m", "chestflow.cli", "repro"]
+    options = {"cwd": project.folder, "env": project.environment, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen(command, start_new_session=True, **options) as running:
+        while not (project.folder / "begun").exists():
+            assert running.poll() is None, "ended before"
+            time.sleep(0.02)
+        os.killpg(running.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(500):  # DVC takes a process for alive until it is reaped
+            os.killpg(running.pid, 0)
+            time.sleep(0.02)
+    assert project.read("b") == "half\n"
+    project.write("again", "")
+    project.succeed("chestflow", "repro")
+    assert project.read("c") == "1"

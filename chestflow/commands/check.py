@@ -1,12 +1,31 @@
-"""Check params.yaml and datasets.yaml: DVC would report an unknown `init` as a missing file, and
-would not notice a misspelt key.
+"""Check params.yaml and datasets.yaml, and that Git has a name for commits. DVC would report an
+unknown `init` as a missing file, and would not notice a misspelt key.
 """
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 from chestflow.config import reading
+from chestflow.errors import UserError
 
 
 def main(options: argparse.Namespace) -> None:
     reading.both(Path("params.yaml"), Path("datasets.yaml"))
+    identify()
+
+
+def identify() -> None:
+    """Give this clone a name for commits if Git has none: DVC makes one of each experiment."""
+    known = ["git", "-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT"]
+    if subprocess.run(known, capture_output=True).returncode == 0:
+        return
+    for key, value in {"user.name": "chestflow", "user.email": "chestflow@localhost"}.items():
+        if subprocess.run(["git", "config", "--local", key, value], capture_output=True).returncode:
+            raise UserError("no Git repository, which DVC needs; git init, then commit all files")
+    print(
+        "check: Git knows no name for commits; in this folder it is now chestflow (change it:"
+        " git config user.name, git config user.email)",
+        file=sys.stderr,
+    )

@@ -14,8 +14,9 @@ RESERVED = ("scratch", "autoencoder")  # starts that are not runs; they are also
 ARCHITECTURE = ("width", "blocks", "dropout", "contrast")
 
 
-def _name(value: Any) -> str:
-    """A part of paths, of shell commands and of DVC's own names."""
+def name(value: Any) -> str:
+    """The name of a run, a data set or a latent space, which becomes a part of paths, of shell
+    commands and of DVC's own names. Raises UserError for any other value."""
     allowed = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", value)
     if not allowed or value.lower() in RESERVED:
         raise UserError(
@@ -35,7 +36,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Labels = Annotated[int | Literal["all"], PlainValidator(_all_or_count)]
-Name = Annotated[str, PlainValidator(_name)]
+Name = Annotated[str, PlainValidator(name)]
 
 
 class Block(BaseModel):

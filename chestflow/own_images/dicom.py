@@ -1,7 +1,5 @@
-"""Read a DICOM file in grey values, as a viewer would show it first. Needs pydicom.
-
-Sections are those of DICOM PS3.3.
-"""
+"""Read a DICOM file in grey values, as a viewer would show it first. Sections are those of
+DICOM PS3.3."""
 
 from io import BytesIO
 
@@ -16,7 +14,7 @@ from chestflow.own_images.radiograph import display_range, stretch
 GREY = ("MONOCHROME1", "MONOCHROME2")
 OPTIONAL = (
     *("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction"),
-    *("PixelPaddingValue", "PixelPaddingRangeLimit", "PresentationLUTShape", "NumberOfFrames"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "HighBit", "NumberOfFrames"),
 )
 
 
@@ -50,35 +48,28 @@ def _dataset(content: bytes):
     for name in OPTIONAL:
         if name in file and file[name].is_empty:
             del file[name]
-    if "RescaleSlope" in file or "RescaleIntercept" in file:  # pydicom wants both
-        file.RescaleSlope = file.get("RescaleSlope", 1)
-        file.RescaleIntercept = file.get("RescaleIntercept", 0)
+    file.setdefault("RescaleSlope", 1)  # pydicom uses neither of these if one is missing
+    file.setdefault("RescaleIntercept", 0)
     return file
 
 
 def _pixels(file) -> np.ndarray:
     """(H, W) of one sample per pixel, or (H, W, 3) of three."""
-    stored = int(file.BitsStored)
-    above = int(file.get("HighBit") or stored - 1) + 1
+    if file.get("HighBit", file.BitsStored - 1) != file.BitsStored - 1:  # pydicom ignores it
+        raise UserError(f"DICOM with high bit {file.HighBit}; accepted: {file.BitsStored - 1}")
     try:
-        # pydicom clears the bits above BitsStored, as if HighBit were always the one below.
-        values = pixel_array(file, index=0, correct_unused_bits=above == stored)
+        return pixel_array(file, index=0)
     except RuntimeError as error:  # NotImplementedError as well
         raise UserError(
             f"no decoder installed for its pixels ({file.file_meta.TransferSyntaxUID.name}); "
             "save it uncompressed, or see docs/own-images.md"
         ) from error
-    # Some headers are wrong: values that fit into the lowest bits have their place there.
-    if stored < above <= (bits := 8 * values.itemsize) and values.max() >> stored:
-        values = (values << (bits - above)) >> (bits - stored)
-    return values
 
 
 def _grey(file, pixels: np.ndarray) -> np.ndarray:
     """Modality LUT or rescaling (C.11.1), then VOI LUT or window (C.11.2). Inverted where low
     values are bright; padding is black."""
-    if (padding := _padding(file, pixels)).all():
-        raise UserError("all of its pixels are padding")
+    padding = _padding(file, pixels)
     values = apply_modality_lut(pixels, file)
     if file.get("VOILUTSequence"):
         values, low, high = _look_up(values, file.VOILUTSequence[0])
@@ -89,10 +80,7 @@ def _grey(file, pixels: np.ndarray) -> np.ndarray:
     else:
         low, high = display_range(values[~padding])
     grey = stretch(values, low, high)
-    if not np.ptp(grey) and np.ptp(pixels):
-        raise UserError("its rescaling, window or lookup table leaves nothing of the image")
-    is_inverse = str(file.get("PresentationLUTShape", "")).strip().upper() == "INVERSE"
-    if is_inverse or file.PhotometricInterpretation == "MONOCHROME1":
+    if file.PhotometricInterpretation == "MONOCHROME1":
         grey = 255 - grey
     return np.where(padding, np.uint8(0), grey)
 

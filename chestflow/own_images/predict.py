@@ -36,10 +36,7 @@ def main(options: argparse.Namespace) -> int:
     read."""
     params = reading.params("params.yaml")
     network = model.load(options.run, params)
-    paths, passed_over = radiograph.find(options.given)
-    if passed_over:
-        note = printable(radiograph.passed_over_note(passed_over))
-        print(f"predict: {note}", file=sys.stderr)
+    paths = radiograph.find(options.given, "predict")
     out = options.out / (options.run or "released")
     earlier = out.absolute()  # overlays of an earlier call
     paths = [path for path in paths if earlier not in path.absolute().parents]

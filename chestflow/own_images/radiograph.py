@@ -1,9 +1,9 @@
 """Find a user's own images, read them, and prepare them as MedMNIST prepared its own."""
 
-import importlib.util
 import os
+import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -12,16 +12,15 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy.ndimage import gaussian_filter1d
 
-from chestflow.errors import UserError
+from chestflow.errors import UserError, few
 
 ACCEPTED = "PNG, JPEG or DICOM"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
-PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+PICTURE = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # how PNG and JPEG files begin
 DICOM_START = 132  # bytes, of which the last four say that this is DICOM
 # A DICOM file without these bytes begins with its first element, of group 2 or 8.
 WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00")
 SYSTEM_FILES = (".", "__MACOSX", "Thumbs.db", "desktop.ini", "DICOMDIR")  # how their names begin
-NAMED = 5  # of the files passed over, the first few
 DEPTHS = (8, 10, 12, 14, 16)  # bits per pixel of detectors and files
 OUTLIERS = 1000
 
@@ -39,25 +38,26 @@ def seen(grey: np.ndarray) -> np.ndarray:
     return grey[top : top + side, left : left + side]
 
 
-def find(given: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """The images that files and folders stand for, each once; and the files in folders that are
-    none. A folder stands for all in it and below it, but for a system's own files.
+def find(given: Sequence[Path], command: str) -> list[Path]:
+    """The images that files and folders stand for, each once. A folder stands for all in it and
+    below it but a system's own files; files that are no images are named on stderr.
 
-    Raises UserError for a folder without images.
+    Raises UserError if there are no images.
     """
     images: list[Path] = []
-    passed_over: list[Path] = []
+    others: list[Path] = []
     for path in given:
         if not os.path.isdir(path):  # unlike pathlib, it raises nothing for a name too long
             images.append(path)
             continue
-        files = _files_below(path)
-        inside = [file for file in files if is_image(file)]
-        if not inside:
-            raise UserError(f"{path}: no image in this folder; accepted: {ACCEPTED}")
-        images += inside
-        passed_over += sorted(set(files) - set(inside))
-    return list(dict.fromkeys(images)), passed_over
+        for file in _files_below(path):
+            (images if is_image(file) else others).append(file)
+    if others:
+        said = f"{len(others):,} files passed over, which are no {ACCEPTED}: "
+        print(f"{command}: {said}{few([file.name for file in others])}", file=sys.stderr)
+    if not images:
+        raise UserError(f"{', '.join(map(str, given))}: no image; accepted: {ACCEPTED}")
+    return list(dict.fromkeys(images))
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -77,83 +77,48 @@ def is_image(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         start = file.read(DICOM_START)
-    return is_dicom(start) or start.startswith((PNG_START, JPEG_START))
+    return is_dicom(start) or start.startswith(PICTURE)
 
 
 def is_dicom(start: bytes) -> bool:
     return start[DICOM_START - 4 : DICOM_START] == b"DICM" or start.startswith(WITHOUT_PREAMBLE)
 
 
-def passed_over_note(paths: list[Path]) -> str:
-    names = ", ".join(path.name for path in paths[:NAMED]) + ", ..." * (len(paths) > NAMED)
-    return f"{len(paths):,} files passed over, which are no {ACCEPTED}: {names}"
-
-
 def read(path: Path) -> np.ndarray:
     """A PNG, JPEG or DICOM file as (H, W) uint8 at its own resolution, high values bright as a
     reader would see it; what kind of file it is, its content decides.
 
-    Colour becomes grey by luma, what is transparent black, EXIF's orientation is honoured; more
+    Colour becomes grey by luma, EXIF's orientation is honoured; more
     than 8 bits are scaled as `display_range` and, for DICOM, the image's own window say.
     Raises UserError, which begins with the path, for whatever is no such image.
     """
     try:
-        if not path.is_file():
-            raise UserError("no such file")
-        if not (content := path.read_bytes()):
-            raise UserError("the file is empty")
-        grey = _decoded(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a file strays from a norm helps no reader here
+            grey = _decoded(path.read_bytes())
         if np.ptp(seen(grey)) == 0:
             raise UserError("blank: all pixels of its central square are equal")
         return grey
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+    except UnidentifiedImageError:
+        raise UserError(f"{path}: no picture; accepted: {ACCEPTED}") from None
+    except Exception as error:  # nearly every kind there is, if a file is damaged
+        reason = " ".join(str(error).split()) or type(error).__name__
+        missing = getattr(error, "strerror", None)  # of the system: no such file, no permission
+        raise UserError(f"{path}: {missing or f'damaged ({reason})'}") from error
 
 
 def _decoded(content: bytes) -> np.ndarray:
-    """What Pillow and pydicom raise for a damaged file is nearly every exception there is; here it
-    becomes a UserError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a file strays from a norm helps no reader here
-            return _dicom(content) if is_dicom(content) else _picture(content)
-    except UserError:
-        raise
-    except UnidentifiedImageError:
-        raise UserError(f"no picture; accepted: {ACCEPTED}") from None
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"damaged ({reason})") from error
+    if is_dicom(content):
+        from chestflow.own_images import dicom  # pydicom takes a while to import
 
-
-def _dicom(content: bytes) -> np.ndarray:
-    if importlib.util.find_spec("pydicom") is None:
-        raise UserError(
-            "DICOM needs pydicom, which is missing; install it: "
-            "uv pip install -c requirements.txt -r pyproject.toml --extra dicom"
-        )
-    from chestflow.own_images import dicom
-
-    return dicom.read(content)
-
-
-def _picture(content: bytes) -> np.ndarray:
-    """PNG and JPEG."""
+        return dicom.read(content)
     image = ImageOps.exif_transpose(Image.open(BytesIO(content), formats=("PNG", "JPEG")))
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I"):  # 16 bits
         values = np.asarray(image)
         return stretch(values, *display_range(values))
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, "black")
-        image = Image.alpha_composite(black, image.convert("RGBA"))
-    grey = np.array(image.convert("L"))
-    # Of colour or transparency with 16 bits, Pillow keeps the upper 8: little of 12 bits.
-    is_deep = content.startswith(PNG_START) and content[24] == 16  # bits per channel
-    if is_deep and grey.max() < 64:
-        raise UserError("its 16 bits leave the upper half unused; save it as grey without alpha")
-    return grey
+    return np.array(image.convert("L"))
 
 
 def display_range(values: np.ndarray) -> tuple[float, float]:
@@ -175,10 +140,9 @@ def display_range(values: np.ndarray) -> tuple[float, float]:
 def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """low..high -> 0..255, rounded; what lies beyond is cut off. Where low is the greater number,
     the values are turned round."""
-    scaled = values.astype(np.float32)
-    scaled -= np.float32(low)  # in place, here and below: the image may be large
-    scaled *= np.float32(255 / (high - low) if high != low else 0)
-    return np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
+    factor = np.float32(255 / (high - low) if high != low else 0)
+    scaled = (values.astype(np.float32) - np.float32(low)) * factor
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
 
 
 def prepare(grey: np.ndarray, side: int) -> np.ndarray:

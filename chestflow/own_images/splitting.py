@@ -2,39 +2,42 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from chestflow.errors import UserError
+from chestflow.errors import UserError, few
 from chestflow.own_images.listing import Item
 
 SPLITS = ("train", "val", "test")
 SHARE = 0.1  # of the patients, in val and in test, where these are drawn
 
 
-def assign(items: list[Item], diseased: Sequence[str]) -> dict[str, list[Item]]:
-    """The items of each split, in their order: as given, or drawn, always in the same way; val is
-    drawn from train where only train and test are given.
+def assign(items: list[Item], diseased: Sequence[str]) -> list[Item]:
+    """The items, each with its split: as given, or drawn, always in the same way; val is drawn from
+    train where only train and test are given.
 
     Raises UserError for incomplete splits, and for a patient in two of them.
     """
     given = {item.split for item in items}
-    split_of: dict[str, str] = {}
+    drawn: dict[str, str] = {}
     if given == {""}:
-        split_of = sample(items, diseased, ("val", "test"))
-    elif not {"train", "test"} <= given <= set(SPLITS):
+        drawn = sample(items, diseased, ("val", "test"))
+    elif given == {"train", "test"}:
+        drawn = sample(members(items, "train"), diseased, ("val",))
+    elif given != set(SPLITS):
         present = ", ".join(sorted(split or "none" for split in given))
         raise UserError(
             f"splits are given as {present}; accepted: train, test and, unless it is to be drawn,"
             " val, of every file"
         )
-    elif "val" not in given:
-        split_of = sample([item for item in items if item.split == "train"], diseased, ("val",))
-    assigned: dict[str, list[Item]] = {split: [] for split in SPLITS}
-    for item in items:
-        assigned[split_of.get(item.name, item.split or "train")].append(item)
+    assigned = [replace(item, split=drawn.get(item.name, item.split or "train")) for item in items]
     check_patients(assigned)
     return assigned
+
+
+def members(items: list[Item], split: str) -> list[Item]:
+    return [item for item in items if item.split == split]
 
 
 def sample(items: list[Item], diseased: Sequence[str], splits: Sequence[str]) -> dict[str, str]:
@@ -44,8 +47,7 @@ def sample(items: list[Item], diseased: Sequence[str], splits: Sequence[str]) ->
     for item in items:
         by_patient[item.whose].append(item)
     strata: dict[frozenset[bool], list[list[Item]]] = defaultdict(list)
-    for patient in sorted(by_patient):
-        images = by_patient[patient]
+    for _, images in sorted(by_patient.items()):
         strata[frozenset(item.is_any(diseased) for item in images)].append(images)
     rng, split_of = np.random.default_rng(0), dict[str, str]()
     for patients in strata.values():
@@ -57,15 +59,14 @@ def sample(items: list[Item], diseased: Sequence[str], splits: Sequence[str]) ->
     return split_of
 
 
-def check_patients(assigned: dict[str, list[Item]]) -> None:
+def check_patients(items: list[Item]) -> None:
     """Raise UserError for a patient in more than one split."""
     splits_of: dict[str, set[str]] = defaultdict(set)
-    for split, items in assigned.items():
-        for item in items:
-            splits_of[item.whose].add(split)
+    for item in items:
+        splits_of[item.whose].add(item.split)
     if divided := sorted(whose for whose, splits in splits_of.items() if len(splits) > 1):
-        few = ", ".join(divided[:3]) + ", ..." * (len(divided) > 3)
         raise UserError(
-            f"{len(divided)} patients are in more than one split ({few}); accepted: each in one. If"
-            " every split counts its patients afresh, let --groups take the split's name as well"
+            f"{len(divided)} patients are in more than one split ({few(divided)}); accepted: each"
+            " in one. If every split counts its patients afresh, let --groups take the split's"
+            " name as well"
         )
