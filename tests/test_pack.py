@@ -240,7 +240,7 @@ def test_folders_that_are_no_classes_are_refused(names, run, tmp_path):
 
 
 OPTIONS = {  # an option -> what is said
-    "--name=a b": "name: runs: 'a b' is not a name",
+    "--name=a b": "'a b' is not a name",
     "--name=chestmnist": "is called chestmnist",
     "--name=chest": "is called chest; accepted: another --name",  # a run on other data
     "--positive=pneumonia": "positive: 'pneumonia' is no class; accepted: NORMAL",

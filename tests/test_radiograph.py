@@ -105,6 +105,7 @@ def dicoms(folder: Path, grey: np.ndarray) -> dict[Path, int]:
     files: dict[str, tuple] = {  # pixels, by how much they may differ, elements
         "8 bits": (grey, 0, {}),
         "MONOCHROME1": (255 - grey, 0, inverse),
+        "presentation LUT": (255 - grey, 0, {"PresentationLUTShape": "INVERSE"}),
         "RGB": (np.repeat(grey[..., None], 3, axis=2), 0, {}),
         "says 16 and has 12": (twelve, 1, {}),
         "signed": (twelve.astype(np.int16) - 2048, 20, {}),
@@ -141,6 +142,13 @@ def test_every_format_gives_the_same_image(files, picture, tmp_path):
         assert grey.dtype == np.uint8 and grey.shape == picture.shape, path
         difference = np.abs(grey.astype(int) - picture)[10:]
         assert difference.max() <= tolerance, path
+
+
+def test_transparent_pixels_are_black(picture, tmp_path):
+    hidden = np.dstack([picture, np.full_like(picture, 255)])
+    hidden[:50, :, 1] = 0
+    read = radiograph.read(save(Image.fromarray(hidden, "LA"), tmp_path / "hidden.png"))
+    assert read[:50].max() == 0 and np.array_equal(read[50:], picture[50:])
 
 
 def test_every_bit_depth_is_scaled_to_the_full_range():

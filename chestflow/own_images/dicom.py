@@ -80,7 +80,8 @@ def _grey(file, pixels: np.ndarray) -> np.ndarray:
     else:
         low, high = display_range(values[~padding])
     grey = stretch(values, low, high)
-    if file.PhotometricInterpretation == "MONOCHROME1":
+    is_inverse = str(file.get("PresentationLUTShape", "")).strip() == "INVERSE"
+    if is_inverse or file.PhotometricInterpretation == "MONOCHROME1":
         grey = 255 - grey
     return np.where(padding, np.uint8(0), grey)
 

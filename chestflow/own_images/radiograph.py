@@ -88,7 +88,7 @@ def read(path: Path) -> np.ndarray:
     """A PNG, JPEG or DICOM file as (H, W) uint8 at its own resolution, high values bright as a
     reader would see it; what kind of file it is, its content decides.
 
-    Colour becomes grey by luma, EXIF's orientation is honoured; more
+    Colour becomes grey by luma, what is transparent black, EXIF's orientation is honoured; more
     than 8 bits are scaled as `display_range` and, for DICOM, the image's own window say.
     Raises UserError, which begins with the path, for whatever is no such image.
     """
@@ -118,6 +118,9 @@ def _decoded(content: bytes) -> np.ndarray:
     if image.mode.startswith("I"):  # 16 bits
         values = np.asarray(image)
         return stretch(values, *display_range(values))
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, "black")
+        image = Image.alpha_composite(black, image.convert("RGBA"))
     return np.array(image.convert("L"))
 
 
