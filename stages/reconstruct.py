@@ -100,7 +100,7 @@ def fidelities(rebuild: Rebuilder, images: torch.Tensor) -> dict:
     scores: dict = {"n": len(images), "ci95": {}, "sd": {}, "difference": {}}
     measured = {key: intervals.mean(np.hstack(parts)) for key, parts in values.items()}
     for (measure, method), score in measured.items():
-        estimate = intervals.estimate(score, bounds=(None, None))
+        estimate = intervals.estimate(score, bounded=False)
         scores.setdefault(measure, {})[method] = estimate["value"]
         for field in ("ci95", "sd"):
             scores[field].setdefault(measure, {})[method] = estimate[field]

@@ -46,7 +46,6 @@ def test_the_reference_stays_unless_a_rival_is_significantly_better():
     chosen, tests = selection.choose("reference", fair)
     assert chosen == "reference" and tests.keys() == rivals.keys()
     assert tests["worse"]["p_holm"] < 0.05 and tests["worse"]["difference"] < 0
-    assert all(test["p_holm"] >= test["p"] for test in tests.values())
     further = fair | {"better": measured(1.3), "best": measured(1.6)}
     assert selection.choose("reference", further)[0] == "best"
     assert selection.choose("reference", {"reference": measured(0.8)}) == ("reference", {})

@@ -88,7 +88,8 @@ def summarise(
     stress = {name: stress_auroc(**one.stress) for name, one in predicted.items()}
     chosen, tests = choose(reference, stress)
     on_test = {
-        name: baselines.measured(one.labels, one.probability) for name, one in predicted.items()
+        name: baselines.auroc_and_accuracy(one.labels, one.probability)
+        for name, one in predicted.items()
     }
     rivals = {
         name: {"stress": test}

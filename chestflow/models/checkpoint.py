@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
@@ -24,6 +25,11 @@ Weights = dict[str, Tensor]
 def training(folder: Path, k: int) -> Path:
     """Where training k of a run lies within the run's folder."""
     return folder / "trainings" / str(k)
+
+
+def trainings(folder: Path) -> list[Path]:
+    """The folders of a run's trainings, in their order."""
+    return sorted((folder / "trainings").iterdir(), key=lambda one: int(one.name))
 
 
 def save(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
@@ -64,6 +70,13 @@ def labelled(folder: Path) -> dict[str, np.ndarray]:
 def load_classifier(folder: Path) -> Classifier:
     """A trained classifier, in evaluation mode; UserError if the file holds another network."""
     return load(folder, lambda about, _: Classifier(**about["architecture"]))
+
+
+def load_classifiers(folder: Path, here: torch.device) -> list[Classifier]:
+    """The networks of all trainings of a run, on a device, in evaluation mode."""
+    networks = [load_classifier(one).to(here) for one in trainings(folder)]
+    # twice as fast on a CPU
+    return [network.to(memory_format=torch.channels_last) for network in networks]
 
 
 def load(folder: Path, build) -> Any:
