@@ -5,8 +5,6 @@ that do equally well there and differ elsewhere (underspecification, D'Amour et 
 choices are made on images with the changes that another place would make.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
@@ -38,15 +36,12 @@ def chosen(index: np.ndarray) -> np.ndarray:
     return np.sort(np.random.default_rng(SEED).permutation(index)[:IMAGES])
 
 
-def probabilities(
-    models: Sequence[Classifier], images: np.ndarray, device: torch.device
-) -> np.ndarray:
-    """(K, DRAWS, N) probabilities of disease by K networks in evaluation mode, for (N, H, W) uint8
-    validation images, each changed DRAWS times; all networks see the same changes."""
+def probabilities(model: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
+    """(DRAWS, N) probabilities of disease by a network in evaluation mode, for (N, H, W) uint8
+    validation images, each changed DRAWS times: the same changes for all networks."""
     generator, blocks = torch.Generator().manual_seed(SEED), []
     for block in arrays.blocks(images):
         changed = torch.from_numpy(stressed(images[block], generator)).to(device)
-        flat = changed.flatten(0, 1)
-        each = [inference.probabilities(model, flat) for model in models]
-        blocks.append(np.stack(each).reshape(len(models), DRAWS, -1))
-    return np.concatenate(blocks, axis=2)
+        found = inference.probabilities(model, changed.flatten(0, 1))
+        blocks.append(found.reshape(DRAWS, -1))
+    return np.concatenate(blocks, axis=1)

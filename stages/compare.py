@@ -1,5 +1,6 @@
 """Stage: compare the runs: paired differences, similarity of latent spaces, label efficiency."""
 
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -7,23 +8,15 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from chestflow import files, history, stage
-from chestflow.config.schema import Comparison, Question
-from chestflow.metrics import intervals
-from chestflow.metrics.comparison import (
-    Pair,
-    cka_within,
-    linear_cka,
-    paired_difference,
-    paired_differences,
-)
-from chestflow.metrics.scores import predictions as from_table
+from chestflow.config.schema import Comparison
+from chestflow.metrics import intervals, scores
+from chestflow.metrics.comparison import linear_cka, paired_difference, paired_differences
+from chestflow.metrics.intervals import Measured
 
 CURVES = ("roc", "precision_recall", "reliability")
 POINTS = 60  # per training and curve in the panels of all runs: Git keeps these tables
 # Runs that differ only in these can be compared; any other difference would be a confounder.
 COMPARABLE = ("name", "init", "strategy")
-
-Predictions = tuple[np.ndarray, np.ndarray]  # labels (N,), probabilities (K, N)
 
 
 def compare(
@@ -41,62 +34,44 @@ def compare(
 ) -> None:
     declared = files.read_json(settings)["runs"]
     # Read declared runs only: the folders may still hold files of others.
-    reports = {run: files.read_json(results / run / "scores.json") for run in declared}
-    predicted = {run: predictions(results / run) for run in declared}
-    answers = answer(comparison, declared, predicted)
+    captions = {run: files.read_json(results / run / "scores.json")["data"] for run in declared}
+    tables = {run: files.read_csv(results / run / "predictions.csv") for run in declared}
+    measured = {run: intervals.auroc(*scores.predictions(one)) for run, one in tables.items()}
+    answers = answer(comparison, declared, measured)
     pairs = [
         {"space": name, **pair}
         for name, runs in comparison.spaces.items()
         for pair in similarities(runs, declared, latent)
     ]
-    points = efficiency_points(declared, predicted, few_labels, models)
-    data = " and ".join(dict.fromkeys(report["data"] for report in reports.values()))
+    points = efficiency_points(declared, measured, few_labels, models)
+    data = " and ".join(dict.fromkeys(captions.values()))
     found = {f"{e['run']}-{e['against']}": e["difference"] for e in answers["primary"]}
     files.write_json(metrics, {"data": data, "auroc_difference": found})
     files.write_json(details, {"data": data, **answers, "cka": pairs})
     files.write_json(label_efficiency, {"data": data, "points": points})
-    write_curves(curves, reports, results, models)
-    rows = [{key: point[key] for key in COLUMNS} for point in points]
-    files.write_csv(curves / "label_efficiency.csv", rows)
-    print(f"compare: {len(reports)} runs, {len(found)} tests, {data}")
-
-
-def predictions(folder: Path) -> Predictions:
-    return from_table(files.read_csv(folder / "predictions.csv"))
+    write_curves(curves, captions, results, models)
+    print(f"compare: {len(declared)} runs, {len(found)} tests, {data}")
 
 
 # -------------------------------------------------------------------------------- differences
 
 
 def answer(
-    comparison: Comparison, declared: dict, predicted: dict[str, Predictions]
+    comparison: Comparison, declared: dict, measured: dict[str, Measured]
 ) -> dict[str, list[dict]]:
     """The paired differences of AUROC on the same test images: `primary` ones are tested together,
     `further` ones have intervals alone."""
-    measured = {run: intervals.auroc(*pair) for run, pair in predicted.items()}
-
-    def pairs(questions: list[Question]) -> list[Pair]:
-        return [(measured[one.run], measured[one.against]) for one in questions]
-
-    primary = paired_differences(pairs(comparison.primary))
-    further = [untested(*pair) for pair in pairs(comparison.further)]
-    answers = {"primary": (comparison.primary, primary), "further": (comparison.further, further)}
-    return {
-        kind: [asked(one, declared, measured) | found for one, found in zip(questions, differences)]
-        for kind, (questions, differences) in answers.items()
-    }
-
-
-def asked(one: Question, declared: dict, measured: dict[str, intervals.Measured]) -> dict:
-    trainings, n = measured[one.run].influence.shape
-    entry = {"run": one.run, "against": one.against, "n": n, "trainings": trainings}
-    differ = config_difference(declared[one.run], declared[one.against])
-    return entry | {"config_difference": differ}
-
-
-def untested(a: intervals.Measured, b: intervals.Measured) -> dict:
-    """A paired difference without a p-value, which would be one test more."""
-    return {key: value for key, value in paired_difference(a, b).items() if key != "p"}
+    questions, tested = [*comparison.primary, *comparison.further], len(comparison.primary)
+    pairs = [(measured[one.run], measured[one.against]) for one in questions]
+    found = paired_differences(pairs[:tested])
+    found += [paired_difference(*pair) for pair in pairs[tested:]]
+    answers = []
+    for one, difference in zip(questions, found):
+        trainings, n = measured[one.run].influence.shape
+        differ = config_difference(declared[one.run], declared[one.against])
+        asked = {"run": one.run, "against": one.against, "n": n, "trainings": trainings}
+        answers.append(asked | {"config_difference": differ} | difference)
+    return {"primary": answers[:tested], "further": answers[tested:]}
 
 
 def config_difference(a: dict, b: dict) -> dict[str, list]:
@@ -104,11 +79,6 @@ def config_difference(a: dict, b: dict) -> dict[str, list]:
     them does not use (null) is left out: it differs only because another listed setting does."""
     pairs = {key: [a[key], b[key]] for key in a if key not in COMPARABLE}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and None not in pair}
-
-
-def alike(a: dict, b: dict) -> bool:
-    """Whether two runs have the same settings, apart from the numbers of labels."""
-    return not config_difference(a, b).keys() - {"labels", "val_labels"}
 
 
 # ------------------------------------------------------------------------------ latent spaces
@@ -125,80 +95,80 @@ def similarities(runs: list[str], declared: dict[str, dict], latent: Path) -> li
     vectors = {declared[run]["init"]: e["start"] for run, e in stored.items() if "start" in e}
     vectors |= {run: e["run"] for run, e in stored.items() if declared[run]["strategy"] != "frozen"}
     pairs = []
-    for a, b in combinations(vectors, 2):
-        each = [linear_cka(x, y) for x, y in zip(vectors[a], vectors[b])]
-        cka = intervals.mean_sd(each)
-        pairs.append({"a": a, "b": b, "cka": cka["value"], "sd": cka["sd"]})
-    within = {run: cka_within(each) for run, each in vectors.items()}
-    return pairs + [
-        {"a": run, "b": run, "cka": cka, "sd": None}
-        for run, cka in within.items()
-        if cka is not None
-    ]
+    for a, b in [*combinations(vectors, 2), *zip(vectors, vectors)]:
+        trainings = zip(vectors[a], vectors[b]) if a != b else combinations(vectors[a], 2)
+        each = [linear_cka(x, y) for x, y in trainings]
+        if each:  # of a single training there is no other one
+            cka = intervals.mean_sd(each)
+            sd = cka["sd"] if a != b else None
+            pairs.append({"a": a, "b": b, "cka": cka["value"], "sd": sd})
+    return pairs
 
 
 # --------------------------------------------------------------------------- label efficiency
 
-COLUMNS = ("dataset", "start", "strategy", "labels", "steps", "run", "trainings", "auroc", "sd")
-
 
 def efficiency_points(
-    declared: dict[str, dict], predicted: dict[str, Predictions], few_labels: Path, models: Path
+    declared: dict[str, dict], measured: dict[str, Measured], few_labels: Path, models: Path
 ) -> list[dict]:
     """The points of all curves, from the runs and from stage `label_efficiency`: the AUROC, and its
-    difference from training from scratch with as many labels and steps. `short`: with fewer steps
-    than the run, and so on no curve over labels."""
-    measured: dict[tuple, tuple[str, int, bool, intervals.Measured]] = {}
+    difference from training from scratch with as many labels, steps and trainings. `short`: with
+    fewer steps than the run, and so on no curve over labels."""
+    cells: dict[tuple, tuple[str, int, Measured]] = {}
     for run, entry in declared.items():
         own = len(files.read_json(models / run / "trainings/0/labelled.json")["train"])
-        cells = [(own, entry["steps"] or 0, True, *predicted[run])]
-        further = load_file(few_labels / f"{run}.safetensors")
-        sizes = zip(further["labels"].tolist(), further["steps"].tolist())
-        trained = zip(sizes, further["probability"])
-        cells += [(*size, False, further["actual"], one) for size, one in trained]
-        for labels, steps, is_run, actual, probability in cells:
+        few = load_file(few_labels / f"{run}.safetensors")
+        further = [intervals.auroc(few["actual"], scored) for scored in few["probability"]]
+        results = [(own, entry["steps"] or 0, measured[run])]
+        results += zip(few["labels"].tolist(), few["steps"].tolist(), further)
+        for labels, steps, auroc in results:
             short = steps < (entry["steps"] or 0)
             key = (entry["dataset"], entry["init"], entry["strategy"], labels, short)
-            measured.setdefault(key, (run, steps, is_run, intervals.auroc(actual, probability)))
-    points = []
-    for (dataset, start, strategy, labels, short), found in sorted(measured.items()):
-        run, steps, is_run, auroc = found
-        estimate = intervals.estimate(auroc)
-        point = {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
-        point |= {"steps": steps, "short": short, "run": run, "is_run": is_run}
-        point |= {"trainings": len(auroc.values), "n": auroc.influence.shape[1]}
-        point |= {"auroc": estimate.pop("value"), **estimate, "each": auroc.values.tolist()}
-        scratch = measured.get((dataset, "scratch", "unfrozen", labels, short))
-        if scratch and start != "scratch" and alike(declared[run], declared[scratch[0]]):
-            point["from_scratch"] = untested(auroc, scratch[-1])
-        points.append(point)
-    return points
+            cells.setdefault(key, (run, steps, auroc))  # the run's own result comes first
+    return [efficiency_point(key, cells, declared, measured) for key in sorted(cells)]
+
+
+def efficiency_point(key: tuple, cells: dict, declared: dict, measured: dict) -> dict:
+    """One of `cells`, which hold run, steps and measured AUROC of each point."""
+    dataset, start, strategy, labels, short = key
+    run, steps, auroc = cells[key]
+    trainings, n = auroc.influence.shape
+    estimate = intervals.estimate(auroc)
+    found = {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
+    found |= {"steps": steps, "short": short, "run": run, "is_run": auroc is measured[run]}
+    found |= {"trainings": trainings, "n": n, "each": auroc.values.tolist()}
+    found |= {"auroc": estimate["value"], "ci95": estimate["ci95"]}
+    scratch = cells.get((dataset, "scratch", "unfrozen", labels, short))
+    if start != "scratch" and scratch and len(scratch[-1].values) == trainings:
+        differ = config_difference(declared[run], declared[scratch[0]])
+        if differ.keys() <= {"labels", "val_labels"}:
+            found["from_scratch"] = paired_difference(auroc, scratch[-1])
+    return found
 
 
 # ------------------------------------------------------------------------------------- curves
 
 
-def write_curves(out: Path, reports: dict[str, dict], results: Path, models: Path) -> None:
+def write_curves(out: Path, captions: dict[str, str], results: Path, models: Path) -> None:
     """One table per kind of curve, with all runs, so that DVC plots them in one panel."""
-    sources = {kind: {run: results / run / f"{kind}.csv" for run in reports} for kind in CURVES}
-    sources["training"] = {run: models / run / "history.csv" for run in reports}
+    sources = {kind: {run: results / run / f"{kind}.csv" for run in captions} for kind in CURVES}
+    sources["training"] = {run: models / run / "history.csv" for run in captions}
     for kind, paths in sources.items():
-        files.write_csv(out / f"{kind}.csv", together(paths, reports))
+        files.write_csv(out / f"{kind}.csv", together(paths, captions))
 
 
-def together(sources: dict[str, Path], reports: dict[str, dict]):
+def together(sources: dict[str, Path], captions: dict[str, str]) -> Iterator[dict]:
     for run, path in sources.items():
         trainings = history.by_training(files.read_csv(path))
         rows = [row for one in trainings for row in thinned(files.rows_of(one))]
         for point, row in enumerate(rows):
-            yield {"run": run, "data": reports[run]["data"], "point": point, **row}
+            yield {"run": run, "data": captions[run], "point": point, **row}
 
 
 def thinned(rows: list[dict]) -> list[dict]:
     """At most POINTS of the rows, evenly spaced, the first and the last among them."""
-    if len(rows) <= POINTS:
-        return rows
-    return [rows[i] for i in np.linspace(0, len(rows) - 1, POINTS).round().astype(int)]
+    kept = np.linspace(0, len(rows) - 1, min(len(rows), POINTS)).round().astype(int)
+    return [rows[i] for i in kept]
 
 
 if __name__ == "__main__":

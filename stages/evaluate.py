@@ -9,42 +9,41 @@ from safetensors.numpy import save
 
 from chestflow import files, history, stage, stress
 from chestflow.data import arrays, captions
+from chestflow.data.arrays import Split
 from chestflow.metrics import baselines, calibration, scores, selection
 from chestflow.models import checkpoint, cnn, device, inference
 
 
 def evaluate(
-    run: str,
-    about: Path,
-    images: Path,
-    trained: Path,
-    metrics: Path,
-    out: Path,
-    *,
-    threads: int,
+    run: str, about: Path, images: Path, trained: Path, metrics: Path, out: Path, *, threads: int
 ) -> None:
     here, data = device.prepare(threads), captions.of_report(files.read_json(about))
-    epochs = files.read_csv(trained / "history.csv")
-    losses = history.kept(epochs, "val_loss")
     train, val, test = (arrays.read(images, split) for split in arrays.SPLITS)
-    folders = [checkpoint.training(trained, k) for k in range(len(losses))]
-    models = [checkpoint.load_classifier(folder).to(here) for folder in folders]
-    for model in models:
-        model.to(memory_format=torch.channels_last)  # twice as fast on a CPU
-    labelled = [checkpoint.labelled(folder) for folder in folders]
+    models = checkpoint.load_classifiers(trained, here)
+    labelled = [checkpoint.labelled(folder) for folder in checkpoint.trainings(trained)]
+    seen = [(train[one["train"]], val[one["val"]]) for one in labelled]
     on_device = torch.from_numpy(test.images).to(here)
     probability = np.stack([inference.probabilities(model, on_device) for model in models])
-    stressed = on_stress_set(models, val, [one["val"] for one in labelled], here)
-    choices = [
-        calibration.choose(labels, draws, trained_share(folder, train[index["train"]]))
-        for labels, draws, folder, index in zip(*stressed.values(), folders, labelled)
-    ]
     write_curves(out, test.labels, list(probability))
+
+    changed = [val[stress.chosen(one["val"])] for one in labelled]
+    pairs = zip(models, changed)
+    stressed = {
+        "labels": np.stack([split.labels for split in changed]),
+        "probability": np.stack([stress.probabilities(m, s.images, here) for m, s in pairs]),
+    }
     (out / "stress.safetensors").write_bytes(save(stressed))
-    report = scores.report(test.labels, probability, choices, history.representative(losses))
+    # of disease in the loss: class weights make it one half
+    weighted = checkpoint.read(trained)[1]["class_weights"]
+    shares = [0.5 if weighted else float(one.labels.mean()) for one, _ in seen]
+    choices = [calibration.choose(*each) for each in zip(*stressed.values(), shares)]
+
+    epochs = files.read_csv(trained / "history.csv")
+    representative = history.representative(history.kept(epochs, "val_loss"))
+    report = scores.report(test.labels, probability, choices, representative)
     report |= {"weights": checkpoint.digest(trained)} | training_record(epochs)
     report["stress"] = selection.score(**stressed)
-    by_pixels = pixel_probabilities(train, val, test, labelled)
+    by_pixels = pixel_probabilities(seen, test)
     report["pixels"] = baselines.beside(test.labels, probability, by_pixels)
     report["parameters"] = cnn.n_parameters(models[0])
     architecture = files.read_json(trained / "architecture.json")
@@ -53,54 +52,28 @@ def evaluate(
     headline = {name: report[name] for name in scores.HEADLINE}
     files.write_json(metrics, {"data": data.caption} | headline)
     means = f"mean AUROC {report['auroc']:.3f}, accuracy {report['accuracy']:.3f}"
-    print(f"evaluate: {run}: {len(losses)} trainings, {means}, {data.caption}")
+    print(f"evaluate: {run}: {len(models)} trainings, {means}, {data.caption}")
 
 
-def on_stress_set(
-    models: list[cnn.Classifier], val: arrays.Split, labelled: list[np.ndarray], here: torch.device
-) -> dict[str, np.ndarray]:
-    """labels (K, N) and probability (K, D, N): each training on the D draws of its own labelled
-    validation images, which are the same for all trainings where all images are labelled."""
-    index = [stress.chosen(one) for one in labelled]
-    parts = np.unique(index, axis=0)
-    probability = np.empty((len(models), stress.DRAWS, parts.shape[1]))
-    for part in parts:
-        of_part = [k for k, one in enumerate(index) if np.array_equal(one, part)]
-        networks = [models[k] for k in of_part]
-        probability[of_part] = stress.probabilities(networks, val[part].images, here)
-    return {"labels": np.stack([val.labels[one] for one in index]), "probability": probability}
-
-
-def pixel_probabilities(
-    train: arrays.Split, val: arrays.Split, test: arrays.Split, labelled: list[dict]
-) -> np.ndarray:
-    """(K, N) of logistic regressions on the pixels, fitted on the same labelled images; a single
-    one where all trainings have seen the same."""
-    known, seen, asked = (baselines.pixels(split.images) for split in (train, val, test))
-    fitted: dict[bytes, np.ndarray] = {}
-    keys = [one["train"].tobytes() for one in labelled]
-    for key, one in zip(keys, labelled):
-        if key not in fitted:
-            of_train, of_val = one["train"], one["val"]
-            pairs = (known[of_train], train.labels[of_train]), (seen[of_val], val.labels[of_val])
-            fitted[key] = baselines.probability(baselines.logistic(*pairs), asked)
-    return np.stack([fitted[key] for key in keys])
-
-
-def trained_share(folder: Path, train: arrays.Split) -> float:
-    """The share of disease in the loss: one half with class weights, else that of the images."""
-    if checkpoint.read(folder)[1]["class_weights"]:
-        return 0.5
-    return float(train.labels.mean())
+def pixel_probabilities(seen: list[tuple[Split, Split]], test: Split) -> np.ndarray:
+    """(K, N) of logistic regressions on the pixels, fitted on the training and validation images
+    that each training has seen the labels of; a single one where all have seen all."""
+    asked, found = baselines.pixels(test.images), []
+    alike = all(split is first for pair in seen for split, first in zip(pair, seen[0]))
+    for pair in seen[:1] if alike else seen:
+        known = [(baselines.pixels(split.images), split.labels) for split in pair]
+        found.append(baselines.probability(baselines.logistic(*known), asked))
+    return np.broadcast_to(found, (len(seen), len(test)))
 
 
 def training_record(epochs: history.Columns) -> dict:
-    """Means over the trainings: validation scores of the weights that were kept and, if timed, the
+    """Means over the trainings: validation AUROC of the weights that were kept and, if timed, the
     seconds that a training took."""
-    values = {name: history.kept(epochs, name) for name in ("val_auroc", "val_loss")}
+    record = {"val_auroc": float(np.mean(history.kept(epochs, "val_auroc")))}
     if "seconds" in epochs:
-        values["train_seconds"] = [one["seconds"][-1] for one in history.by_training(epochs)]
-    return {name: float(np.mean(each)) for name, each in values.items()}
+        seconds = [one["seconds"][-1] for one in history.by_training(epochs)]
+        record["train_seconds"] = float(np.mean(seconds))
+    return record
 
 
 def write_curves(out: Path, labels: np.ndarray, probability: list[np.ndarray]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from chestflow import files, history, stage
+from chestflow import files, stage
 from chestflow import framing as audits
 from chestflow.data import arrays, captions
 from chestflow.models import checkpoint, cnn, device, inference
@@ -15,13 +15,11 @@ def framing(
     run: str, about: Path, images: Path, trained: Path, metrics: Path, out: Path, *, threads: int
 ) -> None:
     here, data = device.prepare(threads), captions.of_report(files.read_json(about))
-    trainings = len(history.kept(files.read_csv(trained / "history.csv"), "val_loss"))
-    folders = [checkpoint.training(trained, k) for k in range(trainings)]
-    networks = [checkpoint.load_classifier(folder).to(here) for folder in folders]
+    networks = checkpoint.load_classifiers(trained, here)
     splits = {name: arrays.read(images, name) for name in arrays.SPLITS}
-    report: dict = {"trainings": trainings, "factor": audits.FACTOR}
+    report: dict = {"trainings": len(networks), "factor": audits.FACTOR}
     for name in ("val", "test"):
-        pairs = [probabilities(network, splits[name], here) for network in networks]
+        pairs = [probabilities(network, splits[name].images, here) for network in networks]
         report[name] = audits.audit(splits[name].labels, *np.stack(pairs, axis=1))
     report["ring"] = audits.ring_baseline(**splits)
     files.write_json(out, data.record() | report)
@@ -30,13 +28,13 @@ def framing(
     print(f"framing: {run}: lowest AUROC of the four cells {lowest:.3f}, {data.caption}")
 
 
-def probabilities(model: cnn.Classifier, split: arrays.Split, here: torch.device) -> np.ndarray:
+def probabilities(model: cnn.Classifier, images: np.ndarray, here: torch.device) -> np.ndarray:
     """(2, N): of the images as they are, and zoomed; in blocks, which are small enough to zoom."""
     pairs = []
-    for block in arrays.blocks(split.images):
-        images = torch.from_numpy(split.images[block]).to(here)
-        both = images, audits.zoom(images)
-        pairs.append(np.stack([inference.probabilities(model, each) for each in both]))
+    for block in arrays.blocks(images):
+        as_is = torch.from_numpy(images[block]).to(here)
+        both = as_is, audits.zoom(as_is)
+        pairs.append([inference.probabilities(model, each) for each in both])
     return np.concatenate(pairs, axis=1)
 
 

@@ -1,21 +1,22 @@
 """Stage: explain a run with GradCAM and LayerCAM, and test the maps of all its trainings: by
 insertion and, on phantoms, against the true findings."""
 
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from safetensors.numpy import save
 from torch import Tensor
 
-from chestflow import files, history, stage
+from chestflow import files, stage
 from chestflow.config.schema import GradCAM
 from chestflow.data import arrays, captions
+from chestflow.data.arrays import Split
 from chestflow.explain import insertion, localisation
 from chestflow.explain.gradcam import grad_cams, layer_cams
-from chestflow.explain.map_baselines import best_pixel, centred, reinitialised
 from chestflow.models import checkpoint, device, inference
 from chestflow.models.cnn import Classifier
 
@@ -26,8 +27,10 @@ AVERAGED = 100  # training images, for the mean map
 RANDOM_NETWORKS = 10
 RANDOM_LOCATED = 100
 
-Method = Callable[[Classifier, Tensor, int], np.ndarray]  # network, images, target -> maps
+FIGURE = [("gradcam", 0), ("gradcam", 1), ("layercam", 1)]  # maps, and of which class
+
 Networks = list[Classifier]
+Methods = dict[str, Callable[..., np.ndarray]]
 
 
 def gradcam(
@@ -43,135 +46,97 @@ def gradcam(
     gradcam: GradCAM,
 ) -> None:
     here, data = device.prepare(threads), captions.of_report(files.read_json(about))
-    losses = history.kept(files.read_csv(trained / "history.csv"), "val_loss")
-    folders = [checkpoint.training(trained, k) for k in range(len(losses))]
+    folders = checkpoint.trainings(trained)
     networks = [checkpoint.load_classifier(folder).to(here) for folder in folders]
     test, train = (arrays.read(images, split) for split in ("test", "train"))
-    seen = [train[checkpoint.labelled(folder)["train"]] for folder in folders]
-    methods = methods_at(gradcam.layer)
-    each = [inference.probabilities(one, on(test.images, here)) for one in networks]
-    probability = np.mean(each, axis=0)
+    shown = torch.from_numpy(test.images).to(here)
+    probability = np.stack([inference.probabilities(one, shown) for one in networks]).mean(axis=0)
+    methods: Methods = {"gradcam": partial(grad_cams, layer=gradcam.layer), "layercam": layer_cams}
     index = localisation.examples(test.labels, probability, gradcam.images, seed)
-    write_examples(out, networks, methods, test[index], probability[index], here)
-    report: dict = {"trainings": len(networks)}
-    headline = {}
-    called = draw(probability >= 0.5, INSERTED, seed)
+    maps = [maps_of(networks, methods[name], shown[index], target) for name, target in FIGURE]
+    means = np.mean(maps, axis=1)
+    write_examples(out / "examples.safetensors", test[index], probability[index], means)
+    report, headline = {}, {}
+    called = draw(np.flatnonzero(probability >= 0.5), INSERTED, seed)
     if len(called) > 1:
-        report["insertion"] = inserted(networks, methods, test.images[called], seen, seed, here)
+        seen = [train[checkpoint.labelled(folder)["train"]] for folder in folders]
+        report["insertion"] = inserted(networks, methods, shown[called], seen, seed)
         entries = report["insertion"]["difference"].items()
         headline = {"insertion_difference": {name: e["difference"] for name, e in entries}}
     if test.masks is not None and train.masks is not None:
-        some = draw(test.masks.any(axis=(1, 2)), LOCATED, seed)
-        truth = test.images[some], test.masks[some], best_pixel(train.masks)
-        report["hits"] = located(networks, methods, *truth, seed, here)
+        some = draw(np.flatnonzero(test.masks.any(axis=(1, 2))), LOCATED, seed)
+        pixel = localisation.best_pixel(train.masks)
+        report["hits"] = located(networks, methods, shown[some], test.masks[some], pixel, seed)
         entries = report["hits"]["methods"].items()
         headline = {"pointing_hits": {name: entry["value"] for name, entry in entries}}
     files.write_json(out / "scores.json", data.record() | report)
-    files.write_json(metrics, {"data": data.record()["data"]} | headline)
+    files.write_json(metrics, {"data": data.caption} | headline)
     print(f"gradcam: {run}: {len(networks)} trainings, {data.caption}")
 
 
-def methods_at(layer: str) -> dict[str, Method]:
-    """GradCAM at a layer by its name, and LayerCAM."""
-    return {
-        "gradcam": lambda network, images, target: grad_cams(network, layer, images, target),
-        "layercam": layer_cams,
-    }
+def maps_of(networks: Networks, method: Callable, images: Tensor, target: int = 1) -> np.ndarray:
+    """(K, N, H, W): the maps of each network."""
+    return np.stack([method(network, images=images, target=target) for network in networks])
 
 
-def on(images: np.ndarray, here: torch.device) -> Tensor:
-    return torch.from_numpy(images).to(here)
+def draw(index: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """At most n of the indices (N,), drawn by seed, in their order."""
+    return np.sort(np.random.default_rng(seed).permutation(index)[:n])
 
 
-def draw(wanted: ArrayLike, n: int, seed: int) -> np.ndarray:
-    """At most n of the indices where `wanted`, (N,) bool, holds, drawn by seed, in their order."""
-    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(wanted))[:n])
-
-
-def located(
-    networks: Networks,
-    methods: dict[str, Method],
-    images: np.ndarray,
-    masks: np.ndarray,
-    pixel: np.ndarray,
-    seed: int,
-    here: torch.device,
-) -> dict:
-    """The pointing game on images with a true finding, by all trainings, networks with random
-    weights, and one pixel for all images."""
-    fixed = localisation.pointing_hits(pixel, masks)
-    # not the seed itself: a training may have had it
-    seeds = np.random.default_rng(seed).integers(2**31, size=RANDOM_NETWORKS).tolist()
-    random = [reinitialised(networks[0], one) for one in seeds]
-    report = {}
-    for name, method in methods.items():
-        hits, of_mean = hits_of(networks, method, images, masks, here)
-        few = images[:RANDOM_LOCATED], masks[:RANDOM_LOCATED]
-        by_chance = hits_of(random, method, *few, here)[0].mean(axis=1)
-        report[name] = localisation.report(hits, of_mean, fixed, by_chance)
-    return {"n": len(images), "fixed_pixel": float(fixed.mean()), "methods": report}
-
-
-def hits_of(
-    networks: Networks, method: Method, images: np.ndarray, masks: np.ndarray, here: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
-    """Hits of each network's maps, (K, N), and of the mean of their maps, (N,)."""
-    hits, total = [], np.zeros(images.shape)
-    for network in networks:
-        maps = method(network, on(images, here), 1)
-        hits.append(localisation.pointing_hits(maps, masks))
-        total += maps
-    return np.stack(hits), localisation.pointing_hits(total, masks)
+def write_examples(path: Path, split: Split, probability: np.ndarray, maps: np.ndarray) -> None:
+    """What the figure is drawn from. maps: (3, N, H, W), as in FIGURE, means over the trainings."""
+    kept = {name: array for name, array in vars(split).items() if array is not None}
+    kept |= {"probability": probability, "maps": maps}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # not safetensors' save_file: on a full disk, it does not raise OSError
+    path.write_bytes(save({name: np.ascontiguousarray(each) for name, each in kept.items()}))
 
 
 def inserted(
-    networks: Networks,
-    methods: dict[str, Method],
-    images: np.ndarray,
-    seen: list[arrays.Split],
-    seed: int,
-    here: torch.device,
+    networks: Networks, methods: Methods, images: Tensor, seen: list[Split], seed: int
 ) -> dict:
     """Insertion by each image's own maps, and by maps that are the same for all images: one in the
     middle, and each method's mean over diseased training images. seen: by training, the images
     whose labels it has seen."""
-    own, fixed = [], []
+    own, fixed = defaultdict(list), defaultdict(list)
     for network, train in zip(networks, seen):
-        diseased = train.images[draw(train.labels == 1, AVERAGED, seed)]
-        maps = [method(network, on(images, here), 1) for method in methods.values()]
-        means = [method(network, on(diseased, here), 1).mean(axis=0) for method in methods.values()]
-        maps += [np.broadcast_to(one, images.shape) for one in (centred(images.shape[-1]), *means)]
-        healthy = insertion.healthy_mean(train.images, train.labels)
-        areas = insertion.areas(network, on(images, here), np.stack(maps), 1, healthy)
-        own.append(areas[: len(methods)])
-        fixed.append(areas[len(methods) :])
-    by_method = dict(zip(methods, np.stack(own, axis=1)))
-    by_map = dict(zip(["centred", *(f"mean_{name}" for name in methods)], np.stack(fixed, axis=1)))
-    return insertion.report(by_method, by_map)
+        healthy = insertion.healthy_mean(train.images, train.labels).to(images.device)
+        areas = partial(insertion.areas, network, images, healthy=healthy)
+        fixed["centred"].append(areas(insertion.centred(images.shape[-1])))
+        some = train.images[draw(np.flatnonzero(train.labels), AVERAGED, seed)]
+        diseased = torch.from_numpy(some).to(images.device)
+        for name, method in methods.items():
+            own[name].append(areas(method(network, images=images, target=1)))
+            mean = method(network, images=diseased, target=1).mean(axis=0)
+            fixed[f"mean_{name}"].append(areas(mean))
+    stacked = ({name: np.stack(each) for name, each in kind.items()} for kind in (own, fixed))
+    return insertion.report(*stacked)
 
 
-def write_examples(
-    out: Path,
+def located(
     networks: Networks,
-    methods: dict[str, Method],
-    split: arrays.Split,
-    probability: np.ndarray,
-    here: torch.device,
-) -> None:
-    """What the figure is drawn from: some images, and the mean over all trainings of their maps:
-    GradCAM of healthy and of diseased, LayerCAM of diseased."""
-    rows = [("gradcam", 0), ("gradcam", 1), ("layercam", 1)]
-    images = on(split.images, here)
-    maps = [
-        np.mean([methods[name](network, images, target) for network in networks], axis=0)
-        for name, target in rows
-    ]
-    kept = {"images": split.images, "labels": split.labels, "probability": probability}
-    kept |= {"maps": np.stack(maps)} | ({} if split.masks is None else {"masks": split.masks})
-    out.mkdir(parents=True, exist_ok=True)
-    # not safetensors' save_file: on a full disk, it does not raise OSError
-    contents = save({name: np.ascontiguousarray(values) for name, values in kept.items()})
-    (out / "examples.safetensors").write_bytes(contents)
+    methods: Methods,
+    images: Tensor,
+    masks: np.ndarray,
+    pixel: np.ndarray,
+    seed: int,
+) -> dict:
+    """The pointing game on images with a true finding, by all trainings, networks with random
+    weights, and one pixel for all images."""
+    hits_of = localisation.pointing_hits
+    fixed = hits_of(pixel, masks)
+    # not the seed itself: a training may have had it
+    seeds = np.random.default_rng(seed).integers(2**31, size=RANDOM_NETWORKS).tolist()
+    random = [localisation.reinitialised(networks[0], one) for one in seeds]
+    report = {}
+    for name, method in methods.items():
+        maps = maps_of(networks, method, images)
+        hits, of_mean = hits_of(maps, masks), hits_of(maps.mean(axis=0, dtype=float), masks)
+        untrained = maps_of(random, method, images[:RANDOM_LOCATED])
+        by_chance = hits_of(untrained, masks[:RANDOM_LOCATED]).mean(axis=1)
+        report[name] = localisation.report(hits, of_mean, fixed, by_chance)
+    return {"n": len(images), "fixed_pixel": fixed.mean(), "methods": report}
 
 
 if __name__ == "__main__":

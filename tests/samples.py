@@ -104,7 +104,7 @@ def write_metrics(
     probability = probabilities(labels, 0.7 + 0.1 * seed, trainings, seed)
     evaluate.write_curves(folder / "data/results" / run, labels, list(probability))
     choices = [
-        calibration.Choice(0.4 + 0.01 * k, (1.1, 0.1) if k else (1.0, 0.0), (0.3, 0.2), 0.7)
+        calibration.Choice(0.4 + 0.01 * k, (1.1, 0.1) if k else (1.0, 0.0), 0.7)
         for k in range(trainings)
     ]
     record = {"weights": "0" * 12, "val_auroc": 0.9, "val_loss": 0.2, "parameters": 18218}
@@ -148,7 +148,7 @@ def audit(signal: float, trainings: int, seed: int, zoomed: float = 0.0) -> dict
         as_is = probabilities(labels_of(split), signal, trainings, seed)
         moved = special.expit(special.logit(as_is) + zoomed)
         report[split] = framing.audit(labels_of(split), as_is, moved)
-    return report | {"ring": {"C": 0.1, "val": [0.51, 0.44, 0.58], "test": [0.49, 0.43, 0.55]}}
+    return report | {"ring": {"val": [0.51, 0.44, 0.58], "test": [0.49, 0.43, 0.55]}}
 
 
 def separated(settings: dict, trainings: int, representative: int) -> dict:
@@ -172,7 +172,7 @@ def swept(about: About, lead: float = 0.0) -> dict:
     for trainings, each in rows.items():
         for name, signal in signals.items():
             stress, *tested = predicted_by(signal, trainings)
-            choices = [calibration.Choice(0.5, (1.0, 0.0), (0.3, 0.2), 0.7)] * trainings
+            choices = [calibration.Choice(0.5, (1.0, 0.0), 0.7)] * trainings
             report = about.record() | scores.report(*tested, choices, 0)
             report |= {"parameters": 18218, "train_seconds": 12.3, "val_auroc": 0.99}
             report["stress"] = selection.score(**stress)

@@ -62,7 +62,7 @@ def history(splits, about, trainings: int = 3) -> Figure:
 
 def report(splits, trainings: int = 3) -> dict:
     labels = splits["test"].labels
-    choices = [calibration.Choice(0.31, calibration.IDENTITY, (0.3, 0.2), 0.5)] * trainings
+    choices = [calibration.Choice(0.31, calibration.IDENTITY, 0.5)] * trainings
     return scores.report(labels, probabilities(labels, 0.8, trainings), choices, trainings // 2)
 
 

@@ -1,5 +1,7 @@
 """GradCAM and LayerCAM against the reference package, and the tests of a run's maps."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,12 @@ from pytorch_grad_cam import GradCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 import stages.gradcam
-from chestflow.explain import gradcam, map_baselines
+from chestflow.explain import gradcam, insertion, localisation
 from chestflow.models.cnn import Classifier
 from chestflow.models.inference import standardise
 from chestflow.training import batches, classifier
 
 CPU = torch.device("cpu")
-LAYERS = ["encoder.0.conv1", "encoder.1.conv2", "encoder.2.conv1", "last"]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,7 @@ def compared(model: Classifier, peer, layers: list, images: torch.Tensor, own) -
     inputs, highest = standardise(images), []
     with peer(model=model, target_layers=layers) as cam:
         for target in (0, 1):
-            targets = [ClassifierOutputTarget(target)] * len(inputs)
-            expected = cam(input_tensor=inputs, targets=targets)
+            expected = cam(inputs, targets=[ClassifierOutputTarget(target)] * len(inputs))
             maps = own(target)
             assert maps.shape == expected.shape == (7, 28, 28)
             assert np.abs(maps - expected).max() < 1e-3  # it adds 1e-7 to what it divides by
@@ -51,50 +51,49 @@ def compared(model: Classifier, peer, layers: list, images: torch.Tensor, own) -
     assert max(highest) == 1, "an example without any evidence shows nothing"
 
 
-@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("state", ["random_model", "trained_model"])
-def test_grad_cam_equals_that_of_pytorch_grad_cam(state, layer, images, request):
+def test_maps_equal_those_of_pytorch_grad_cam(state, images, request):
     model = request.getfixturevalue(state)
-    layers = [gradcam.conv_layer(model, layer)]
-    compared(model, GradCAM, layers, images, lambda t: gradcam.grad_cams(model, layer, images, t))
+    for name in ("encoder.0.conv1", "encoder.1.conv2", "encoder.2.conv1", "last"):
+        layer = model.encoder[2].conv2 if name == "last" else model.get_submodule(name)
+        own = partial(gradcam.grad_cams, model, name, images)
+        compared(model, GradCAM, [layer], images, own)
+    own = partial(gradcam.layer_cams, model, images)
+    compared(model, LayerCAM, list(model.encoder)[1:], images, own)
 
 
-@pytest.mark.parametrize("state", ["random_model", "trained_model"])
-def test_layer_cam_equals_that_of_pytorch_grad_cam(state, images, request):
-    model = request.getfixturevalue(state)
-    layers = [model.encoder[1], model.encoder[2]]
-    compared(model, LayerCAM, layers, images, lambda t: gradcam.layer_cams(model, images, t))
-
-
-def test_maps_depend_neither_on_the_batch_nor_on_what_is_frozen(images):
+def test_maps_depend_neither_on_the_batch_nor_on_what_is_frozen(images, monkeypatch):
     model = Classifier().eval()
-    expected = gradcam.grad_cams(model, "last", images, 1)
-    by_layer = gradcam.layer_cams(model, images, 1)
-    in_twos = gradcam.grad_cams(model.requires_grad_(False), "last", images, 1, per_batch=2)
-    assert in_twos == pytest.approx(expected, abs=1e-5)
-    in_twos = gradcam.layer_cams(model, images, 1, per_batch=2)
-    assert in_twos == pytest.approx(by_layer, abs=1e-5)
+    expected = gradcam.grad_cams(model, "last", images, 1), gradcam.layer_cams(model, images, 1)
+    monkeypatch.setattr(gradcam, "PER_BATCH", 2)
+    model.requires_grad_(False)
+    in_twos = gradcam.grad_cams(model, "last", images, 1), gradcam.layer_cams(model, images, 1)
+    assert np.stack(in_twos) == pytest.approx(np.stack(expected), abs=1e-5)
 
 
-def test_a_reinitialised_network_has_the_same_shape_and_other_weights(trained_model):
+def test_a_reinitialised_network_has_other_weights_and_leaves_its_model_alone(trained_model):
     before = {key: value.clone() for key, value in trained_model.state_dict().items()}
-    one, two = (map_baselines.reinitialised(trained_model, seed=1).state_dict() for _ in range(2))
-    fresh = Classifier().state_dict()
+    other = localisation.reinitialised(trained_model, seed=1).state_dict()
     for key, value in trained_model.state_dict().items():
-        assert torch.equal(value, before[key]), "the model itself was changed"
-        assert torch.equal(one[key], two[key])
-        assert torch.equal(one[key], fresh[key] if "norm" in key else value) == ("norm" in key)
+        assert torch.equal(value, before[key]) and not torch.equal(other[key], value), key
+
+
+METHODS: stages.gradcam.Methods = {
+    "gradcam": partial(gradcam.grad_cams, layer="last"),
+    "layercam": gradcam.layer_cams,
+}
 
 
 def test_networks_alike_are_certain_and_random_ones_differ(trained_model, splits):
     """Trainings with the same weights leave the choice of images as the only uncertainty."""
-    test, methods = splits["test"], stages.gradcam.methods_at("last")
+    test = splits["test"]
     some = test[np.flatnonzero(test.masks.any(axis=(1, 2)))]
-    truth = some.images, some.masks, map_baselines.best_pixel(splits["train"].masks)
+    truth = some.masks, localisation.best_pixel(splits["train"].masks)
+    shown = torch.from_numpy(some.images)
     one, three = (
-        stages.gradcam.located([trained_model] * k, methods, *truth, 0, CPU) for k in (1, 3)
+        stages.gradcam.located([trained_model] * k, METHODS, shown, *truth, 0) for k in (1, 3)
     )
-    assert one["n"] == len(some) and set(one["methods"]) == {"gradcam", "layercam"}
+    assert one["n"] == len(some)
     for name, found in one["methods"].items():
         again = three["methods"][name]
         assert found["value"] == pytest.approx(again["value"])
@@ -104,12 +103,12 @@ def test_networks_alike_are_certain_and_random_ones_differ(trained_model, splits
         assert len(set(found["random"]["each"])) > 5, "one random network would be no baseline"
 
 
-def test_insertion_uses_the_images_that_each_training_has_seen(trained_model, splits):
-    test, methods = splits["test"], stages.gradcam.methods_at("last")
+def test_insertion_uses_the_images_that_each_training_has_seen(trained_model, splits, monkeypatch):
+    areas: dict = {}
+    monkeypatch.setattr(insertion, "report", lambda own, fixed: areas.update(own | fixed))
     seen = [splits["train"][np.arange(n)] for n in (50, 100)]
-    images = test.images[np.flatnonzero(test.labels == 1)[:20]]
-    networks = [trained_model] * 2
-    report = stages.gradcam.inserted(networks, methods, images, seen, 0, CPU)
-    assert report["n"] == 20
-    assert set(report["fixed"]) == {"centred", "mean_gradcam", "mean_layercam"}
-    assert report["difference"]["gradcam"]["sd"] > 0, "other healthy images, other replacement"
+    images = torch.from_numpy(splits["test"].images[splits["test"].labels == 1][:20])
+    stages.gradcam.inserted([trained_model] * 2, METHODS, images, seen, 0)
+    assert set(areas) == {"gradcam", "layercam", "centred", "mean_gradcam", "mean_layercam"}
+    for one, other in areas.values():
+        assert one.shape == (20,) and not np.allclose(one, other), "other healthy images"

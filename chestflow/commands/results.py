@@ -139,7 +139,7 @@ def scores_of(labels: np.ndarray, probability: np.ndarray, threshold: float) -> 
     half["auroc"] = intervals.auroc(labels, probability)
     chosen = intervals.decisions(labels, probability >= threshold)
     return {
-        at: {name: intervals.estimate(one, scores.bounds(name)) for name, one in measured.items()}
+        at: {name: intervals.estimate(one) for name, one in measured.items()}
         for at, measured in {"half": half, "chosen": chosen}.items()
     }
 

@@ -1,7 +1,8 @@
 """GradCAM (Selvaraju et al. 2017) and LayerCAM (Jiang et al. 2021): where a network found evidence
 for a class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
@@ -9,22 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chestflow.errors import UserError
 from chestflow.models.cnn import Classifier
-from chestflow.models.inference import batch_size, standardise
+from chestflow.models.inference import in_batches
 
 BLOCKS = 2  # LayerCAM: the last blocks. Chosen on validation, see docs/experiments.md
-
-
-def conv_layer(model: nn.Module, name: str) -> nn.Conv2d:
-    """A convolution by its name in the model, or the `last` one.
-
-    Raises UserError, with the names there are, if the model has no such convolution.
-    """
-    convs = {key: m for key, m in model.named_modules() if isinstance(m, nn.Conv2d)}
-    if name != "last" and name not in convs:
-        raise UserError(f"layer {name!r} is no convolution; accepted: last, {', '.join(convs)}")
-    return convs[name] if name in convs else list(convs.values())[-1]
+PER_BATCH = 256  # as in `inference.batch_size`
 
 
 def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, target: int) -> Tensor:
@@ -53,18 +43,14 @@ def channels_and_gradients(
 ) -> list[tuple[Tensor, Tensor]]:
     """Of each layer its output, (N, C, h, w), and the gradient of the target's logit to it."""
     kept: list[Tensor] = []
-    handles = [
-        layer.register_forward_hook(  # outputs need a gradient even if all weights are frozen
-            lambda _module, _inputs, output: kept.append(output.requires_grad_())
-        )
-        for layer in layers
-    ]
-    try:
-        logits = model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    score = logits[:, target].sum()  # images do not mix, so one sum serves all
+
+    def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+        kept.append(output.requires_grad_())  # they need a gradient even if all weights are frozen
+
+    with torch.enable_grad(), ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_hook(keep))
+        score = model(images)[:, target].sum()  # images do not mix, so one sum serves all
     return [(c.detach(), g) for c, g in zip(kept, torch.autograd.grad(score, kept))]
 
 
@@ -75,26 +61,20 @@ def _of_evidence(weighted: Tensor, images: Tensor) -> Tensor:
 
 
 def _to_unit(maps: Tensor) -> Tensor:
-    low, high = (getattr(maps, f"a{end}")(dim=(1, 2), keepdim=True) for end in ("min", "max"))
-    return (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny)
+    above = maps - maps.amin(dim=(1, 2), keepdim=True)
+    return above / above.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
 
 
-def grad_cams(
-    model: Classifier, layer: str, images: Tensor, target: int, per_batch: int = 256
-) -> np.ndarray:
-    """`grad_cam` of (N, H, W) uint8 images in batches, at a layer by its name: (N, H, W);
-    `per_batch` as in `inference.batch_size`."""
-    return _in_batches(
-        partial(grad_cam, model, conv_layer(model, layer)), images, target, per_batch
-    )
+def grad_cams(model: Classifier, layer: str, images: Tensor, target: int) -> np.ndarray:
+    """`grad_cam` of (N, H, W) uint8 images in batches: (N, H, W); layer: the name of a convolution
+    in the model, or `last`."""
+    convs = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
+    chosen = list(convs.values())[-1] if layer == "last" else convs[layer]
+    cam = partial(grad_cam, model, chosen, target=target)
+    return in_batches(cam, images, PER_BATCH).cpu().numpy()
 
 
-def layer_cams(model: Classifier, images: Tensor, target: int, per_batch: int = 256) -> np.ndarray:
+def layer_cams(model: Classifier, images: Tensor, target: int) -> np.ndarray:
     """The same of `layer_cam`, at the outputs of the last BLOCKS blocks."""
-    layers = list(model.encoder)[-BLOCKS:]
-    return _in_batches(partial(layer_cam, model, layers), images, target, per_batch)
-
-
-def _in_batches(cam: Callable, images: Tensor, target: int, per_batch: int) -> np.ndarray:
-    chunks = (standardise(chunk) for chunk in images.split(batch_size(images, per_batch)))
-    return torch.cat([cam(chunk, target) for chunk in chunks]).cpu().numpy()
+    cam = partial(layer_cam, model, list(model.encoder)[-BLOCKS:], target=target)
+    return in_batches(cam, images, PER_BATCH).cpu().numpy()

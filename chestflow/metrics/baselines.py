@@ -56,7 +56,7 @@ def beside(labels: np.ndarray, network: np.ndarray, baseline: np.ndarray) -> dic
 
     labels: (N,); network, baseline: (K, N) probabilities by training.
     """
-    own, other = measured(labels, network), measured(labels, baseline)
+    own, other = (auroc_and_accuracy(labels, each) for each in (network, baseline))
     estimates = {name: intervals.estimate(one) for name, one in other.items()}
     return {
         **{name: one["value"] for name, one in estimates.items()},
@@ -67,6 +67,7 @@ def beside(labels: np.ndarray, network: np.ndarray, baseline: np.ndarray) -> dic
     }
 
 
-def measured(labels: np.ndarray, probability: np.ndarray) -> dict[str, Measured]:
+def auroc_and_accuracy(labels: np.ndarray, probability: np.ndarray) -> dict[str, Measured]:
+    """Of (K, N) probabilities by training, the accuracy at a threshold of .5; labels: (N,)."""
     accuracy = intervals.decisions(labels, probability >= 0.5)["accuracy"]
     return {"auroc": intervals.auroc(labels, probability), "accuracy": accuracy}

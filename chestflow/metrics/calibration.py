@@ -1,6 +1,7 @@
 """Decision threshold and Platt scaling, which are chosen on the stress set (stress.py);
 measures of calibration."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from chestflow.metrics import comparison, intervals
 
 IDENTITY = (1.0, 0.0)  # slope and intercept that leave a probability as it is
 FOLDS = 5  # of the cross-validation that decides on threshold and Platt scaling
+BINS = 10  # of equal width
 
 
 @dataclass(frozen=True)
@@ -22,35 +24,45 @@ class Choice:
 
     threshold: float  # of the probability
     platt: tuple[float, float]  # slope and intercept of Platt scaling, or IDENTITY
-    log_loss: tuple[float, float]  # in cross-validation, before and after Platt scaling
     share: float  # of disease, to which the calibrated probabilities refer
 
 
 def choose(labels: np.ndarray, probability: np.ndarray, trained_share: float) -> Choice:
-    """Choose threshold and Platt scaling, each only if it helps on images that it was not chosen on
-    (`helps`); otherwise the threshold is .5 and the scaling IDENTITY.
+    """Choose threshold and Platt scaling (`fit_if_better`); the defaults are .5 and IDENTITY.
 
     labels: (N,) of the stress set, both classes present; probability: (D, N) of its D draws;
     trained_share: share of disease in the loss, to which probabilities refer unless Platt scaling
     is used; then they refer to that of the validation images.
     """
-    platt, log_loss = choose_platt(labels, probability)
-    share = trained_share if platt == IDENTITY else float(labels.mean())
-    return Choice(choose_threshold(labels, probability), platt, log_loss, share)
+    threshold = fit_if_better(labels, probability, best_threshold, balanced_correctness, 0.5)
+    platt = fit_if_better(labels, probability, fit_platt, log_likelihood, IDENTITY)
+    if platt[0] <= 0:  # it would reverse the ranking
+        platt = IDENTITY
+    return Choice(threshold, platt, trained_share if platt == IDENTITY else float(labels.mean()))
 
 
-def choose_threshold(labels: np.ndarray, probability: np.ndarray) -> float:
-    """`best_threshold` if it raises the balanced accuracy in cross-validation, else .5. As in
-    `choose`."""
-    held_out = cross_validated(labels, probability, best_threshold, np.greater_equal)
-    if held_out is None:
-        return 0.5
-    right, before = held_out == labels, (probability >= 0.5) == labels
-    # Both classes weigh the same, so that the mean is the gain in balanced accuracy.
-    weight = 0.5 / np.where(labels == 1, labels.mean(), 1 - labels.mean())
-    if not helps(weight * (right.mean(axis=0) - before.mean(axis=0))):
-        return 0.5
-    return best_threshold(np.tile(labels, len(probability)), probability.ravel())
+def fit_if_better(
+    labels: np.ndarray, probability: np.ndarray, fit: Callable, score: Callable, default: Any
+) -> Any:
+    """What `fit(labels, probability)` chooses on all images, if in cross-validation its `score` is
+    higher than that of `default` by more than a standard error: a smaller gain justifies no
+    departure from the simplest choice (one-standard-error rule, Breiman et al. 1984). The default,
+    too, if a class has one image only.
+
+    labels: (N,); probability: (D, N); score(labels, probability, choices): (D, N), for one choice
+    or one of each image. All draws of an image are in one fold: else it would be known already.
+    """
+    draws = len(probability)
+    folds = min(FOLDS, *np.bincount(labels, minlength=2))
+    if folds < 2:
+        return default
+    choices = np.empty((len(labels), *np.shape(default)))
+    for seen, left in StratifiedKFold(folds).split(labels, labels):
+        choices[left] = fit(np.tile(labels[seen], draws), probability[:, seen].ravel())
+    gains = score(labels, probability, choices.T) - score(labels, probability, default)
+    gain = gains.mean(axis=0)
+    better = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    return fit(np.tile(labels, draws), probability.ravel()) if better else default
 
 
 def best_threshold(labels: np.ndarray, probability: np.ndarray) -> float:
@@ -65,19 +77,11 @@ def best_threshold(labels: np.ndarray, probability: np.ndarray) -> float:
     return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def choose_platt(
-    labels: np.ndarray, probability: np.ndarray
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Slope and intercept: Platt's where scaling lowers the log loss in cross-validation and keeps
-    the ranking, else IDENTITY; and that loss, before and after. As in `choose`."""
-    before = log_loss(labels, calibrated(probability, *IDENTITY))
-    held_out = cross_validated(labels, probability, fit_platt, lambda p, fit: calibrated(p, *fit))
-    if held_out is None:
-        return IDENTITY, (float(before.mean()), np.nan)
-    after = log_loss(labels, held_out)
-    platt = fit_platt(np.tile(labels, len(probability)), probability.ravel())
-    used = helps((before - after).mean(axis=0)) and platt[0] > 0
-    return platt if used else IDENTITY, (float(before.mean()), float(after.mean()))
+def balanced_correctness(labels: np.ndarray, probability: np.ndarray, threshold) -> np.ndarray:
+    """(D, N), whose mean is the balanced accuracy: of each prediction, whether it is right, both
+    classes weighing the same."""
+    weight = 0.5 / np.where(labels == 1, labels.mean(), 1 - labels.mean())
+    return weight * ((probability >= threshold) == labels)
 
 
 def fit_platt(labels: np.ndarray, probability: np.ndarray) -> tuple[float, float]:
@@ -90,33 +94,13 @@ def fit_platt(labels: np.ndarray, probability: np.ndarray) -> tuple[float, float
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 
-def cross_validated(labels: np.ndarray, probability: np.ndarray, fit, apply) -> np.ndarray | None:
-    """(D, N): `apply(probability, fit(labels, probability))` for the images of each fold, fitted on
-    those of the others. All draws of an image are in one fold: else it would be known already.
-    None if a class has one image only."""
-    folds = min(FOLDS, *np.bincount(labels, minlength=2))
-    if folds < 2:
-        return None
-    held_out = np.empty(probability.shape)
-    for seen, left in StratifiedKFold(folds).split(labels, labels):
-        known = np.tile(labels[seen], len(probability)), probability[:, seen].ravel()
-        held_out[:, left] = apply(probability[:, left], fit(*known))
-    return held_out
+def log_likelihood(labels: np.ndarray, probability: np.ndarray, platt) -> np.ndarray:
+    """(D, N), of each prediction after Platt scaling."""
+    scaled = calibrated(probability, *platt)
+    return np.log(np.where(labels == 1, scaled, 1 - scaled))
 
 
-def helps(gain: np.ndarray) -> bool:
-    """Whether a gain, (N,) by image, is on average larger than its standard error: a smaller one
-    justifies no departure from the simplest choice (one-standard-error rule, Breiman et al. 1984).
-    """
-    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-def log_loss(labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Of each prediction; labels (N,), probability (D, N) -> (D, N)."""
-    return -np.log(np.where(labels == 1, probability, 1 - probability))
-
-
-def calibrated(probability: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+def calibrated(probability: np.ndarray, slope, intercept) -> np.ndarray:
     """Probabilities after Platt scaling: sigmoid(slope * logit(p) + intercept)."""
     return special.expit(slope * logit(probability) + intercept)
 
@@ -142,19 +126,18 @@ def before_and_after(
     brier = {name: intervals.mean((p - labels) ** 2) for name, p in versions.items()}
     return {
         "used": sum(choice.platt != IDENTITY for choice in choices),
-        "val_log_loss": np.mean([choice.log_loss for choice in choices], axis=0).tolist(),
         "calibration_error": {
             name: float(np.mean([calibration_error(labels, row) for row in p]))
             for name, p in versions.items()
         },
-        "brier": {name: intervals.estimate(m)["value"] for name, m in brier.items()},
+        "brier": {name: float(one.values.mean()) for name, one in brier.items()},
         "brier_difference": comparison.paired_difference(brier["scaled"], brier["as_trained"]),
     }
 
 
-def reliability(labels: np.ndarray, probability: np.ndarray, bins: int = 10) -> list[dict]:
-    """Mean prediction and observed share in bins of equal width, the empty ones left out."""
-    bin_of = _bin(probability, bins)
+def reliability(labels: np.ndarray, probability: np.ndarray) -> list[dict]:
+    """Mean prediction and observed share in each of BINS, the empty ones left out."""
+    bin_of = _bin(probability)
     return [
         {
             "predicted": float(probability[bin_of == b].mean()),
@@ -165,14 +148,14 @@ def reliability(labels: np.ndarray, probability: np.ndarray, bins: int = 10) -> 
     ]
 
 
-def calibration_error(labels: np.ndarray, probability: np.ndarray, bins: int = 10) -> float:
+def calibration_error(labels: np.ndarray, probability: np.ndarray) -> float:
     """Expected calibration error of the positive class (after Guo et al. 2017). No interval: noise
     raises it, and a bootstrap's resamples are noisier: it covered the truth in 0 to 82 % of
     simulations.
     """
-    gap = np.bincount(_bin(probability, bins), probability - labels)
+    gap = np.bincount(_bin(probability), probability - labels)
     return float(np.abs(gap).sum() / len(labels))
 
 
-def _bin(probability: np.ndarray, bins: int) -> np.ndarray:
-    return np.minimum((probability * bins).astype(int), bins - 1)
+def _bin(probability: np.ndarray) -> np.ndarray:
+    return np.minimum((probability * BINS).astype(int), BINS - 1)

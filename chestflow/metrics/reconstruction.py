@@ -52,7 +52,7 @@ def report(values: dict[str, dict[str, np.ndarray]]) -> dict:
             for method, of_method in values.items()
         }
         own = measured["autoencoder"]
-        estimates = {method: intervals.estimate(m, (None, None)) for method, m in measured.items()}
+        estimates = {method: intervals.estimate(m, bounded=False) for method, m in measured.items()}
         scores[measure] = {method: e["value"] for method, e in estimates.items()}
         scores["ci95"][measure] = {method: e["ci95"] for method, e in estimates.items()}
         scores["difference"][measure] = {

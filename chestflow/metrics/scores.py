@@ -7,16 +7,9 @@ from sklearn import metrics
 
 from chestflow.metrics import calibration, intervals
 from chestflow.metrics.calibration import Choice
-from chestflow.metrics.intervals import Measured
 
-HEADLINE = (  # in the metrics file, for `dvc metrics show`; everything else is in scores.json
-    "auroc",
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "f1",
-)
+# In the metrics file, for `dvc metrics show`; everything else is in scores.json.
+HEADLINE = ("auroc", "accuracy", "balanced_accuracy", "precision", "recall", "f1")
 FAR, ROBUST_SDS = 0.05, 5  # below the other trainings, see `far_below`
 
 
@@ -32,29 +25,31 @@ def report(
     far_below: the trainings, counted from 0, whose AUROC lies far below that of the others.
     """
     measured = intervals.decisions(labels, probability >= 0.5)
-    measured |= {"auroc": intervals.auroc(labels, probability)}
-    measured |= {"brier": intervals.mean((probability - labels) ** 2)}
-    estimates = {name: intervals.estimate(m, bounds(name)) for name, m in measured.items()}
-    each = {name: m.values.tolist() for name, m in measured.items()}
+    measured["auroc"] = intervals.auroc(labels, probability)
+    estimates = {name: intervals.estimate(one) for name, one in measured.items()}
+    each = {name: one.values.tolist() for name, one in measured.items()}
     # Average precision has no interval: no covariance of it has been shown to cover.
     each["auprc"] = [float(metrics.average_precision_score(labels, row)) for row in probability]
-    estimates["auprc"] = intervals.mean_sd(each["auprc"])
+    means = estimates | {"auprc": intervals.mean_sd(each["auprc"])}
     thresholds = np.array([choice.threshold for choice in choices])
-    at_threshold = intervals.decisions(labels, probability >= thresholds[:, None])
+    at_threshold = {
+        name: intervals.estimate(one)
+        for name, one in intervals.decisions(labels, probability >= thresholds[:, None]).items()
+    }
     return {
         "n": len(labels),
         "trainings": len(probability),
         "representative": representative,
-        **{name: e["value"] for name, e in estimates.items()},
+        **{name: one["value"] for name, one in means.items()},
         "majority_accuracy": float(max(labels.mean(), 1 - labels.mean())),
-        "sd": {name: e["sd"] for name, e in estimates.items()},
+        "sd": {name: one["sd"] for name, one in means.items()},
         "sd_images": {name: estimates[name]["sd_images"] for name in ("accuracy", "auroc")},
-        "ci95": {name: e["ci95"] for name, e in estimates.items() if "ci95" in e},
+        "ci95": {name: one["ci95"] for name, one in estimates.items()},
         "each": each,
         "far_below": far_below(measured["auroc"].values),
         "at_val_threshold": {
             "threshold": choices[representative].threshold,
-            **{name: _with_interval(name, m) for name, m in at_threshold.items()},
+            **{name: [one["value"], *one["ci95"]] for name, one in at_threshold.items()},
         },
         "calibration": list(choices[representative].platt),
         "share": choices[representative].share,
@@ -67,9 +62,8 @@ def far_below(values: np.ndarray) -> list[int]:
     more than FAR and more than ROBUST_SDS below the median of the others (an sd being 1.48 times
     their median absolute deviation). With fewer than three trainings there is no telling.
 
-    In simulations (benchmarks/failures.py) of trainings that lost .10, this named two thirds to all
-    of them, and wrongly a training in at most 4 % of the runs without one. Of three normal values
-    with an sd of .03, FAR alone names one in 26 %, ROBUST_SDS alone in 22 %, both together in 8 %.
+    How often it is right is simulated in benchmarks/failures.py. Of three normal values with an sd
+    of .03, FAR alone names one in 26 %, ROBUST_SDS alone in 22 %, both together in 8 %.
     """
     found = []
     for k, value in enumerate(values) if len(values) > 2 else ():
@@ -79,15 +73,6 @@ def far_below(values: np.ndarray) -> list[int]:
         if middle - value > max(FAR, ROBUST_SDS * sd):
             found.append(k)
     return found
-
-
-def bounds(score: str) -> tuple[int, int]:
-    return (-1, 1) if score == "mcc" else (0, 1)
-
-
-def _with_interval(score: str, measured: Measured) -> list[float]:
-    estimate = intervals.estimate(measured, bounds(score))
-    return [estimate["value"], *estimate["ci95"]]
 
 
 def curves(labels: np.ndarray, probability: np.ndarray) -> dict[str, list[dict]]:

@@ -47,7 +47,7 @@ def measured(
 
     stress: the arguments of `stress_auroc`; labels (N,), probability (K, N): of the test images.
     """
-    return {"stress": stress_auroc(**stress)} | baselines.measured(labels, probability)
+    return {"stress": stress_auroc(**stress)} | baselines.auroc_and_accuracy(labels, probability)
 
 
 def choose(reference: str, finalists: dict[str, dict[str, Measured]]) -> dict:

@@ -79,7 +79,7 @@ def _with_interval(measured: Measured, groups: np.ndarray, student: bool = True)
     measured = measured.clustered(groups)
     if student:
         measured = Measured(measured.values, measured.influence * stretch(measured.influence))
-    estimate = intervals.estimate(measured, (0, 1))
+    estimate = intervals.estimate(measured)
     low, high = estimate["ci95"]
     return {"value": estimate["value"], "ci95": [low, high] if low < high else None}
 
