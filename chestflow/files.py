@@ -21,31 +21,14 @@ def rounded(value):
 
 
 def write_json(path: Path, values: dict) -> None:
-    """Write results, rounded and indented; a list of plain values (an interval) is one line."""
+    """Write results, rounded."""
     write_exact_json(path, rounded(values))
 
 
 def write_exact_json(path: Path, values: dict) -> None:
-    """The same with every digit, for settings: a rate of 1e-7 is not 0."""
+    """Write settings with every digit: a rate of 1e-7 is not 0."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_indented(values) + "\n", encoding="utf-8")
-
-
-def _indented(value, depth: int = 0) -> str:
-    """Like `json.dumps(value, indent=2)`, but with lists of plain values on one line."""
-    nested = isinstance(value, dict) or (
-        isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
-    )
-    if not value or not nested:
-        return json.dumps(value)
-    items = [
-        (f"{json.dumps(key)}: " if isinstance(value, dict) else "") + _indented(item, depth + 1)
-        for key, item in (value.items() if isinstance(value, dict) else enumerate(value))
-    ]
-    left, right = "{}" if isinstance(value, dict) else "[]"
-    margin = "  " * depth
-    lines = ",\n".join(f"{margin}  {item}" for item in items)
-    return f"{left}\n{lines}\n{margin}{right}"
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict:
@@ -55,11 +38,11 @@ def read_json(path: Path) -> dict:
 def write_csv(path: Path, rows: Iterable[dict]) -> None:
     """Rows of equal keys, at least one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    first, *others = rows
+    first, *others = map(rounded, rows)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(first), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(map(rounded, [first, *others]))
+        writer.writerows([first, *others])
 
 
 def read_csv(path: Path) -> dict[str, list]:
@@ -69,8 +52,8 @@ def read_csv(path: Path) -> dict[str, list]:
 
 def columns(text: str) -> dict[str, list]:
     """The same from the text of a table."""
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    return {name: _numbers([row[name] for row in rows]) for name in rows[0]}
+    names, *rows = csv.reader(io.StringIO(text, newline=""))
+    return dict(zip(names, map(_numbers, zip(*rows))))
 
 
 def rows_of(columns: dict[str, list]) -> list[dict]:
@@ -78,8 +61,8 @@ def rows_of(columns: dict[str, list]) -> list[dict]:
     return [dict(zip(columns, values)) for values in zip(*columns.values())]
 
 
-def _numbers(column: list[str]) -> list:
+def _numbers(column: tuple[str, ...]) -> list:
     try:
         return [float(value or "nan") for value in column]
     except ValueError:
-        return column
+        return list(column)

@@ -4,7 +4,7 @@ A number that is not defined is None, as in the JSON files.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 MINUS = "\N{MINUS SIGN}"
 UNDEFINED = "not defined"
@@ -29,19 +29,18 @@ def percent(share: float | None, digits: int = 1) -> str:
     return UNDEFINED if share is None else f"{number(100 * share, digits)} %"
 
 
-def interval(bounds: list, digits: int = 3, write: Callable = number) -> str:
-    """`[0.891, 0.934]`."""
-    return f"[{write(bounds[0], digits)}, {write(bounds[1], digits)}]"
-
-
-def with_interval(value: float | None, bounds: list, digits: int = 3) -> str:
+def with_interval(
+    value: float | None, bounds: list, digits: int = 3, write: Callable = number
+) -> str:
     """`0.913 [0.891, 0.934]`."""
-    return UNDEFINED if value is None else f"{number(value, digits)} {interval(bounds, digits)}"
+    if value is None:
+        return UNDEFINED
+    low, high = (write(bound, digits) for bound in bounds)
+    return f"{write(value, digits)} [{low}, {high}]"
 
 
 def scored(report: dict, key: str) -> str:
-    """A score of a record with its interval, `0.913 [0.891, 0.934]`; where it has none, mean
-    and standard deviation."""
+    """A score of a record with its interval or, where it has none, its standard deviation."""
     bounds = report.get("ci95", {}).get(key)
     return with_interval(report[key], bounds) if bounds else mean_sd(report, key)
 
@@ -52,14 +51,9 @@ def mean_sd(report: dict, key: str) -> str:
     return number(value) if None in (value, sd) else f"{number(value)} ± {number(sd)}"
 
 
-def difference(value: float | None, bounds: list) -> str:
-    """A difference with its interval: `+0.031 [+0.006, +0.061]`."""
-    return UNDEFINED if value is None else f"{signed(value)} {interval(bounds, write=signed)}"
-
-
 def change(entry: dict) -> str:
-    """The same of an entry of data/comparison.json; its interval after correction if it has one."""
-    return difference(entry["difference"], entry.get("ci95_holm", entry["ci95"]))
+    """A difference with its interval, after correction if it has one: `+0.031 [+0.006, +0.061]`."""
+    return with_interval(entry["difference"], entry.get("ci95_holm", entry["ci95"]), write=signed)
 
 
 def p_value(p: float | None) -> str:
@@ -71,18 +65,12 @@ def counted(trainings: int) -> str:
     return f"{trainings} trainings" if trainings > 1 else "1 training"
 
 
-def runs(names: Iterable[str]) -> str:
-    """`a`, `b` and `c`."""
-    quoted = [f"`{name}`" for name in names]
-    return " and ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
-
-
 def one_line(text: str) -> str:
     """Words that a user chose, without line breaks and control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def literal(text: str) -> str:
-    """Words that a user chose, such as a data set's title, as Markdown that shows them as they are:
-    on one line, without markup, links and pictures, fit for the cell of a table."""
+    """Words from elsewhere, such as a file's name, as Markdown that shows them as they are: without
+    markup, links and pictures, fit for the cell of a table."""
     return MARKUP.sub(r"\\\g<0>", one_line(text))

@@ -7,7 +7,6 @@ from safetensors.numpy import load_file
 from chestflow import files, stage
 from chestflow.config.schema import GradCAM
 from chestflow.data import captions
-from chestflow.data.arrays import Split
 from chestflow.plots import evaluation, history, latent
 from chestflow.plots import gradcam as cam
 from chestflow.plots.style import save
@@ -30,13 +29,11 @@ def plot(
     curves = {name: files.read_csv(results / f"{name}.csv") for name in CURVES}
     save(evaluation.evaluation(report, curves, about, run), out / "evaluation.png")
     save(history.history(files.read_csv(trained / "history.csv"), about, run), out / "history.png")
-    points = files.read_csv(embedded / "projections.csv")
-    separation = files.read_json(embedded / "scores.json")
-    save(latent.latent(points, separation, about, run), out / "latent.png")
-    images = load_file(examples)
-    split = Split(images["images"], images["labels"], images.get("masks"))
-    maps = images["probability"], images["maps"]
-    figure = cam.gradcam(split, *maps, about, run, report["trainings"], gradcam.layer)
+    points = {run: files.read_csv(embedded / "projections.csv")}
+    separation = {run: files.read_json(embedded / "scores.json")}
+    save(latent.latent(points, separation, about), out / "latent.png")
+    maps = load_file(examples)
+    figure = cam.gradcam(maps, about, run, report["trainings"], gradcam.layer)
     save(figure, out / "gradcam.png")
     print(f"plot: {run}, {about.caption}")
 

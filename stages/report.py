@@ -22,23 +22,21 @@ def report(
     comparison: Comparison,
     gradcam: GradCAM,
 ) -> None:
-    declared = files.read_json(settings)
-    subject = declared["subject"]
-    values = context.read(declared, metrics, models, data) | {
+    values = context.read(files.read_json(settings), metrics, models, data) | {
         "sweep": files.read_json(sweep),
         "spaces": comparison.spaces,
         "layer": gradcam.layer,
-        "plots": Path(relpath(plots, markdown.parent)).as_posix(),
-        "sweep_plot": Path(relpath(sweep_plot, markdown.parent)).as_posix(),
+        "plots": relpath(plots, markdown.parent),
+        "sweep_plot": relpath(sweep_plot, markdown.parent),
         "pictures": True,
     }
     text = rendering.rendered(values)
+    subject = values["subject"]
     predictions = files.read_csv(data / "results" / subject / "predictions.csv")
     slider = threshold.panel(subject, values["scores"][subject], predictions)
     markdown.parent.mkdir(parents=True, exist_ok=True)
     markdown.write_text(text, encoding="utf-8")
-    whole = page.html(text, markdown.parent, below={"evaluation.png": slider})
-    html.write_text(whole, encoding="utf-8")
+    html.write_text(page.html(text, markdown.parent, {"evaluation.png": slider}), encoding="utf-8")
     print(f"report: {html}, {html.stat().st_size / 1e6:.1f} MB")
 
 

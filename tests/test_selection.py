@@ -50,7 +50,6 @@ def test_the_reference_stays_unless_a_rival_is_significantly_better():
     tests = {name: rival["stress"] for name, rival in report["rivals"].items()}
     assert report["chosen"] == "default" and tests.keys() == fair.keys() - {"default"}
     assert tests["worse"]["p_holm"] < 0.05 and tests["worse"]["difference"] < 0
-    assert all(test["p_holm"] >= test["p"] for test in tests.values())
     further = finalists(**fair, better=1.3, best=1.6)
     assert selection.choose("default", further)["chosen"] == "best"
     assert selection.choose("default", finalists(default=0.8))["chosen"] == "default"

@@ -1,9 +1,8 @@
 """The audit of the framing: AUROC with images as they are, and with one class or all zoomed."""
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from chestflow.plots.style import CLASS_COLOURS, GREY, point
+from chestflow.plots.style import CLASS_COLOURS, GREY, forest, point, sized
 
 CELLS = {  # in which images are zoomed: name and colour
     "none": ("as they are", "black"),
@@ -17,18 +16,17 @@ BASELINE = "#009E73"  # of the same palette
 def framing(audits: dict[str, dict]) -> Figure:
     """The four test AUROCs of every run with their intervals, and that of the outermost pixels
     alone as a line, in a panel per data set with the same range. audits: as in data/framing."""
-    names = list(dict.fromkeys(audit["data"] for audit in audits.values()))
-    groups = [{run: a for run, a in audits.items() if a["data"] == name} for name in names]
-    figure = Figure(
-        figsize=(5.5 * len(names) if len(names) > 1 else 8, 2.1 + 0.8 * max(map(len, groups))),
-        layout="constrained",
-    )
-    panels = figure.subplots(1, len(names), squeeze=False, sharex=True).flat
-    for axes, name, group in zip(panels, names, groups):
+    groups: dict[str, dict] = {}
+    for run, audit in audits.items():
+        groups.setdefault(audit["data"], {})[run] = audit
+    rows = max(map(len, groups.values()))
+    figure = Figure(figsize=(max(5.5 * len(groups), 8), 2.1 + 0.8 * rows))
+    panels = figure.subplots(1, len(groups), squeeze=False, sharex=True).flat
+    for axes, (data, group) in zip(panels, groups.items()):
         _panel(axes, group)
-        axes.set_title(name)
+        axes.set_title(data)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=10)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     factor = next(iter(audits.values()))["factor"]
     figure.suptitle(
         "Is the framing used? Runs (test images × trainings), with test images\n"
@@ -38,8 +36,8 @@ def framing(audits: dict[str, dict]) -> Figure:
 
 
 def _panel(axes, audits: dict[str, dict]) -> None:
-    rows = np.arange(len(audits))[::-1]
-    for y, audit in zip(rows, audits.values()):
+    names = [sized(run, audit["test"]["n"], audit["trainings"]) for run, audit in audits.items()]
+    for y, audit in zip(forest(axes, names, "test AUROC"), audits.values()):
         auroc, ci95 = audit["test"]["auroc"], audit["test"]["ci95"]
         for shift, (cell, (_, colour)) in zip((0.27, 0.09, -0.09, -0.27), CELLS.items()):
             point(axes, y + shift, auroc[cell], ci95[cell], colour)
@@ -49,10 +47,3 @@ def _panel(axes, audits: dict[str, dict]) -> None:
     axes.axvspan(*interval, color=BASELINE, alpha=0.15, lw=0)
     axes.axvline(value, color=BASELINE, ls="--", label="outermost pixels alone")
     axes.axvline(0.5, color=GREY, ls=":", label="chance")
-    axes.set(xlabel="test AUROC", ylim=(-0.6, len(audits) - 0.4))
-    axes.set_yticks(rows, [_name(run, audit) for run, audit in audits.items()], fontsize=10)
-    axes.grid(axis="x", color="#dddddd")
-
-
-def _name(run: str, audit: dict) -> str:
-    return f"{run}\n({audit['test']['n']:,} × {audit['trainings']})"

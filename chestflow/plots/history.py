@@ -11,6 +11,7 @@ from chestflow.formatting import counted
 from chestflow.history import Columns, by_training, kept, kept_epoch, representative
 from chestflow.plots.style import CLASS_COLOURS, GREY
 
+# Columns of history.csv: name, colour and line.
 LOSSES = {"train_loss": ("training", "black", "-"), "val_loss": ("validation", GREY, "--")}
 SCORES = {
     "val_auroc": ("AUROC", "black", "-"),
@@ -24,30 +25,28 @@ def history(epochs: Columns, about: About, run: str) -> Figure:
     trainings, k = by_training(epochs), representative(kept(epochs, "val_loss"))
     bold = trainings[k]
     chosen = kept_epoch(bold["improved"])
-    epoch, auroc = bold["epoch"][chosen], bold["val_auroc"][chosen]
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    epoch, auroc = (bold[name][chosen] for name in ("epoch", "val_auroc"))
+    is_fitted = not any(epochs["lr"])  # a linear probe: at once, without epochs
+    mark = f"AUROC {auroc:.3f}" if is_fitted else f"kept: epoch {epoch:.0f}, AUROC {auroc:.3f}"
+    figure = Figure(figsize=(10, 4.8))
     left, right = figure.subplots(1, 2)
-    for axes, lines in ((left, LOSSES), (right, SCORES)):
-        _plot_lines(axes, trainings, lines, k)
+    _plot_lines(left, trainings, LOSSES, k)
+    _plot_lines(right, trainings, SCORES, k)
+    left.axhline(math.log(2), color=GREY, lw=1, ls=":", label="guessing: ln 2")
+    left.set_ylabel("weighted cross-entropy")
+    right.axhline(0.5, color=GREY, lw=1, ls=":", label="guessing: 0.5")
+    right.set_ylabel("validation score")
+    right.plot(epoch, auroc, "o", color=CLASS_COLOURS[1], label=mark)
+    for axes in (left, right):
         axes.axvline(epoch, color=CLASS_COLOURS[1], lw=1)
         for start in np.flatnonzero(np.diff(bold["phase"])) + 1:
             x = bold["epoch"][start] - 0.5
             axes.axvline(x, color=GREY, lw=1, ls="-.", label="encoder unfrozen")
-    left.axhline(math.log(2), color=GREY, lw=1, ls=":", label="guessing: ln 2")
-    left.set(ylabel="weighted cross-entropy", ylim=(0, None))
-    right.axhline(0.5, color=GREY, lw=1, ls=":", label="guessing: 0.5")
-    lowest = min(0.5, *epochs["val_auroc"], *epochs["val_balanced_accuracy"])
-    right.set(ylabel="validation score", ylim=(lowest - 0.03, 1.03))
-    fitted = not any(epochs["lr"])  # a linear probe: at once, without epochs
-    mark = f"AUROC {auroc:.3f}" if fitted else f"kept: epoch {epoch:.0f}, AUROC {auroc:.3f}"
-    right.plot(epoch, auroc, "o", color=CLASS_COLOURS[1], label=mark)
-    for axes in (left, right):
         axes.set(xlabel="epoch", xlim=(0.5, max(epochs["epoch"]) + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if fitted:
+        if is_fitted:
             axes.set(xlabel="linear probe, fitted at once: no epochs", xticks=())
-        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
-        axes.legend(frameon=False, fontsize=9, ncols=2, **below)
+        axes.legend(fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     which = f"; bold: training {k + 1}" if len(trainings) > 1 else ""
     figure.suptitle(f"{counted(len(trainings)).capitalize()} of {run} on {about.caption}{which}")
     return figure

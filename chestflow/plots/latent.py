@@ -1,39 +1,45 @@
-"""Latent spaces: one run's, or several side by side."""
+"""Latent spaces of one or several runs."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from chestflow.data.captions import About
-from chestflow.formatting import counted, mean_sd, percent
+from chestflow.formatting import mean_sd, percent
 from chestflow.plots.style import CLASS_COLOURS
 
-METHODS = {"pca": "PCA", "tsne": "t-SNE"}
 
+def latent(points: dict[str, dict], reports: dict[str, dict], about: About) -> Figure:
+    """PCA and t-SNE of the same test images' latent vectors, coloured by class; a row per run, and
+    below it how well the classes separate.
 
-def latent(points: dict[str, list], report: dict, about: About, run: str) -> Figure:
-    """PCA and t-SNE of the test images' latent vectors side by side, coloured by class.
-
-    points: the columns of projections.csv; report: the run's metrics of its latent space.
+    points: the columns of projections.csv by run; reports: the runs' metrics of their latent
+    spaces.
     """
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes, method in ((left, "pca"), (right, "tsne")):
-        scatter(axes, points, method, about)
-    first, second = report["variance_explained"]
-    left.set(
-        title="PCA",
-        xlabel=f"component 1 (variance explained: {percent(first)})",
-        ylabel=f"component 2 (variance explained: {percent(second)})",
+    figure = Figure(figsize=(9, 0.8 + 4.2 * len(points)))
+    rows = figure.subfigures(len(points), 1, squeeze=False).flat
+    for row, (run, report) in zip(rows, reports.items()):
+        left, right = row.subplots(1, 2)
+        _scatter(left, points[run], "pca", about)
+        _scatter(right, points[run], "tsne", about)
+        first, second = map(percent, report["variance_explained"])
+        left.set(title="PCA", xlabel=f"component 1 ({first})", ylabel=f"component 2 ({second})")
+        right.set(title="t-SNE (axes without units)", xticks=(), yticks=())
+        left.legend()
+        row.suptitle(f"{run}, training {report['training'] + 1} of {report['trainings']}")
+        row.supxlabel(
+            f"silhouette {mean_sd(report, 'silhouette')}"
+            f" · k-NN balanced accuracy {mean_sd(report, 'knn_balanced_accuracy')}"
+            f" · linear-probe AUROC {mean_sd(report, 'probe_auroc')}",
+            fontsize=11,
+        )
+    figure.suptitle(
+        f"Latent space of test images, {about.caption}\n"
+        "PCA: share of the variance in brackets; scores: mean ± sd over the trainings"
     )
-    right.set(title="t-SNE (axes without units)", xticks=(), yticks=())
-    left.legend(frameon=False, loc="best")
-    which = f"training {report['training'] + 1} of {report['trainings']}"
-    figure.suptitle(f"Latent space of {run} on {about.caption}, test split, {which}")
-    figure.supxlabel(" · ".join(separation(report)), fontsize=11)
     return figure
 
 
-def scatter(axes, points: dict[str, list], method: str, about: About) -> None:
+def _scatter(axes, points: dict[str, list], method: str, about: About) -> None:
     """Points coloured by class, in random order so that neither class hides the other. Both axes
     have the same scale, so that distances can be compared."""
     places = np.column_stack([points[f"{method}_1"], points[f"{method}_2"]])
@@ -45,49 +51,5 @@ def scatter(axes, points: dict[str, list], method: str, about: About) -> None:
     axes.scatter(*places[order].T, c=colours, s=9, alpha=0.6, linewidths=0)
     axes.set_aspect("equal", adjustable="datalim")
     for label, name in enumerate(about.classes):
-        n = int((labels == label).sum())
+        n = (labels == label).sum()
         axes.scatter((), (), c=CLASS_COLOURS[label], s=30, label=f"{name} (n = {n:,})")
-
-
-def separation(report: dict) -> list[str]:
-    """How well the classes separate in a latent space, score by score."""
-    return [
-        f"silhouette {mean_sd(report, 'silhouette')}",
-        f"k-NN balanced accuracy {mean_sd(report, 'knn_balanced_accuracy')}",
-        f"linear-probe AUROC {mean_sd(report, 'probe_auroc')}",
-    ]
-
-
-def latent_spaces(
-    points: dict[str, dict],
-    separations: dict[str, dict],
-    starts: dict[str, str],
-    pairs: list[dict],
-    about: About,
-) -> Figure:
-    """Latent spaces of several runs on the same test images: PCA above, t-SNE below. Under each
-    column, how well the classes separate, and how similar the latent space still is to its start.
-
-    pairs: the CKA of pairs of latent spaces, as in data/comparison.json.
-    """
-    figure = Figure(figsize=(4 * len(points), 8.8), layout="constrained")
-    axes = figure.subplots(2, len(points), squeeze=False)
-    cka = {(pair["a"], pair["b"]): pair["cka"] for pair in pairs}
-    for column, (run, projected) in enumerate(points.items()):
-        for row, method in zip(axes[:, column], METHODS):
-            scatter(row, projected, method, about)
-            row.set(xticks=(), yticks=())
-        axes[0, column].set_title(f"{run}\n(from {starts[run]})")
-        lines = separation(separations[run])
-        if (starts[run], run) in cka:
-            lines.append(f"CKA with {starts[run]}: {cka[starts[run], run]:.3f}")
-        axes[1, column].set_xlabel("\n".join(lines), fontsize=11)
-    for row, name in zip(axes[:, 0], METHODS.values()):
-        row.set_ylabel(f"{name} (no units)")
-    axes[0, 0].legend(frameon=False, fontsize=10)
-    trainings = counted(next(iter(separations.values()))["trainings"])
-    figure.suptitle(
-        f"Latent spaces of the same test images, {about.caption}\n"
-        f"points: the training with the median validation loss; scores: mean ± sd, {trainings}"
-    )
-    return figure

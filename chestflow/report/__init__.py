@@ -1,3 +1,1 @@
-"""The report, which answers the exercise sheets: its template, the verdicts on comparisons, the
-HTML page. All numbers come from the stages; nothing is computed from images.
-"""
+"""The report, which answers the exercise sheets: its template, its verdicts, its HTML page."""

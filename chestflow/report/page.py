@@ -3,19 +3,18 @@
 import base64
 import io
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 from markdown_it import MarkdownIt
-from markdown_it.common.utils import escapeHtml
-from markdown_it.renderer import RendererHTML
-from markdown_it.token import Token
 from markupsafe import Markup
 from PIL import Image
 
 # Kept on one line: an interval, a range, a product, mean ± sd, a percentage.
 WHOLE = re.compile(r"\[[+\N{MINUS SIGN}\d., ]+\]|\(\S+ to \S+\)|\S+ [×±] \S+|[\d.]+ %")
+HEADING = re.compile(r"<(h\d)>(.*?)</h\d>")
+# A paragraph that begins with a picture: its path, further attributes, and the caption.
+FIGURE = re.compile(r'<p><img src="([^"]+)"([^>]*)>(.*?)</p>', re.DOTALL)
 
 
 def slug(heading: str) -> str:
@@ -23,60 +22,38 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
+# The templates of this folder; HTML in the values is escaped.
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
+)
+TEMPLATES.filters["slug"] = slug
+
+
 def html(markdown: str, folder: Path, below: dict[str, str] | None = None) -> str:
-    """The page; folder: what the pictures' paths are relative to; below: markup to set below a
-    figure, by the name of its picture's file.
+    """The page. Headings get an id, and paragraphs that begin with a picture become figures; HTML
+    within the Markdown is escaped.
 
-    HTML within the Markdown is escaped.
+    folder: what the pictures' paths are relative to; below: markup to set below a figure, by the
+    name of its picture's file.
     """
-    options = {"html": False, "xhtmlOut": False}
-    parser = MarkdownIt("commonmark", options, renderer_cls=Renderer).enable("table")
-    env: dict = {"folder": folder, "below": below or {}, "headings": []}
-    body = Markup(parser.render(markdown, env))
-    title = next((text for level, text in env["headings"] if level == "h1"), "Report")
-    return template("page.html.jinja").render(body=body, title=title, headings=env["headings"])
+    headings = []
 
+    def heading(match: re.Match) -> str:
+        tag, text = match.groups()
+        headings.append((tag, Markup(text).striptags()))
+        return f'<{tag} id="{slug(headings[-1][1])}">{text}</{tag}>'
 
-def template(name: str) -> jinja2.Template:
-    """A template of this folder; HTML in the values is escaped."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["slug"] = slug
-    return environment.get_template(name)
+    def figure(match: re.Match) -> str:
+        path, attributes, caption = match.groups()
+        source, width, height = data_uri(folder / path)
+        image = f'<img src="{source}" width="{width}" height="{height}"{attributes}>'
+        slot = (below or {}).get(Path(path).name, "")
+        return f"<figure>{image}<figcaption>{caption}</figcaption></figure>\n{slot}"
 
-
-class Renderer(RendererHTML):
-    """markdown-it's own, but headings have an id, and pictures are figures within the page: a
-    paragraph that begins with one is a figure, and the rest of it the caption."""
-
-    def heading_open(self, tokens: Sequence[Token], i: int, options, env) -> str:
-        text = "".join(part.content for part in tokens[i + 1].children or [])
-        env["headings"].append((tokens[i].tag, text))
-        tokens[i].attrSet("id", slug(text))
-        return self.renderToken(tokens, i, options, env)
-
-    def paragraph_open(self, tokens: Sequence[Token], i: int, options, env) -> str:
-        children = tokens[i + 1].children
-        is_figure = children and children[0].type == "image"
-        return "<figure>" if is_figure else self.renderToken(tokens, i, options, env)
-
-    def image(self, tokens: Sequence[Token], i: int, options, env) -> str:
-        path = Path(str(tokens[i].attrs["src"]))
-        source, width, height = data_uri(env["folder"] / path)
-        tokens[i].attrs |= {"src": source, "width": width, "height": height}
-        env["figure"] = path.name
-        return super().image(tokens, i, options, env) + "<figcaption>"
-
-    def paragraph_close(self, tokens: Sequence[Token], i: int, options, env) -> str:
-        if figure := env.pop("figure", None):
-            return "</figcaption></figure>\n" + env["below"].get(figure, "")
-        return self.renderToken(tokens, i, options, env)
-
-    def text(self, tokens: Sequence[Token], i: int, options, env) -> str:
-        unbroken = WHOLE.sub(lambda match: match[0].replace(" ", "\xa0"), tokens[i].content)
-        return escapeHtml(unbroken)
+    unbroken = WHOLE.sub(lambda match: match[0].replace(" ", "\xa0"), markdown)
+    parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False}).enable("table")
+    body = Markup(FIGURE.sub(figure, HEADING.sub(heading, parser.render(unbroken))))
+    return TEMPLATES.get_template("page.html.jinja").render(body=body, headings=headings)
 
 
 def data_uri(path: Path) -> tuple[str, int, int]:
@@ -84,7 +61,6 @@ def data_uri(path: Path) -> tuple[str, int, int]:
     width and height, so that the page does not jump while it loads."""
     with Image.open(path) as image:
         buffer = io.BytesIO()
-        opaque = image.mode != "RGBA" or image.getchannel("A").getextrema()[0] == 255
-        image.convert("RGB" if opaque else "RGBA").save(buffer, "WEBP", lossless=True, exact=True)
+        image.save(buffer, "WEBP", lossless=True, exact=True)
         text = base64.b64encode(buffer.getvalue()).decode()
         return f"data:image/webp;base64,{text}", image.width, image.height

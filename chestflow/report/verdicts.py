@@ -1,5 +1,4 @@
-"""The four verdicts on a comparison: equal within a margin, higher, lower, not distinguishable.
-Every conclusion of the report comes from one of the functions below."""
+"""The words in which a comparison ends: every conclusion of the report comes from here."""
 
 from chestflow.formatting import MARGIN
 
@@ -11,39 +10,38 @@ HELPS = {HIGHER: "Yes", LOWER: "No, it harms", UNKNOWN: "It cannot be told"}  # 
 HELPS[EQUAL] = "No, it makes no difference that matters"
 
 
-def against(report: dict, key: str, reference: float | None) -> str:
-    """A score of a record against a fixed number, such as chance: by the score's interval."""
-    return _by_interval(report["ci95"][key], reference)
-
-
-def paired(entry: dict) -> str:
-    """A difference on the same images, by its interval, after correction if it is one of several
-    tests. Equal if all of the interval is within +-MARGIN, even if it leaves out 0: at least as
-    strict as two one-sided tests at 5 % (Schuirmann 1987).
-
-    entry: ci95_holm, or ci95 alone, as in data/comparison.json.
-    """
-    low, high = entry.get("ci95_holm", entry["ci95"])
-    if None not in (low, high) and max(-low, high) < MARGIN:
-        return EQUAL
-    return _by_interval([low, high], 0)
+def by_interval(bounds: list, reference: float = 0) -> str:
+    """A score or a difference beside a fixed number, such as chance: by its 95 % interval."""
+    low, high = bounds
+    if None in (low, high):
+        return UNKNOWN
+    return HIGHER if low > reference else LOWER if high < reference else UNKNOWN
 
 
 def of_difference(entry: dict) -> str:
-    """A difference in a unit of its own, such as dB: by its interval, without a margin."""
-    return _by_interval(entry["ci95"], 0)
+    """A difference that is not tested, or has a unit of its own, such as dB: without a margin."""
+    return by_interval(entry["ci95"])
+
+
+def paired(entry: dict) -> str:
+    """A tested difference, by its corrected interval. Equal if all of it is within +-MARGIN, even
+    if it leaves out 0: at least as strict as two one-sided tests at 5 % (Schuirmann 1987)."""
+    low, high = entry["ci95_holm"]
+    if None not in (low, high) and max(-low, high) < MARGIN:
+        return EQUAL
+    return by_interval([low, high])
 
 
 USED, REACTS, NO_SIGN = "used as a shortcut", "reacts, but no shortcut", "no sign"
 
 
 def framing(audit: dict) -> str:
-    """Whether a run uses the framing of the images, by the intervals of its audit.
+    """Whether a run uses the framing of the images. audit: a file of data/framing.
 
-    audit: a file of data/framing. A run *reacts* to the framing if zooming one class of the test
-    images lowers the AUROC, and lowers it more than zooming the other does: zooming any image could
-    merely make it harder to read. The framing is *used as a shortcut* if, besides, it can be: the
-    outermost pixels alone beat chance on validation, whose images are like those it learnt from.
+    A run *reacts* if zooming one class of the test images lowers the AUROC, and lowers it more than
+    zooming the other does: zooming any image could merely make it harder to read. The framing is
+    *used as a shortcut* if, besides, it can be: the outermost pixels alone beat chance on
+    validation, whose images are like those it learnt from.
     """
     test = audit["test"]
     asymmetry = of_difference(test["asymmetry"])
@@ -59,11 +57,4 @@ def misled(audit: dict) -> str:
 
 def tells_the_class(audit: dict) -> bool:
     """Whether the outermost pixels alone beat chance on validation images."""
-    return _by_interval(audit["ring"]["val"][1:], 0.5) == HIGHER
-
-
-def _by_interval(bounds: list, reference: float | None) -> str:
-    low, high = bounds
-    if None in (low, high, reference):
-        return UNKNOWN
-    return HIGHER if low > reference else LOWER if high < reference else UNKNOWN
+    return by_interval(audit["ring"]["val"][1:], 0.5) == HIGHER
