@@ -12,7 +12,7 @@ from scipy import special
 from sklearn import metrics
 
 from benchmarks import harness
-from chestflow.own_images import validation_scores
+from chestflow.own_images import validate
 
 THRESHOLD = 0.3  # as if chosen on validation
 REPETITIONS, MANY = 1000, 200_000
@@ -87,7 +87,7 @@ def holds(
     """Whether the interval of each score holds the truth: with patients, and with every image as a
     patient of its own. An interval that is not given does not."""
     by_patient, by_image = (
-        intervals(validation_scores.report(labels, probability, probability, THRESHOLD, groups))
+        intervals(validate.scored(labels, probability, groups, THRESHOLD))
         for groups in (patients, np.arange(len(labels)))
     )
     return {
@@ -100,10 +100,9 @@ def within(ci95: list[float] | None, value: float) -> bool:
     return ci95 is not None and ci95[0] <= value <= ci95[1]
 
 
-def intervals(report: dict) -> dict[str, list[float] | None]:
-    scores = {"AUROC": report["auroc"], "Brier score": report["brier"]}
-    scores |= {name: report[name] for name in validation_scores.RATES}
-    return {name: score["ci95"] for name, score in scores.items()}
+def intervals(record: dict) -> dict[str, list[float] | None]:
+    ends = {"AUROC": record["ci95"].get("auroc"), "Brier score": record["ci95"].get("brier")}
+    return ends | {name: record["at_val_threshold"][name][1:] for name in validate.RATES}
 
 
 # ------------------------------------------------------------------------------------------ tables

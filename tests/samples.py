@@ -19,7 +19,7 @@ from chestflow.metrics import baselines, calibration, scores, selection
 from chestflow.metrics import latent as spaces
 from chestflow.models import cnn
 from chestflow.report import context
-from stages import compare, evaluate, latent, train
+from stages import compare, evaluate, train
 from stages.binarize import class_counts
 from stages.configure import configure
 
@@ -161,7 +161,7 @@ def separated(settings: dict, trainings: int, representative: int) -> dict:
     separations = [dict(zip(names, row)) for row in rng.uniform(0.6, 0.9, (trainings, 2))]
     report = {"n": SIZES["test"], "trainings": trainings, "training": representative}
     report["probed"] = SIZES["train"]
-    return report | latent.summary(separations, spaces.compared(labels, probed))
+    return report | spaces.report(labels, separations, probed)
 
 
 def swept(about: About, lead: float = 0.0) -> dict:

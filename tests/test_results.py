@@ -2,10 +2,8 @@
 
 import argparse
 
-import numpy as np
 import pytest
 import samples
-from sklearn.metrics import roc_auc_score
 
 from chestflow.commands import results
 from chestflow.errors import UserError
@@ -16,6 +14,7 @@ PLACES = ("runs/pneumonia/gradcam.png", "runs/pneumonia/history.png", "overview/
 def scores(**changes) -> dict:
     ci95 = {"auroc": [0.98, 0.99], "accuracy": [0.94, 0.96]}
     report = {"data": "Set", "auroc": 0.985, "accuracy": 0.95, "ci95": ci95, "n": 624}
+    report |= {"pixels": {"auroc": 0.93, "accuracy": 0.87, "ci95": ci95}}
     return report | {"trainings": 5, "parameters": 18218, "trainable_parameters": 18218} | changes
 
 
@@ -30,55 +29,45 @@ def test_figures_of_images_are_left_out_and_old_ones_removed(tmp_path):
     assert copied == {"runs/pneumonia/history.png", "overview/scores.png"}
 
 
-def test_the_table_holds_the_runs_on_the_subjects_images_with_what_they_train():
+def test_the_table_holds_the_runs_on_the_subjects_images_baselines_and_what_was_published():
     reports = {"pneumonia": scores(), "chest": scores(data="Other")}
     reports["frozen"] = scores(auroc=None, trainable_parameters=66)
     cells = {"none": 0.985, "all": 0.984, "healthy": 0.963, "diseased": 0.99}
     audit = {"auroc": cells, "ci95": {cell: [v - 0.01, v + 0.005] for cell, v in cells.items()}}
-    audits = {run: {"test": audit} for run in reports}
-    text = "\n".join(results.table(reports, audits, "pneumonia"))
-    framed = "0.963 [0.953, 0.968] | 0.950 [0.940, 0.960] | 624 × 5"
-    row = f"| `pneumonia` | 0.985 [0.980, 0.990] | {framed} | 18,218 |"
-    assert row in text and "chest" not in text
-    assert f"| `frozen` | not defined | {framed} | 66 |" in text
-    assert "Google AutoML Vision" in text and "0.991" in text
+    audits = {run: {"test": audit, "ring": {"test": [0.8, 0.7, 0.9]}} for run in reports}
+    values = {"subject": "pneumonia", "scores": reports, "framing": audits}
+    _, head, _, *rows = results.table(values, side=28).splitlines()
+    assert head.startswith("| | lowest AUROC, however framed | AUROC | accuracy |")
+    assert rows[:4] == [
+        "| `pneumonia` | 0.963 [0.953, 0.968] | 0.985 [0.980, 0.990] | 0.950 [0.940, 0.960]"
+        " | 624 × 5 | 18,218 |",
+        "| `frozen` | 0.963 [0.953, 0.968] | not defined | 0.950 [0.940, 0.960] | 624 × 5 | 66 |",
+        "| logistic regression on the pixels | not stated | 0.930 [0.980, 0.990]"
+        " | 0.870 [0.940, 0.960] | 624 | 785 |",
+        "| the outermost pixels alone | not stated | 0.800 [0.700, 0.900] | not stated | 624"
+        " | 109 |",
+    ]
+    assert "Google AutoML Vision" in rows[5] and "| 0.991 | 0.946 |" in rows[5]
+    assert not any("chest" in row for row in rows)
 
 
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path):
     page = tmp_path / "README.md"
     page.write_text(f"before\n{results.BEGIN}old\n{results.END}\nafter\n")
-    results.insert(page, ["| new |"])
+    results.insert(page, "| new |\n")
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n")
     assert "| new |" in text and "old" not in text
     page.write_text("no marks")
     with pytest.raises(UserError, match="lacks the lines"):
-        results.insert(page, [])
+        results.insert(page, "")
 
 
 def test_without_results_of_real_images_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = argparse.Namespace(docs=tmp_path / "docs", readme=tmp_path / "README.md")
     with pytest.raises(UserError, match="no results here"):
-        results.main(options)
+        results.main(argparse.Namespace())
     samples.build(tmp_path, trainings=1)
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report/index.md").touch()
     with pytest.raises(UserError, match="results here are of PneumoniaMNIST PHANTOM"):
-        results.main(options)
-    assert not options.docs.exists()
-
-
-def test_one_training_gets_intervals_for_other_images_alone():
-    rng = np.random.default_rng(0)
-    labels = np.arange(200) % 2
-    probability = np.clip(0.5 + (labels - 0.5) * 0.3 + rng.normal(0, 0.3, 200), 0, 1)[None]
-    measured = results.scores_of(labels, probability, 0.6)
-    assert measured["half"]["auroc"]["value"] == pytest.approx(
-        roc_auc_score(labels, probability[0])
-    )
-    low, high = measured["half"]["accuracy"]["ci95"]
-    share = measured["half"]["accuracy"]["value"]
-    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 200), rel=0.05)
-    assert measured["chosen"]["recall"]["value"] < measured["half"]["recall"]["value"]
-    assert measured["chosen"]["recall"]["sd"] is None
+        results.main(argparse.Namespace())
+    assert not (tmp_path / "docs").exists() and not (tmp_path / "released").exists()

@@ -11,10 +11,11 @@ from PIL import Image
 from scipy import special, stats
 from sklearn import metrics
 
-from chestflow import cli, files
+from chestflow import cli, files, formatting
 from chestflow.data import arrays
+from chestflow.errors import UserError
 from chestflow.metrics import intervals
-from chestflow.own_images import validate, validation_page, validation_scores
+from chestflow.own_images import validate
 
 LABELS = ("NORMAL", "PNEUMONIA")
 
@@ -28,8 +29,8 @@ def run(workspace, monkeypatch, capsys, tmp_path):
         given = map(str, ["--run", "pneumonia", "--out", tmp_path / "out", *words])
         code = validate.main(cli.parse(["validate", *given]))
         stdout, stderr = capsys.readouterr()
-        path = tmp_path / "out/pneumonia" / validation_page.PAGE
-        report = files.read_json(path.with_name(validation_page.DATA))
+        path = tmp_path / "out/pneumonia" / validate.PAGE
+        report = files.read_json(path.with_name(validate.DATA))
         return SimpleNamespace(
             code=code, report=report, path=path, html=path.read_text(), out=stdout, err=stderr
         )
@@ -50,63 +51,37 @@ def laid_out(folder: Path, split: arrays.Split, n: int | None = None) -> Path:
     return folder
 
 
-def columns(report: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, raw and calibrated probabilities of a report's images."""
-    keys = ("diseased", "raw_probability", "probability")
-    labels, raw, calibrated = ([row[key] for row in report["images"]] for key in keys)
-    return np.array(labels, int), np.array(raw), np.array(calibrated)
-
-
 # -------------------------------------------------------------------------------------- the numbers
 
 
 def test_the_numbers_are_those_of_scikit_learn_on_page_and_terminal(run, splits, tmp_path):
     ended = run(laid_out(tmp_path / "in", splits["test"]))
-    labels, raw, calibrated = columns(ended.report)
-    predicted = raw >= ended.report["raw_threshold"]
-    expected = {
-        "auroc": metrics.roc_auc_score(labels, raw),
-        "auprc": metrics.average_precision_score(labels, raw),
-        "brier": metrics.brier_score_loss(labels, calibrated),
-        "accuracy": np.mean(predicted == labels),
-        "recall": metrics.recall_score(labels, predicted),
-        "specificity": metrics.recall_score(labels, predicted, pos_label=0),
-    }
+    labels, raw, calibrated = (
+        np.array([row[key] for row in ended.report["images"]], float)
+        for key in ("diseased", "raw_probability", "probability")
+    )
+    wrong = (raw >= ended.report["raw_threshold"]) != labels
     scores = ended.report["scores"]
-    assert {key: scores[key]["value"] for key in expected} == pytest.approx(expected, abs=1e-6)
-    assert ended.report["confusion"] == metrics.confusion_matrix(labels, predicted).tolist()
+    assert scores["auroc"] == pytest.approx(metrics.roc_auc_score(labels, raw), abs=1e-6)
+    assert scores["auprc"] == pytest.approx(metrics.average_precision_score(labels, raw), abs=1e-6)
+    assert scores["brier"] == pytest.approx(metrics.brier_score_loss(labels, calibrated), abs=1e-6)
+    rates = {"accuracy": labels >= 0, "recall": labels == 1, "specificity": labels == 0}
+    for name, counted in rates.items():
+        share, low, high = scores["at_val_threshold"][name]
+        assert low < share < high and share == pytest.approx(1 - wrong[counted].mean(), abs=1e-6)
     assert ended.code == 0 and ended.err == "" and ended.report["n"] == 200
     text = " ".join(re.sub(r"<[^>]+>", "", ended.html).split())
-    value, (low, high) = scores["auroc"]["value"], scores["auroc"]["ci95"]
-    assert f"{value:.3f} [{low:.3f}, {high:.3f}] 0.500" in text
-    assert f"| AUROC | {value:.3f} [{low:.3f}, {high:.3f}] | 0.500 |" in ended.out
+    own = formatting.scored(files.read_json(Path("data/results/pneumonia/scores.json")), "auroc")
+    assert f"{formatting.scored(scores, 'auroc')} 0.500 {own}" in text
+    assert f"| AUROC | {formatting.scored(scores, 'auroc')} | 0.500 | {own} |" in ended.out
     assert "PHANTOM" in ended.out and "not for diagnosis" in ended.out
     assert "Patients unknown (see --groups)" in ended.out and "![" not in ended.out
+    assert ended.html.count("<figure>") == 2 and "](" not in ended.html
     assert ended.out.splitlines()[-1] == f"page: {ended.path}"
-    check_own_test(ended.report, "data/results/pneumonia/scores.json")
-    check_worst_errors(ended, labels, calibrated, predicted != labels)
-
-
-def check_own_test(report: dict, metrics_file: str) -> None:
-    """The images are the run's own test set, whose scores stand beside: of one training, and the
-    means of all."""
-    known = files.read_json(Path(metrics_file))
-    scores, own = report["scores"], report["own_test"]["scores"]
-    one = known["each"]["auroc"][known["representative"]]
-    assert (
-        scores["auroc"]["value"] == pytest.approx(one) and own["auroc"]["value"] == known["auroc"]
-    )
-    recall = own["recall"]
-    assert [recall["value"], *recall["ci95"]] == known["at_val_threshold"]["recall"]
-
-
-def check_worst_errors(ended, labels, calibrated, wrong) -> None:
     names = np.array([row["file"] for row in ended.report["images"]])
     of_truth = np.where(labels == 1, calibrated, 1 - calibrated)
-    expected = names[wrong][np.argsort(of_truth[wrong], kind="stable")][:12]
-    table = ended.out[ended.out.index("The worst errors") :]
-    assert 0 < len(expected) <= 12
-    assert re.findall(r"\| (\w+/\w+\.png) \|", table) == expected.tolist()
+    worst = names[wrong][np.argsort(of_truth[wrong], kind="stable")][:12]
+    assert re.findall(r"\| (\w+/\w+\.png) \|", ended.out) == worst.tolist() != []
 
 
 # --------------------------------------------------- intervals; benchmarks/clusters.py: coverage
@@ -126,14 +101,13 @@ def sampled(patients: int, mixed: bool = False) -> tuple[np.ndarray, np.ndarray,
 
 def test_with_few_patients_intervals_widen_by_what_carries_their_variance():
     """Equal parts: Student's t with G - 1 degrees of freedom; one part alone: about 2."""
-    normal = stats.norm.ppf(0.975)
     for influence, df in ((np.ones((1, 12)), 11), (np.eye(12)[:1], 2 * 12 / 11)):
-        expected = stats.t.ppf(0.975, df) / normal
-        assert validation_scores.stretch(influence) == pytest.approx(expected)
-    assert validation_scores.stretch(np.ones((1, 5000))) == pytest.approx(1, abs=1e-3)
+        expected = stats.t.ppf(0.975, df) / stats.norm.ppf(0.975)
+        assert intervals.stretch(influence) == pytest.approx(expected)
+    assert intervals.stretch(np.ones((1, 5000))) == pytest.approx(1, abs=1e-3)
 
 
-def test_the_variance_of_the_area_is_obuchowskis():
+def test_the_variance_of_the_area_is_obuchowskis(monkeypatch):
     """Obuchowski (1997), eq. 7 and 8, by its sums over clusters."""
     labels, p, patients = sampled(300, mixed=True)
     below = (p[labels == 1][:, None] > p[labels == 0]).astype(float)
@@ -145,6 +119,7 @@ def test_the_variance_of_the_area_is_obuchowskis():
     s10, s01 = (i10 / ((i10 - 1) * m)) * (v10**2).sum(), (i01 / ((i01 - 1) * n)) * (v01**2).sum()
     s11 = groups / (groups - 1) * (v10 * v01).sum()
     expected = s10 / m + s01 / n + 2 * s11 / (m * n)
+    monkeypatch.setattr(intervals, "stretch", lambda influence: 1)
     influence = intervals.auroc(labels, p[None]).clustered(patients).influence
     assert (influence**2).sum() == pytest.approx(expected, rel=0.01)
 
@@ -154,22 +129,24 @@ def test_copies_of_an_image_add_nothing_once_the_patient_is_known():
     labels, p, patients = (np.repeat(column, 3) for column in sampled(60))
     alone = np.arange(len(labels))
     once, thrice, known = (
-        validation_scores.report(labels[::step], p[::step], p[::step], 0.4, groups)
+        validate.scored(labels[::step], p[::step], groups, 0.4)
         for step, groups in ((3, patients[::3]), (1, alone), (1, patients))
     )
-    for key, score in once.items():
-        if score["ci95"]:
-            width, narrow, same = (np.ptp(each[key]["ci95"]) for each in (once, thrice, known))
-            assert narrow < 0.65 * width and same == pytest.approx(width, rel=0.03), key
+    for record in (once, thrice, known):
+        record["ci95"] |= {key: record["at_val_threshold"][key][1:] for key in validate.RATES}
+    for key in ("auroc", "brier", *validate.RATES):
+        width, narrow, same = (np.ptp(each["ci95"][key]) for each in (once, thrice, known))
+        assert narrow < 0.65 * width and same == pytest.approx(width, rel=0.03), key
 
 
-@pytest.mark.parametrize("rate, expected", [(1.0, [0.025**0.1, 1]), (0.0, [0, 1 - 0.025**0.1])])
-def test_a_rate_at_its_bound_has_the_interval_of_its_patients(rate, expected):
-    """Ten patients with two images each, all right or all wrong."""
-    labels, patients = np.ones(20, int), np.repeat(np.arange(10), 2)
-    rates = validation_scores.rates(labels, np.full(20, rate == 1), patients)
-    assert rates["recall"]["ci95"] == rates["accuracy"]["ci95"] == pytest.approx(expected)
-    assert np.isnan(rates["specificity"]["value"]) and rates["specificity"]["ci95"] is None
+@pytest.mark.parametrize("rate, ends", [(1, [0.025**0.1, 1]), (0, [0, 1 - 0.025**0.1])])
+def test_at_a_bound_a_rate_has_the_interval_of_its_patients_and_other_scores_have_none(rate, ends):
+    """Of either class ten patients with two images each, all right or all wrong."""
+    labels, patients = np.repeat([0, 1], 20), np.repeat(np.arange(20), 2)
+    record = validate.scored(labels, np.abs(1 - rate - labels) + 0.0, patients, 0.5)
+    for name in ("recall", "specificity"):
+        assert record["at_val_threshold"][name] == pytest.approx([rate, *ends])
+    assert record["auroc"] == rate and not {"auroc", "brier"} & record["ci95"].keys()
 
 
 # ------------------------------------------------------------------------- what the folder is like
@@ -177,8 +154,8 @@ def test_a_rate_at_its_bound_has_the_interval_of_its_patients(rate, expected):
 
 def test_images_that_training_saw_are_left_out_unless_all_were(run, splits, tmp_path):
     laid_out(tmp_path / "in", splits["test"], 40)
-    for i, split in enumerate(("train", "train", "val")):
-        image, label = splits[split].images[i], splits[split].labels[i]
+    for i, (split, label) in enumerate((("train", 0), ("train", 1), ("val", 1))):
+        image = splits[split].images[splits[split].labels == label][i]
         for folder in ("in", "seen"):
             save(tmp_path / folder / LABELS[label] / f"seen{i}.png", image)
     ended = run(tmp_path / "in")
@@ -186,24 +163,21 @@ def test_images_that_training_saw_are_left_out_unless_all_were(run, splits, tmp_
     assert {Path(name).stem for name in seen} == {"seen0", "seen1", "seen2"}
     assert (ended.report["n"], len(ended.report["images"])) == (40, 43)
     assert "3 of 43 images are among the training images" in ended.html
-    ended = run(tmp_path / "seen", "--positive", "PNEUMONIA")
+    ended = run(tmp_path / "seen")
     first = next(line for line in ended.out.splitlines()[3:] if line)
     assert first == "**3 of 3 images are among the training images: scores on them say nothing.**"
     assert ended.report["n"] == 3
 
 
-@pytest.mark.parametrize("label, missing, n", [(0, "recall", 1), (1, "specificity", 30)])
-def test_of_one_class_alone_what_can_be_computed_is(label, missing, n, run, splits, tmp_path):
-    for i in np.flatnonzero(splits["test"].labels == label)[:n]:
-        save(tmp_path / "in" / LABELS[label] / f"{i}.png", splits["test"].images[i])
-    ended = run(tmp_path / "in", *(("--positive", "PNEUMONIA") if label else ()))
-    scores = ended.report["scores"]
-    assert ended.code == 0 and ended.report["diseased"] == n * label
-    assert scores["auroc"] == {"value": None, "ci95": None}
-    assert scores[missing]["value"] is None and scores["accuracy"]["value"] is not None
-    assert (scores["brier"]["ci95"] is None) == (n == 1)
-    text = re.sub(r'"data:[^"]*', "", ended.html)
-    assert "not defined" in text and "nan" not in text
+@pytest.mark.parametrize("label, kind", [(0, "healthy"), (1, "diseased")])
+def test_one_class_alone_and_one_patient_alone_are_refused(label, kind, run, splits, tmp_path):
+    laid_out(tmp_path / "in", splits["test"], 20)
+    with pytest.raises(UserError, match=r"images are of patient p; accepted: two patients"):
+        run(tmp_path / "in", "--groups", "(p)")
+    for path in (tmp_path / "in" / LABELS[1 - label]).iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=f"images are {kind}; accepted: some of both"):
+        run(tmp_path / "in", *("--positive", "PNEUMONIA") * label)
 
 
 def test_a_table_with_several_findings_patients_and_splits(run, splits, tmp_path):

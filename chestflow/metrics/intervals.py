@@ -33,13 +33,25 @@ class Measured:
     def clustered(self, groups: np.ndarray) -> "Measured":
         """The same for clusters of images, such as those of one patient, as the sampling unit.
 
-        groups: (N,) from 0 to G - 1. The influence, (K, G), is the sum over a cluster's images: for
-        the AUROC this is Obuchowski (1997), for the rest linearisation. NaN of fewer than two.
+        groups: (N,) from 0 to G - 1, at least two. The influence, (K, G), is the sum over a
+        cluster's images: for the AUROC this is Obuchowski (1997), for the rest linearisation. It is
+        larger by `stretch`, so that intervals are wide enough also for few clusters.
         """
         n = int(groups.max()) + 1
-        factor = np.sqrt(n / (n - 1)) if n > 1 else np.nan
         summed = np.stack([np.bincount(groups, row, n) for row in self.influence])
-        return Measured(self.values, factor * summed)
+        return Measured(self.values, stretch(summed) * np.sqrt(n / (n - 1)) * summed)
+
+
+def stretch(influence: np.ndarray) -> float:
+    """Student's quantile over the normal one, for a variance that is the sum of squared influences,
+    (K, G). Its degrees of freedom, at most G - 1, are twice its square over the variance of that
+    sum (Satterthwaite 1946): few where few clusters carry most of it. With G - 1 instead, the
+    intervals of AUROCs covered 91 % at 30 patients (benchmarks/clusters.py)."""
+    squares = (influence**2).sum(axis=0)
+    df, deviation = len(squares) - 1.0, ((squares - squares.mean()) ** 2).sum()
+    if deviation > 0:
+        df = min(df, 2 * squares.sum() ** 2 / deviation)
+    return float(special.stdtrit(df, LEVEL / 2) / special.ndtri(LEVEL / 2))
 
 
 # --------------------------------------------------------------------------------- what is measured

@@ -5,16 +5,13 @@ import numpy as np
 from chestflow.errors import UserError
 
 
-def shifted(
-    probability: np.ndarray | float, share_from: float, share_to: float
-) -> np.ndarray | float:
+def shifted(probability: np.ndarray, share_from: float, share_to: float) -> np.ndarray:
     """Probabilities of disease, moved from images of which the share `share_from` is diseased to
     images of which `share_to` is: the odds of disease change by the factor by which its prior odds
     do (Elkan 2001, theorem 2; Saerens et al. 2002, eq. 4). It holds if only the share differs, and
     diseased images, and healthy ones, look alike in both places. Ranks stay as they are.
 
-    probability: any shape, from 0 to 1. Returns the same shape.
-    Raises UserError unless both shares are above 0 and below 1.
+    probability: any shape, from 0 to 1. UserError unless both shares are above 0 and below 1.
     """
     for share in (share_from, share_to):
         if not 0 < share < 1:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from chestflow.config import reading
+from chestflow.data import arrays
 from chestflow.errors import UserError
 from chestflow.models import inference
 from chestflow.own_images import model
@@ -46,27 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
-    require(*PACKAGES)
+    require_packages()
     network = model.load(options.run, reading.params("params.yaml"))
     out = options.out or Path("exports", f"{options.run}.onnx")
     write(out, network)
     words = f"equal to PyTorch within {TOLERANCE:g} on the validation images"
-    print(f"export: {out}, {words}; {network.notice()}")
+    print(f"export: {out}, {words}; {network.notice}")
 
 
-def write(out: Path, network: Model) -> None:
-    """Write the file if it agrees with PyTorch on the validation images, or raise UserError."""
-    content = convert(network)
-    difference = deviation(content, network, network.trained_on("val"))
-    if not difference <= TOLERANCE:
-        raise UserError(f"{out} would differ from PyTorch by {difference:.1g}: not written")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(content)
-
-
-def require(*packages: str) -> None:
-    """Raise UserError if one of the packages, which only this command needs, is missing."""
-    for package in packages:
+def require_packages() -> None:
+    """Raise UserError if one of the packages is missing that only this command needs."""
+    for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
             raise UserError(
                 f"ONNX needs {package}, which is missing; install it: "
@@ -74,11 +65,20 @@ def require(*packages: str) -> None:
             )
 
 
+def write(out: Path, network: Model) -> None:
+    """Write the file, or raise UserError if it disagrees with PyTorch."""
+    content = convert(network)
+    if not (difference := deviation(content, network)) <= TOLERANCE:
+        raise UserError(f"{out} would differ from PyTorch by {difference:.1g}: not written")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(content)
+
+
 def convert(network: Model) -> bytes:
     """The network as an ONNX file, for any number of images at once."""
     import onnx
 
-    images = torch.zeros(2, network.side, network.side, dtype=torch.uint8)
+    images = network.on_device(np.zeros((2, network.side, network.side), np.uint8))
     program = torch.onnx.export(
         Exported(network).eval(),
         (images,),
@@ -94,33 +94,29 @@ def convert(network: Model) -> bytes:
     for part in (*file.graph.node, *file.graph.input, *file.graph.output, *file.graph.value_info):
         part.ClearField("metadata_props")
     file.graph.ClearField("metadata_props")
-    onnx.helper.set_model_props(file, metadata(network))
+    known = {
+        "notice": network.notice,
+        "data": network.about.caption,
+        "preparation": PREPARATION,
+        "side": json.dumps(network.side),
+        "classes": json.dumps(network.about.classes),
+        "threshold": json.dumps(network.raw_threshold),  # of probability[:, 1]
+        "calibrated_threshold": json.dumps(network.threshold),
+        "calibration": json.dumps(network.report["calibration"]),  # slope and intercept, of logits
+    }
+    onnx.helper.set_model_props(file, known)
     return file.SerializeToString(deterministic=True)
 
 
-def metadata(network: Model) -> dict[str, str]:
-    """What a user of the file has to know; numbers and lists as JSON."""
-    values = {
-        "notice": network.notice(),
-        "data": network.about.caption,
-        "preparation": PREPARATION,
-        "side": network.side,
-        "classes": network.about.classes,
-        "threshold": network.threshold,  # of probability[:, 1]
-        "calibrated_threshold": network.calibrated_threshold,
-        "calibration": network.report["calibration"],  # sigmoid(slope * logit(p) + intercept)
-    }
-    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-
-
-def deviation(content: bytes, network: Model, known: np.ndarray) -> float:
-    """The largest difference of any probability between the file and PyTorch, on (N, H, W) uint8
-    known, and on the same upside down, which the network has not seen."""
+def deviation(content: bytes, network: Model) -> float:
+    """The largest difference of any probability between the file and PyTorch, on the run's
+    validation images."""
     import onnxruntime
 
+    assert network.images is not None, "a run trained here"
+    images = arrays.read(network.images, "val").images
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    images = np.concatenate([known, known[:, ::-1]])
-    raw = inference.probabilities(network.classifier, torch.from_numpy(images))
     both, calibrated = session.run(None, {"images": images})
+    raw = inference.probabilities(network.classifier, network.on_device(images))
     expected = np.stack([1 - raw, raw, network.calibrated(raw)], axis=1)
     return float(np.abs(np.column_stack([both, calibrated]) - expected).max())

@@ -2,7 +2,7 @@
 it. No probability: an image's distance is ranked among those of the validation images.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,36 +20,33 @@ CELLS = 7  # to a side, in which grey values are averaged
 class Reference:
     """What `fit` has measured on the training and validation images; D statistics of each."""
 
-    classifier: cnn.Classifier
     mean: np.ndarray  # (D,) of the training images
     precision: np.ndarray  # (D, D) likewise: the inverse of their covariance
     distances: np.ndarray  # (V,) of the validation images, ascending
 
-    def measure(self, images: Tensor) -> np.ndarray:
-        """(N, H, W) uint8 on the network's device -> (N,) squared Mahalanobis distances from the
-        training images."""
-        centred = statistics(self.classifier, images) - self.mean
-        return np.einsum("nd,de,ne->n", centred, self.precision, centred)
-
-    def percentiles(self, distances: np.ndarray) -> np.ndarray:
-        """(N,) -> (N,) percent of the validation images that are nearer."""
+    def percentiles(self, vectors: np.ndarray) -> np.ndarray:
+        """(N, D) statistics -> (N,) percent of the validation images that are nearer."""
+        distances = mahalanobis(vectors - self.mean, self.precision)
         return 100 * np.searchsorted(self.distances, distances) / len(self.distances)
 
 
-def fit(classifier: cnn.Classifier, train: Tensor, val: Tensor) -> Reference:
-    """Measure the images to which others are compared: (N, H, W) and (V, H, W) uint8.
+def fit(train: np.ndarray, val: np.ndarray) -> Reference:
+    """Measure the images to which others are compared, by their statistics: (N, D) and (V, D).
 
     One Gaussian over all statistics (Lee et al. 2018 take one per class and layer). Its covariance
     is shrunk (Ledoit & Wolf 2004): a channel that is silent on all training images would otherwise
     have no weight when another image wakes it. Each statistic is standardised before, so that
     shrinking treats them alike.
     """
-    known = statistics(classifier, train)
-    scale = known.std(axis=0) + 1e-6
-    shrunk = LedoitWolf(assume_centered=True).fit((known - known.mean(axis=0)) / scale)
+    mean, scale = train.mean(axis=0), train.std(axis=0) + 1e-6
+    shrunk = LedoitWolf(assume_centered=True).fit((train - mean) / scale)
     precision = shrunk.precision_ / np.outer(scale, scale)
-    fitted = Reference(classifier, known.mean(axis=0), precision, np.empty(0))
-    return replace(fitted, distances=np.sort(fitted.measure(val)))
+    return Reference(mean, precision, np.sort(mahalanobis(val - mean, precision)))
+
+
+def mahalanobis(centred: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """(N, D), (D, D) -> (N,) squared distances."""
+    return np.einsum("nd,de,ne->n", centred, precision, centred)
 
 
 def statistics(classifier: cnn.Classifier, images: Tensor) -> np.ndarray:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -14,12 +16,11 @@ from tqdm import tqdm
 from chestflow import files
 from chestflow.config import reading
 from chestflow.errors import UserError, printable
-from chestflow.metrics import prevalence
 from chestflow.own_images import model, out_of_distribution, overlay, radiograph
 from chestflow.own_images.model import Model
 
 STEM = 50  # letters of an image's name that its overlay bears; systems allow 255 bytes in all
-GUESS = "out of distribution: treat the answer as a guess"
+GUESS = "OUT OF DISTRIBUTION: TREAT THE ANSWER AS A GUESS"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Print what the network says of every image; returns the exit code: 1 if one could not be
     read."""
-    params = reading.params("params.yaml")
-    network = model.load(options.run, params)
+    network = model.load(options.run, reading.params("params.yaml"))
+    if options.share is not None:
+        network = replace(network, share=options.share)
+    # Probabilities and threshold are calibrated, and assume that this share of images is diseased.
+    report: dict[str, Any] = {
+        "notice": network.notice,
+        "data": network.about.caption,
+        "classes": list(network.about.classes),
+        "share": network.share,
+        "threshold": network.threshold,
+        "images": [],
+        "failed": [],
+    }
     paths = radiograph.find(options.given, "predict")
     out = options.out / (options.run or "released")
     earlier = out.absolute()  # overlays of an earlier call
     paths = [path for path in paths if earlier not in path.absolute().parents]
-    report = document(network, options.share)
     for path in tqdm(paths, desc="predict", unit="image", disable=None):
         try:
             grey = radiograph.read(path)
@@ -48,7 +59,7 @@ def main(options: argparse.Namespace) -> int:
             tqdm.write(f"predict: {printable(error)}", file=sys.stderr)
             report["failed"].append({"image": str(path), "reason": str(error)})
         else:
-            report["images"].append(answer(path, grey, network, out, report))
+            report["images"].append(answer(path, grey, network, out))
     if options.json:
         print(json.dumps(files.rounded(report), indent=2))
     elif report["images"]:
@@ -56,48 +67,15 @@ def main(options: argparse.Namespace) -> int:
     return int(bool(report["failed"]))
 
 
-def document(network: Model, share: float | None) -> dict:
-    """The JSON, still without its images. Probabilities and `threshold` are calibrated, and assume
-    that `share` of the images are diseased (null: `share_of_probabilities`). The threshold moves
-    with the share, so that no decision changes."""
-    return {
-        "notice": network.notice(),
-        "run": network.run,
-        "data": network.about.caption,
-        "classes": list(network.about.classes),
-        "share": share,
-        "share_of_probabilities": network.share,
-        "threshold": at_share(network.calibrated_threshold, network.share, share),
-        "raw_threshold": network.threshold,
-        "calibration": network.report["calibration"],
-        "out_of_distribution_above": out_of_distribution.LIMIT,
-        "validation_images": len(network.reference.distances),
-        "images": [],
-        "failed": [],
-    }
-
-
-def answer(path: Path, grey: np.ndarray, network: Model, out: Path, report: dict) -> dict:
-    """The row of one image, (H, W) uint8, whose overlay is written; `seen`: left, top and side, in
-    pixels, of the square that the network sees."""
+def answer(path: Path, grey: np.ndarray, network: Model, out: Path) -> dict[str, Any]:
+    """The row of one image, (H, W) uint8, whose overlay is written."""
     prepared = radiograph.prepare(grey, network.side)[None]
     (row,) = network.answers(prepared)
     overlaid = overlay_path(out, path)
-    row |= {
-        "probability": at_share(row["probability"], network.share, report["share"]),
-        "image": str(path),
-        "size": list(grey.shape[::-1]),
-        "seen": list(radiograph.square(grey)),
-        "overlay": str(overlaid),
-    }
     overlaid.parent.mkdir(parents=True, exist_ok=True)
-    overlay.draw(grey, network.heat(prepared)[0], caption(row, report)).save(overlaid)
-    return row
-
-
-def at_share(probability: float, before: float, share: float | None) -> float:
-    """The probability where `share` of the images are diseased, not `before`; None: unchanged."""
-    return probability if share is None else float(prevalence.shifted(probability, before, share))
+    text = caption(row, network, is_square=grey.shape[0] == grey.shape[1])
+    overlay.draw(grey, network.heat(prepared)[0], text).save(overlaid)
+    return row | {"image": str(path), "overlay": str(overlaid)}
 
 
 def overlay_path(folder: Path, path: Path) -> Path:
@@ -107,17 +85,16 @@ def overlay_path(folder: Path, path: Path) -> Path:
     return folder / f"{path.stem[:STEM]}-{digest[:8]}.png"
 
 
-def caption(row: dict, report: dict) -> str:
+def caption(row: dict, network: Model, is_square: bool) -> str:
     """What stands below an overlay."""
-    disease, threshold = report["classes"][1], f"threshold {report['threshold']:.3f}"
-    width, height = row["size"]
-    lines = [
-        f"probability of {disease} {row['probability']:.3f}, {threshold}: {row['decision']}",
-        *[GUESS.upper()] * row["out_of_distribution"],
-        f"colours: evidence for {disease} (GradCAM), the brighter, the more",
-        *["outside the blue square: not seen by the network"] * (width != height),
-        report["notice"].replace(": ", ":\n"),
-    ]
+    disease, threshold = network.about.classes[1], f"threshold {network.threshold:.3f}"
+    lines = [f"probability of {disease} {row['probability']:.3f}, {threshold}: {row['decision']}"]
+    if row["out_of_distribution"]:
+        lines.append(GUESS)
+    lines.append(f"colours: evidence for {disease} (GradCAM), the brighter, the more")
+    if not is_square:
+        lines.append("outside the blue square: not seen by the network")
+    lines.append(network.notice.replace(": ", ":\n"))
     return "\n".join(lines)
 
 
@@ -125,25 +102,20 @@ def table(report: dict, folder: Path) -> str:
     """The same for people; folder: where the overlays lie."""
     rows = [("image", "probability", "decision", "distance", "overlay", "")]
     for row in report["images"]:
-        warning = GUESS.upper() if row["out_of_distribution"] else ""
+        warning = GUESS if row["out_of_distribution"] else ""
         probability = f"{row['probability']:.3f}"
         distance = f"{row['out_of_distribution_percentile']:.1f} %"
         name, overlaid = printable(row["image"]), printable(Path(row["overlay"]).name)
         rows.append((name, probability, row["decision"], distance, overlaid, warning))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([report["notice"], "", *lines, "", *legend(report, folder)])
-
-
-def legend(report: dict, folder: Path) -> list[str]:
-    disease = report["classes"][1]
-    share = 100 * (report["share"] or report["share_of_probabilities"])
-    n, limit = report["validation_images"], report["out_of_distribution_above"]
-    return [
-        f"probability: of {disease} where its share is {share:.3g} %;\n"
-        "  calibrated where that helped on validation",
+    disease, limit = report["classes"][1], f"{out_of_distribution.LIMIT:.0f} %"
+    legend = [
+        f"probability: of {disease} where its share is {100 * report['share']:.3g} %;"
+        " calibrated where that helped on validation",
         f"decision: {disease} from {report['threshold']:.3f}, the threshold chosen on validation",
-        f"distance: percent of {n:,} validation images that are nearer to the training images;\n"
-        f"  above {limit:.0f} %: out of distribution",
+        "distance: percent of the validation images that are nearer to the training images;"
+        f" above {limit}: out of distribution",
         f"overlays: in {printable(folder)}",
     ]
+    return "\n".join([report["notice"], "", *lines, "", *legend])
