@@ -181,7 +181,6 @@ def test_an_experiment_is_run_and_compared_as_the_readme_says(space):
     (block,) = re.findall(r"(?s)\n## Change and compare\n+```sh\n(.*?)```", space.read("README.md"))
     _, *lines = [shlex.split(line, comments=True) for line in block.splitlines()]  # not activate
     said = {" ".join(words[:2]): space.succeed(*words) for words in lines}
-    assert {"gradcam@pneumonia", "plot@pneumonia"} & started(said["dvc exp"]) == {"plot@pneumonia"}
     assert "auroc" in said["dvc metrics"]
     pictures = space.folder / "dvc_plots/static"
     for experiment in ("HEAD", "lr-0.003"):  # which the notebook shows

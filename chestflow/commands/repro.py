@@ -63,7 +63,7 @@ def run(graph: Graph, jobs: int) -> None:
             running |= {pool.submit(reproduce, stage): stage for stage in sorter.get_ready()}
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
                 stage, done = running.pop(ended), done + 1
-                print(f"[{done}/{len(graph)}] {stage}: {ended.result()}", flush=True)
+                say(f"[{done}/{len(graph)}] {stage}: {ended.result()}")
                 sorter.done(stage)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -72,7 +72,7 @@ def run(graph: Graph, jobs: int) -> None:
 def reproduce(stage: str) -> str:
     """Run a stage; returns how many seconds it took, and its last line. Raises UserError if it
     failed."""
-    print(f"      {stage} ...", flush=True)
+    say(f"      {stage} ...")
     start = time.monotonic()
     command = ["dvc", "--wait-for-lock", "repro", "--single-item", stage]
     ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
@@ -84,3 +84,8 @@ def reproduce(stage: str) -> str:
     name = stage.split("@")[0]
     last_words = re.findall(rf"(?m)^{name}: (.*)$", ended.stdout) or ["done"]
     return f"{time.monotonic() - start:.0f} s, {last_words[-1]}"
+
+
+def say(line: str) -> None:
+    """Print at once: `print` alone would write the line's end later, after another thread's line."""
+    print(f"{line}\n", end="", flush=True)
