@@ -87,5 +87,5 @@ def reproduce(stage: str) -> str:
 
 
 def say(line: str) -> None:
-    """Print at once: `print` alone would write the line's end later, after another thread's line."""
+    """Print a line in one piece, so that those of other threads do not come between."""
     print(f"{line}\n", end="", flush=True)
