@@ -1,5 +1,6 @@
 """Stage: score the autoencoder's reconstructions, and compare them with PCA and the mean image."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,31 +66,26 @@ def some(train: torch.Tensor, seed: int) -> torch.Tensor:
 
 def reconstructions(
     networks: list[Autoencoder], baselines: Baselines, images: torch.Tensor
-) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """(N, H, W) uint8 images -> what is to be reconstructed, from 0 to 1, and by method its
-    reconstructions: by each autoencoder, and by each baseline."""
+    reconstructions: (K, N, H, W) of K autoencoders, (1, N, H, W) of a baseline."""
     wanted = autoencoder.original(networks[0], images)
-    rebuilt = {"autoencoder": [autoencoder.reconstruct(network, images) for network in networks]}
-    return wanted, rebuilt | {method: [one] for method, one in baselines(wanted).items()}
+    own = np.stack([autoencoder.reconstruct(network, images) for network in networks])
+    return wanted, {"autoencoder": own} | {k: one[None] for k, one in baselines(wanted).items()}
 
 
 def fidelities(
     networks: list[Autoencoder], baselines: Baselines, images: torch.Tensor
 ) -> dict[str, dict[str, np.ndarray]]:
-    """By method and measure the fidelity of each network's reconstructions of each image, (K, N);
-    of a baseline (1, N)."""
-    blocks: dict[str, list] = {}
+    """By method and measure, of each image: (K, N), of a baseline (1, N)."""
+    parts = defaultdict(list)
     for block in arrays.blocks(images):
         wanted, rebuilt = reconstructions(networks, baselines, images[block])
         for method, each in rebuilt.items():
-            measured = [reconstruction.fidelity(wanted, one) for one in each]
-            blocks.setdefault(method, []).append(measured)
+            parts[method].append(reconstruction.fidelity(wanted, each))
     return {
-        method: {
-            measure: np.hstack([[one[measure] for one in measured] for measured in parts])
-            for measure in parts[0][0]
-        }
-        for method, parts in blocks.items()
+        method: {measure: np.hstack([one[measure] for one in each]) for measure in each[0]}
+        for method, each in parts.items()
     }
 
 

@@ -66,11 +66,11 @@ def test_the_weights_with_the_lowest_validation_error_are_kept(images, monkeypat
 def test_fidelity_by_hand():
     images = np.full((2, 28, 28), 0.5, np.float32)
     images[1, 5:9] = 0.9
-    scores = reconstruction.fidelity(images, images + np.float32(0.1))
+    scores = reconstruction.fidelity(images, images[None] + np.float32(0.1))
     assert scores["mse"] == pytest.approx(0.01, rel=1e-4)
     assert scores["psnr"] == pytest.approx(20, rel=1e-4)
     assert (scores["ssim"] < 1).all()
-    assert reconstruction.fidelity(images, images)["ssim"] == pytest.approx(1)
+    assert reconstruction.fidelity(images, images[None])["ssim"] == pytest.approx(1)
 
 
 def test_an_autoencoder_is_loaded_for_images_of_its_own_side_only(tmp_path):

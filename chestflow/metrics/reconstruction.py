@@ -27,14 +27,18 @@ def baselines(train: np.ndarray, code: int) -> Callable[[np.ndarray], dict[str, 
 
 
 def fidelity(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
-    """Each image's mean squared error, peak signal-to-noise ratio (dB) and structural similarity
-    (Wang et al. 2004): (N,) each, for (N, H, W) images from 0 to 1."""
-    mse = ((images - reconstructions) ** 2).mean(axis=(1, 2))
-    pairs = zip(images, np.asarray(reconstructions, images.dtype))
+    """Mean squared error, peak signal-to-noise ratio (dB) and structural similarity (Wang et al.
+    2004) of each image, (K, N), for (N, H, W) images and their (K, N, H, W) reconstructions, from
+    0 to 1."""
+    mse = ((images - reconstructions) ** 2).mean(axis=(2, 3), dtype=float)
+    ssim = [
+        [structural_similarity(one, other, data_range=1.0) for one, other in zip(images, each)]
+        for each in np.asarray(reconstructions, images.dtype)
+    ]
     return {
         "mse": mse,
         "psnr": -10 * np.log10(np.maximum(mse, 1e-10)),
-        "ssim": np.array([structural_similarity(a, b, data_range=1.0) for a, b in pairs]),
+        "ssim": np.array(ssim, float),
     }
 
 
@@ -48,7 +52,7 @@ def report(values: dict[str, dict[str, np.ndarray]]) -> dict:
     scores: dict = {"n": shape[1], "ci95": {}, "difference": {}}
     for measure in values["autoencoder"]:
         measured = {
-            method: intervals.mean(np.broadcast_to(of_method[measure].astype(float), shape))
+            method: intervals.mean(np.broadcast_to(of_method[measure], shape))
             for method, of_method in values.items()
         }
         own = measured["autoencoder"]
