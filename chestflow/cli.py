@@ -9,14 +9,14 @@ from pathlib import Path
 from chestflow.stage import one_line
 
 COMMANDS = {  # name -> its module, and the line in the list of commands
-    "repro": ("commands.repro", "run what has changed in the graph, several stages at once"),
-    "summary": ("commands.summary", "print the headline figures of the last run"),
-    "sweep": ("commands.sweep", "train configurations as experiments, choose one on a stress set"),
-    "results": ("commands.results", "write docs/results.md from results on real images"),
+    "repro": ("commands.repro", "run the stages that are out of date, several at once"),
+    "summary": ("commands.summary", "print the main scores of the last run"),
+    "sweep": ("commands.sweep", "train many configurations as experiments, and choose one"),
+    "results": ("commands.results", "write docs/results.md and released/ from real images"),
     "check": ("commands.check", "check params.yaml and datasets.yaml"),
     "pack": ("own_images.pack", "make a data set of your own images"),
-    "validate": ("own_images.validate", "score a model on your own labelled images"),
-    "predict": ("own_images.predict", "ask a model about your own images"),
+    "validate": ("own_images.validate", "score a trained network on your own labelled images"),
+    "predict": ("own_images.predict", "apply a trained network to your own images"),
     "export": ("own_images.export", "write a trained run as ONNX"),
 }
 

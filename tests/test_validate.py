@@ -162,10 +162,10 @@ def test_images_that_training_saw_are_left_out_unless_all_were(run, splits, tmp_
     seen = {row["file"] for row in ended.report["images"] if row["overlap"]}
     assert {Path(name).stem for name in seen} == {"seen0", "seen1", "seen2"}
     assert (ended.report["n"], len(ended.report["images"])) == (40, 43)
-    assert "3 of 43 images are among the training images" in ended.html
+    assert "3 of 43 images are among those that the network was trained" in ended.html
     ended = run(tmp_path / "seen")
     first = next(line for line in ended.out.splitlines()[3:] if line)
-    assert first == "**3 of 3 images are among the training images: scores on them say nothing.**"
+    assert first.startswith("**3 of 3 images are among") and "left out" not in first
     assert ended.report["n"] == 3
 
 

@@ -1,5 +1,5 @@
-"""Check params.yaml and datasets.yaml, and that Git has a name for commits. DVC would report an
-unknown `init` as a missing file, and would not notice a misspelt key.
+"""Check params.yaml and datasets.yaml, and give Git a name for commits in this folder if it has
+none. DVC would report an unknown `init` as a missing file, and would not notice a misspelt key.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""Write docs/results.md, its figures, the README's table and the released model from the results in
-this folder: the report of a run on real images, without any picture of them."""
+"""Write docs/results.md with its figures, the README's table and the released model from the
+results in this folder, which must be of real images. No picture of them is written."""
 
 import argparse
 import shutil

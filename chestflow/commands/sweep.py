@@ -1,4 +1,5 @@
-"""Train configurations of run `pneumonia` as DVC experiments, and choose one on the stress set.
+"""Train the configurations in sweep/grid.yaml as DVC experiments of run `pneumonia`, and choose one
+on the stress set (validation images, changed at random).
 
 All are trained once and ranked by stress AUROC; the best and the default are trained again, several
 times, and the default stays the choice unless another one is significantly better there. Test

@@ -51,8 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where labelled files are, and what their patients and classes are."""
     add = parser.add_argument
     add("given", type=Path, metavar="FOLDER|CSV", help=LAYOUTS)
-    add("--groups", metavar="PATTERN", help="regular expression whose first group is the patient")
-    add("--positive", metavar="CLASS[,CLASS]", default="", help="the classes that are diseased")
+    pattern = "regular expression for a file's path; its first group is the patient"
+    add("--groups", metavar="PATTERN", help=pattern)
+    diseased = "the diseased classes (all but normal, healthy and the like)"
+    add("--positive", metavar="CLASS[,CLASS]", default="", help=diseased)
 
 
 def items(given: Path, groups: str | None, command: str) -> list[Item]:

@@ -114,7 +114,7 @@ class Model:
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", help="ask this run, trained here, instead of the released model")
+    parser.add_argument("--run", help="use this run, trained here, instead of the released model")
 
 
 def load(run: str | None, params: Params) -> Model:

@@ -1,5 +1,5 @@
-"""Make a data set of one's own images: an archive in MedMNIST's layout, and its entry in
-datasets.yaml. Splits never divide a patient, and what lies in two of them is found."""
+"""Make a data set of your own images: an archive in MedMNIST's layout, and its entry in
+datasets.yaml. No patient is in two splits, and duplicates across splits are found."""
 
 import argparse
 import hashlib

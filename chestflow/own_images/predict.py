@@ -1,5 +1,5 @@
-"""Ask the released model, or a run trained here, about your own images: the probability of disease,
-where the evidence for it lies, and how far each is from the training images. Not for diagnosis."""
+"""Apply the released model, or a run trained here, to your own images: the probability of disease,
+an overlay of GradCAM, and how far each image is from the training images. Not for diagnosis."""
 
 import argparse
 import hashlib
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add, accepted = parser.add_argument, f"{radiograph.ACCEPTED}, or a folder of them"
     add("given", nargs="+", type=Path, metavar="IMAGE", help=accepted)
     add("--out", type=Path, default=Path("predictions"), help="folder for overlays (%(default)s)")
-    add("--json", action="store_true", help="print one JSON document for machines")
-    add("--share", type=float, help="share of disease to expect among your images, from 0 to 1")
+    add("--json", action="store_true", help="print one JSON document")
+    add("--share", type=float, help="share of diseased images to assume, from 0 to 1")
     model.add_argument(parser)
 
 

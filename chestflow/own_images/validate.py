@@ -1,6 +1,6 @@
-"""Validate the released model, or a run trained here, on labelled images of your own: scores with
-intervals, beside those on the run's own test set; overlap with the training images, and how far
-from them yours are; the worst errors. One page of HTML and a JSON. Not for diagnosis."""
+"""Score the released model, or a run trained here, on labelled images of your own: one HTML page
+and a JSON file, with scores and intervals, the overlap with the training images, how many images
+are out of distribution, and the worst errors. Not for diagnosis."""
 
 import argparse
 import math
