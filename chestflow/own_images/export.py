@@ -61,7 +61,7 @@ def require_packages() -> None:
         if importlib.util.find_spec(package) is None:
             raise UserError(
                 f"ONNX needs {package}, which is missing; install it: "
-                "uv pip install -c requirements.txt -r pyproject.toml --extra onnx"
+                'uv pip install -c requirements.txt -e ".[onnx]"'
             )
 
 

@@ -52,6 +52,8 @@ def main(options: argparse.Namespace) -> int:
     out = options.out / (options.run or "released")
     earlier = out.absolute()  # overlays of an earlier call
     paths = [path for path in paths if earlier not in path.absolute().parents]
+    if not paths:
+        raise UserError(f"{out} holds overlays, which are no radiographs; give other images")
     for path in tqdm(paths, desc="predict", unit="image", disable=None):
         try:
             grey = radiograph.read(path)
