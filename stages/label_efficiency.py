@@ -51,7 +51,8 @@ def probabilities(
     if point.val_labels != "all":  # a small data set may have fewer validation images
         fewer = min(point.val_labels, len(splits["val"]))
         point = Training(**vars(point) | {"val_labels": fewer})
-    labelled = setup.labelled(point, splits, k, "label_efficiency")
+    keys = "label_efficiency.labels", "label_efficiency.val_share"
+    labelled = setup.labelled(point, splits, k, keys)
     network = setup.network(point, init, k).to(here)
     train, val = (Samples.to(here, splits[s][labelled[s]]) for s in ("train", "val"))
     for _ in classifier.fit(network, train, val, point, point.seed + k):

@@ -42,7 +42,7 @@ def reconstruct(
     baselines = reconstruction.baselines(known, networks[0].code)
     scores = reconstruction.report(fidelities(networks, baselines, test))
     record = {"code": networks[0].code, "contrast": networks[0].contrast}
-    record |= {"trainings": len(networks), "training": representative}
+    record["trainings"] = len(networks)
     files.write_json(details, {**data.record(), **record, "test": scores})
     psnr = {method: scores["psnr"][method] for method in ("autoencoder", "pca")}
     files.write_json(metrics, {"data": data.caption, "psnr": psnr})

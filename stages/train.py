@@ -24,13 +24,14 @@ def train(settings: Path, images: Path, init: Path, out: Path) -> None:
     about = {"run": run.name, "dataset": run.dataset, "origin": origin, "side": side}
     about |= {"architecture": run.architecture, "class_weights": run.class_weights}
     phases = freezing.phases(run)
+    keys = f"runs.{run.name}.labels", f"runs.{run.name}.val_labels"
     rows: list[dict] = []
     each = sum(1 if p == freezing.LINEAR_PROBE else epochs(run.steps or 0) for p in phases)
     # No bar within the first second: a mistake in the settings is one line, without it.
     bar = tqdm(total=run.trainings * each, desc=f"train {run.name}", unit="epoch", delay=1)
     for k in range(run.trainings):
         seed, started = run.seed + k, time.perf_counter()
-        labelled = setup.labelled(run, splits, k, f"runs.{run.name}")
+        labelled = setup.labelled(run, splits, k, keys)
         model = setup.network(run, init, k).to(here)
         train_set, val_set = (Samples.to(here, splits[s][labelled[s]]) for s in ("train", "val"))
         for row in classifier.fit(model, train_set, val_set, run, seed):

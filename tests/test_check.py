@@ -22,7 +22,7 @@ def test_a_name_is_given_only_where_there_is_none(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no Git repository"):  # as in a downloaded ZIP
+    with pytest.raises(UserError, match="needs a Git repository"):  # as in a downloaded ZIP
         identify()
     git("init", "--quiet")
     identify()

@@ -81,6 +81,7 @@ MISTAKES = [  # key, value, and what the line says
     ("runs.chest.blocks", 6, f"runs.chest.blocks = 6: {FEW}"),
     ("runs.chest.trainings", 1, "runs.chest: 'trainings' is not a parameter; accepted: lr"),
     ("runs.chest.init", ..., "runs.chest.init is missing"),
+    ("runs.frozen.contrast", "global", "contrast = global, but its start chest has local"),
     ("runs.chest.init", "imagenet", "'imagenet' is unknown; accepted: scratch, autoencoder, pneu"),
     ("label_efficiency.runs", ["x"], "label_efficiency.runs: 'x' is unknown; accepted: pneumonia"),
     ("comparison.primary.0.x", 1, "primary.0: 'x' is not a parameter; accepted: run, against"),

@@ -8,7 +8,7 @@ import sys
 
 from tqdm import tqdm
 
-from chestflow.errors import UserError
+from chestflow.errors import UserError, few
 
 SECONDS = 10  # to wait for the scheduler's answer
 
@@ -53,8 +53,10 @@ def shared_commit() -> str:
     call("git", "fetch", "--quiet", "origin")
     changed = call("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!sweep")
     if changed or not call("git", "branch", "--remotes", "--contains", "HEAD"):
+        uncommitted = few([line[3:] for line in changed.splitlines()]) or "nothing"
         raise UserError(
-            "workers train what is committed and pushed; git commit, git push origin HEAD"
+            "workers train what is committed and pushed; git commit, git push origin HEAD (not"
+            f" committed: {uncommitted})"
         )
     if not call("dvc", "config", "core.remote").strip():
         raise UserError(

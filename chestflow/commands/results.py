@@ -23,22 +23,18 @@ BEGIN, END = "<!-- written by chestflow results: begin -->\n", "<!-- end -->"
 OF_IMAGES = ("gradcam.png", "reconstructions.png")  # patients' images stay out of Git
 
 
-def add_arguments(_: argparse.ArgumentParser) -> None:
-    """None: it is about this folder."""
-
-
 def main(_: argparse.Namespace) -> None:
     export.require_packages()
     if not SETTINGS.is_file():
         raise UserError("no results here; run the graph first: make repro SOURCE=medmnist")
     declared, params = files.read_json(SETTINGS), reading.params("params.yaml")
     values = context.read(declared, *map(Path, ("metrics", "models", "data")))
-    about = captions.of_report(values["scores"][declared["subject"]])
-    if about.is_phantom:
-        raise UserError(
-            f"the results here are of {about.caption}; accepted: of real images alone"
-            " (make repro SOURCE=medmnist)"
-        )
+    for report in values["scores"].values():
+        if captions.of_report(report).is_phantom:
+            raise UserError(
+                f"the results here are of {report['data']}; accepted: of real images alone"
+                " (make repro SOURCE=medmnist)"
+            )
     network = model.load(declared["subject"], params)
     page, folder = DOCS / "results.md", RELEASED / network.run
     values |= {

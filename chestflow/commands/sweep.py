@@ -74,7 +74,7 @@ def train(params: dict, changes: Changes, trainings: int, options: argparse.Name
     """
     settings = {n: c | {"trainings": trainings, "timing": True} for n, c in changes.items()}
     todo = missing(params, settings)
-    if options.cluster:
+    if options.cluster is not None:
         with cluster.connect(options.cluster) as client:
             cluster.run(client, cluster.shared_commit(), todo)
     elif options.queue > 1 and todo:

@@ -60,7 +60,10 @@ def entry(entries: dict, key: str, kind: str):
 def read_yaml(path: str | Path) -> Any:
     """The values of a YAML file, read by DVC's own reader: both take 1e-3 for a number, 010 for 10,
     and refuse a key that is given twice. Raises UserError for what is not YAML."""
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; run this in the repository's own folder") from None
     try:
         return YAML(typ="safe").load(content.decode("utf-8-sig"))
     except Exception as error:  # not only YAMLError: of 2001-13-45 a ValueError, of !!int '' others

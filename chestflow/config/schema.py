@@ -177,6 +177,13 @@ class Params(Settings):
     def _references_exist(self) -> "Params":
         for name, run in self.runs.items():
             one_of(f"runs.{name}.init", run.init, [*RESERVED, *self.runs])
+            start = self.runs.get(run.init, run if run.init == "scratch" else self)
+            own, other = (one.contrast or self.contrast for one in (run, start))
+            if own != other:
+                raise UserError(
+                    f"runs.{name}.contrast = {own}, but its start {run.init} has {other}; accepted:"
+                    " the same, or the encoder would see other images"
+                )
         for name in self.label_efficiency.runs:
             one_of("label_efficiency.runs", name, self.runs)
         self._check_depth()

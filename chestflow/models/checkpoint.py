@@ -29,7 +29,7 @@ def training(folder: Path, k: int) -> Path:
 
 def trainings(folder: Path) -> list[Path]:
     """The folders of a run's trainings, in their order."""
-    return sorted((folder / "trainings").iterdir(), key=lambda path: int(path.name))
+    return sorted((folder / "trainings").glob("[0-9]*"), key=lambda path: int(path.name))
 
 
 def save(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:

@@ -135,6 +135,8 @@ def _item(row: Row, folder: Path, where: str) -> Item:
     labels = {" ".join(word.split()) for word in re.split(r"[|;]", row["label"])} - {""}
     if not labels or any(label.lower() in MISSING for label in labels):
         raise UserError(f"{where}: no label ({row['label']!r}); accepted: a class, such as normal")
+    if len(labels) > 1 and not HEALTHY.isdisjoint(map(str.lower, labels)):
+        raise UserError(f"{where}: healthy and a finding ({row['label']!r}); accepted: either")
     if split not in {*SPLIT_OF, *MISSING}:
         raise UserError(f"{where}: split {split!r}; accepted: train, val, test")
     return Item(

@@ -135,6 +135,8 @@ def load(run: str | None, params: Params) -> Model:
         raise UserError(f"{scores} is of weights {report['weights']}, not of {weights}; {make}")
     classifier = checkpoint.load_classifier(folder).to(device.prepare(params.threads))
     about, layer = checkpoint.read(folder)[1], params.gradcam.layer if run else "last"
+    if images and about["origin"] != arrays.origin(images):
+        raise UserError(f"{folder} was not trained on the present {images}; {make}")
     return Model(about["run"], about["side"], classifier, report, layer, images, report["share"])
 
 

@@ -44,8 +44,8 @@ def main(options: argparse.Namespace) -> int:
     archive.write(target, arrays_of(kept, images, diseased))
     write_entry(name, target, diseased)
     print_splits(kept, diseased)
-    unknown = [item.name for item in items if not item.patient]
-    print_remark("files of unknown patients, each counts as a patient of its own", unknown)
+    unknown = [item.name for item in kept if not item.patient]
+    print_remark("files of unknown patients, each one of its own (see --groups)", unknown)
     print_remark("equal images across splits, left out of the first", copies)
     print_remark("nearly equal images across splits, kept", nearly_equal(kept, images))
     print(f"pack: wrote {printable(target)}, and datasets.{name} in {DATASETS}")

@@ -45,6 +45,7 @@ def main(options: argparse.Namespace) -> int:
         "classes": list(network.about.classes),
         "share": network.share,
         "threshold": network.threshold,
+        "raw_threshold": network.raw_threshold,
         "images": [],
         "failed": [],
     }

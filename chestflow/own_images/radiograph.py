@@ -121,7 +121,11 @@ def _decoded(content: bytes) -> np.ndarray:
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, "black")
         image = Image.alpha_composite(black, image.convert("RGBA"))
-    return np.array(image.convert("L"))
+    grey = np.array(image.convert("L"))
+    # Of colour with 16 bits per channel, Pillow keeps the upper 8: little of 12 bits.
+    if content.startswith(PICTURE[0]) and content[24] == 16 and grey.max() < 64:
+        raise UserError("its 16 bits leave the upper half unused; save it as grey without alpha")
+    return grey
 
 
 def display_range(values: np.ndarray) -> tuple[float, float]:

@@ -115,12 +115,13 @@ def columns(cases: list[Case]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if len(set(labels)) == 1:
         kind = ("healthy", "diseased")[labels[0]]
         raise UserError(
-            f"all {len(cases):,} images are {kind}; accepted: some of both (see --positive)"
+            f"all {len(cases):,} images (apart from those that it was trained on) are {kind};"
+            " accepted: some of both (see --positive)"
         )
     if len(set(patients)) == 1:
         raise UserError(
-            f"all {len(cases):,} images are of {patients[0]}; accepted: two patients or more"
-            " (see --groups)"
+            f"all {len(cases):,} images (apart from those that it was trained on) are of"
+            f" {patients[0]}; accepted: two patients or more (see --groups)"
         )
     probability = np.array([case.row["probability"] for case in cases])
     return labels, probability, np.unique(patients, return_inverse=True)[1]

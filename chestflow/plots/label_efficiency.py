@@ -22,13 +22,15 @@ def label_efficiency(points: list[dict], captions: dict[str, str]) -> Figure:
         if not point["short"]:  # with fewer steps, and so on no curve over labels
             curve = curves.setdefault((point["start"], point["strategy"]), {})
             curve.setdefault(point["dataset"], []).append(point)
+    # a single point makes no line
+    curves = {name: c for name, c in curves.items() if max(map(len, c.values())) > 1}
     every = [point["labels"] for point in points]
     figure = Figure(figsize=(5.8 * len(captions), 5.4))
     panels = figure.subplots(1, len(captions), squeeze=False, sharey=True).flat
     for axes, (dataset, caption) in zip(panels, captions.items()):
         here = [point for point in points if point["dataset"] == dataset]
         for (name, of_data), colour in zip(curves.items(), cycle(CURVE_COLOURS)):
-            if len(of_data.get(dataset, ())) > 1:  # a single point makes no line
+            if len(of_data.get(dataset, ())) > 1:
                 _plot_curve(axes, of_data[dataset], ", ".join(name), colour)
         axes.axhline(0.5, color=GREY, ls=":", label="chance")
         axes.set(xscale="log", xlim=(min(every) / 1.3, max(every) * 1.3))

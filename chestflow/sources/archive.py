@@ -17,8 +17,9 @@ ZIP64_FROM = 2**30  # bytes of an array; a member of a ZIP file ends at 2^31 wit
 def unpack(path: Path, folder: Path, size: int) -> dict[str, np.ndarray]:
     """Unpack an archive into a folder and check it; returns its arrays, mapped read-only, by name.
 
-    Accepted are, for each split, images uint8 (n, size, size), n at least 1, and labels integer
-    (n, findings); other arrays may lie beside them. Pickled objects are never loaded. Raises
+    Accepted are, for each split, images uint8 (n, size, size), n at least 1; labels integer
+    (n, findings), from 0 to 255, of several findings 0 and 1; masks, if any, integer and of the
+    images' shape. Other arrays may lie beside them. Pickled objects are never loaded. Raises
     UserError with the file, the key, what was received and what is accepted.
     """
     try:
@@ -50,6 +51,12 @@ def _check_split(arrays: Mapping[str, np.ndarray], split: str, size: int) -> Non
     columns = next(iter(arrays["train_labels"].shape[1:]), 1)
     if labels.dtype.kind not in "iu" or labels.shape != (len(images), columns):
         raise _mistake(f"{split}_labels", labels, f"integer ({len(images)}, {columns})")
+    lowest, highest, most = labels.min(), labels.max(), 1 if columns > 1 else 255
+    if lowest < 0 or highest > most:
+        raise UserError(f"{split}_labels: {lowest} to {highest}; accepted: 0 to {most}")
+    masks = arrays.get(f"{split}_masks", images)
+    if masks.dtype.kind not in "biu" or masks.shape != images.shape:
+        raise _mistake(f"{split}_masks", masks, f"integer {images.shape}")
 
 
 def _mistake(key: str, array: np.ndarray, accepted: str) -> UserError:

@@ -46,7 +46,7 @@ def fetch(target: Path, url: str, md5: str) -> str:
             failures.append(f"{place} ({_reason(error)})")
     raise UserError(
         f"{target.name}: could not download it; tried: {'; '.join(failures)}; set MEDMNIST_MIRROR"
-        " to a folder or address that has it"
+        " to a folder or address that has it, or correct its url and md5 in datasets.yaml"
     )
 
 

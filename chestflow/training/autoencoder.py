@@ -17,7 +17,7 @@ def fit(model: Autoencoder, train: Tensor, val: Tensor, settings, seed: int) -> 
     """Train without labels, yielding a row after each epoch; once exhausted, the model holds the
     weights with the lowest validation error.
 
-    train, val: (N, H, W) uint8 on the model's device; settings: `schema.Training`.
+    train, val: (N, H, W) uint8 on the model's device; settings: as `schema.Autoencoder`.
     A row: epoch, train_mse, val_mse (of pixels from 0 to 1), and improved.
     """
     model.to(memory_format=torch.channels_last)

@@ -11,16 +11,16 @@ from chestflow.models import checkpoint
 from chestflow.models.cnn import Classifier
 
 
-def labelled(run, splits: dict[str, Split], k: int, where: str) -> dict[str, np.ndarray]:
+def labelled(run, splits: dict[str, Split], k: int, keys: tuple[str, str]) -> dict[str, np.ndarray]:
     """Indices of the images whose labels training k of a run may see, by split.
 
-    run: `schema.Training`; splits: train and val, at least; where: begins the parameters' names in
-    errors. Raises UserError as `labels.sample` does.
+    run: `schema.Training`; splits: train and val, at least; keys: the parameters that say how many,
+    for errors. Raises UserError as `labels.sample` does.
     """
-    wanted = {"train": ("labels", run.labels), "val": ("val_labels", run.val_labels)}
+    numbers = {"train": run.labels, "val": run.val_labels}
     return {
-        split: sample(splits[split].labels, n, run.seed + k, f"{where}.{key}")
-        for split, (key, n) in wanted.items()
+        split: sample(splits[split].labels, n, run.seed + k, key)
+        for (split, n), key in zip(numbers.items(), keys)
     }
 
 
