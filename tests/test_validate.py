@@ -172,11 +172,11 @@ def test_images_that_training_saw_are_left_out_unless_all_were(run, splits, tmp_
 @pytest.mark.parametrize("label, kind", [(0, "healthy"), (1, "diseased")])
 def test_one_class_alone_and_one_patient_alone_are_refused(label, kind, run, splits, tmp_path):
     laid_out(tmp_path / "in", splits["test"], 20)
-    with pytest.raises(UserError, match=r"images are of patient p; accepted: two patients"):
+    with pytest.raises(UserError, match=r"are of patient p; accepted: two patients"):
         run(tmp_path / "in", "--groups", "(p)")
     for path in (tmp_path / "in" / LABELS[1 - label]).iterdir():
         path.unlink()
-    with pytest.raises(UserError, match=f"images are {kind}; accepted: some of both"):
+    with pytest.raises(UserError, match=f" are {kind}; accepted: some of both"):
         run(tmp_path / "in", *("--positive", "PNEUMONIA") * label)
 
 
