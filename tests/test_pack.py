@@ -135,7 +135,9 @@ def test_a_table_with_splits_patients_and_lines_within_a_field(run, folder, tmp_
         csv.writer(file).writerows(rows)
     _, said, _ = run(tmp_path / "table.csv")
     assert [line.split()[1:3] for line in said.splitlines()[1:4]] == [["20", "20"]] * 3
-    assert f"1 files of unknown patients, each one of its own (see --groups): {rows[10][0]}\n" in said
+    assert (
+        f"1 files of unknown patients, each one of its own (see --groups): {rows[10][0]}\n" in said
+    )
 
 
 def test_drawn_splits_divide_no_patient_and_keep_the_share_of_disease():
