@@ -246,11 +246,11 @@ def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
         small_run.save(folder / f"{name}.png", Image.new("RGB", size, "grey"))
 
 
-def values(folder: Path, pictures: bool = True) -> dict:
+def values(folder: Path) -> dict:
     """What the report's template is given, as stage `report` reads it."""
     declared = files.read_json(folder / "data/settings/all.json")
     read = context.read(declared, folder / "metrics", folder / "models", folder / "data")
     spaces = reading.params(folder / "params.yaml").comparison.spaces
     read |= {"sweep": files.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
     read |= {"plots": "../plots", "sweep_plot": "../sweep/sweep.png"}
-    return read | {"layer": "last", "pictures": pictures}
+    return read | {"layer": "last", "pictures": True}

@@ -38,6 +38,7 @@ def test_throughput(tmp_path, monkeypatch):
     here = SimpleNamespace(map=map)
     monkeypatch.setattr(throughput, "pool", lambda: nullcontext(here))
     monkeypatch.setattr(throughput, "STARTED", {})
+    monkeypatch.setattr(throughput.classifier, "EPOCH", 2)
     monkeypatch.setattr(harness, "cores", lambda: 1)
     result = run(throughput, tmp_path, monkeypatch)
     assert result["images"] == "PneumoniaMNIST PHANTOM"
