@@ -4,6 +4,7 @@ read what the stages' own functions wrote, without any training."""
 from pathlib import Path
 
 import numpy as np
+import small_run
 import yaml
 from PIL import Image
 from safetensors.numpy import save_file
@@ -11,7 +12,7 @@ from scipy import special
 
 from chestflow import files, framing, history
 from chestflow.config import reading
-from chestflow.config.schema import Comparison, Training
+from chestflow.config.schema import Training
 from chestflow.data.arrays import SPLITS
 from chestflow.data.captions import About, marked
 from chestflow.explain import insertion, localisation
@@ -69,7 +70,11 @@ def build(folder: Path, trainings: int = 3, origin: str = "phantom", pictures=(8
     record = about_of("chestmnist", origin).record() | {"code": 10, "trainings": trainings}
     record["contrast"] = "local"
     files.write_json(folder / "data/autoencoder.json", record | {"test": reconstructed()})
-    compare_runs(folder)
+    names = ["data/settings/all.json", "data/results", "data/latent", "models"]
+    names += ["data/label_efficiency", "metrics/comparison.json", "data/comparison.json"]
+    names += ["data/label_efficiency.json", "plots/curves"]
+    comparison = reading.params(folder / "params.yaml").comparison
+    compare.compare(*(folder / name for name in names), comparison=comparison)
     files.write_json(folder / "sweep/sweep.json", swept(about_of("pneumoniamnist", "images")))
     write_pictures(folder, declared, pictures)
     return folder
@@ -229,15 +234,6 @@ def reconstructed() -> dict:
     return report | {"difference": {"psnr": {"pca": gain, "mean_image": dict(gain)}}}
 
 
-def compare_runs(folder: Path, comparison: Comparison | None = None) -> None:
-    """Stage `compare`."""
-    names = ["data/settings/all.json", "data/results", "data/latent", "models"]
-    names += ["data/label_efficiency", "metrics/comparison.json", "data/comparison.json"]
-    names += ["data/label_efficiency.json", "plots/curves"]
-    comparison = comparison or reading.params(folder / "params.yaml").comparison
-    compare.compare(*(folder / name for name in names), comparison=comparison)
-
-
 def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
     spaces = reading.params(folder / "params.yaml").comparison.spaces
     overview = ["scores", "reconstructions", "differences", "label_efficiency", "framing"]
@@ -247,16 +243,14 @@ def write_pictures(folder: Path, runs: dict, size: tuple[int, int]) -> None:
     for name in ("evaluation", "history", "gradcam", "latent"):
         names.append(f"plots/runs/{SUBJECT}/{name}")
     for name in ["sweep/sweep", *names]:
-        path = folder / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", size, "grey").save(path)
+        small_run.save(folder / f"{name}.png", Image.new("RGB", size, "grey"))
 
 
-def values(folder: Path, pictures: bool = True) -> dict:
+def values(folder: Path) -> dict:
     """What the report's template is given, as stage `report` reads it."""
     declared = files.read_json(folder / "data/settings/all.json")
     read = context.read(declared, folder / "metrics", folder / "models", folder / "data")
     spaces = reading.params(folder / "params.yaml").comparison.spaces
     read |= {"sweep": files.read_json(folder / "sweep/sweep.json"), "spaces": spaces}
     read |= {"plots": "../plots", "sweep_plot": "../sweep/sweep.png"}
-    return read | {"layer": "last", "pictures": pictures}
+    return read | {"layer": "last", "pictures": True}

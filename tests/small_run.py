@@ -1,16 +1,17 @@
-"""A workspace with one run, trained in seconds by the stages themselves, and the commands as a user
-calls them."""
+"""A workspace with one run, trained in seconds by the stages themselves, and what users hand to
+the commands: images, and mistakes."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 import yaml
+from PIL import Image
 
 from chestflow import files
 from chestflow.config import reading
 from chestflow.data import arrays, captions
+from chestflow.errors import UserError
 from stages.configure import configure
 from stages.evaluate import evaluate
 from stages.train import train
@@ -40,13 +41,17 @@ def build(folder: Path, params: dict, splits: dict) -> Path:
     return folder
 
 
-def call(folder: Path, *words: object) -> subprocess.CompletedProcess:
-    """`chestflow <words>` in a folder, as from the repository's root."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "chestflow.cli", *map(str, words)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+def save(path: Path, picture: np.ndarray | Image.Image, **options) -> Path:
+    """Write an image, and make the folders that it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(path, **options)
+    return path
+
+
+def refusal(function, *given) -> str:
+    """The one line in which something is refused."""
+    with pytest.raises(UserError) as error:
+        function(*given)
+    assert "\n" not in str(error.value)
+    return str(error.value)

@@ -90,14 +90,3 @@ def test_the_empty_start_holds_no_weights_and_changes_nothing(tmp_path):
     model = classifier()
     checkpoint.load_encoder(model, weights)
     assert same(model.state_dict(), classifier().state_dict())
-
-
-def test_training_k_starts_from_training_k_of_its_start(tmp_path):
-    """Not from the representative one, which lies in the start's own folder."""
-    about = {"architecture": ARCHITECTURE}
-    checkpoint.save(tmp_path, classifier(seed=9), about)
-    for k in range(2):
-        checkpoint.save(checkpoint.training(tmp_path, k), classifier(seed=k), about)
-    for k in range(2):
-        start = checkpoint.load_start(tmp_path, k)
-        assert same(start.encoder.state_dict(), classifier(seed=k).encoder.state_dict())

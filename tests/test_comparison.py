@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+import samples
 from safetensors.numpy import save_file
-from scipy import special
 
 from chestflow import files
 from chestflow.config.schema import Comparison
@@ -11,17 +11,8 @@ from chestflow.metrics import comparison, intervals
 from chestflow.metrics.intervals import Measured
 from stages import compare
 
-LABELS = (np.arange(80) % 8 < 5).astype(int)
-
-
-def probabilities(signal: float, trainings: int = 3, seed: int = 0) -> np.ndarray:
-    """(K, 80): images differ in how hard they are, and trainings in what they make of them."""
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(size=80) + 0.4 * rng.normal(size=(trainings, 80))
-    return special.expit(signal * (2 * LABELS - 1) + noise)
-
-
-GOOD, POOR = probabilities(1.5), probabilities(0.2)
+LABELS = samples.labels_of("test")
+GOOD, POOR = (samples.probabilities(LABELS, signal, 3) for signal in (1.5, 0.2))
 FROZEN = intervals.auroc(LABELS, GOOD)
 
 
@@ -109,9 +100,9 @@ def efficiency_points(folder, frozen: dict, trainings: int = 3) -> dict[tuple, d
     for run in declared:
         labelled = {"train": list(range(200)), "val": []}
         files.write_json(folder / run / "trainings/0/labelled.json", labelled)
-        probability = np.stack([probabilities(signal, seed=1) for signal in (0.5, 0.6, 0.4)])
+        each = [samples.probabilities(LABELS, signal, 3, seed=1) for signal in (0.5, 0.6, 0.4)]
         few = {"labels": np.array([50, 200, 200]), "steps": np.array([500, 500, 20])}
-        few |= {"actual": LABELS, "probability": probability}
+        few |= {"actual": LABELS, "probability": np.stack(each)}
         save_file(few, folder / f"{run}.safetensors")
     measured = {"plain": intervals.auroc(LABELS, POOR[:trainings]), "frozen": FROZEN}
     points = compare.efficiency_points(declared, measured, folder, folder)

@@ -91,8 +91,11 @@ def test_a_command_names_what_the_stage_declares(stage):
     assert not {path for path in given - by_key if not any(overlap(path, d) for d in declared)}
 
 
-@pytest.mark.parametrize("module", (ROOT / "chestflow/plots").glob("*.py"), ids=lambda p: p.stem)
-def test_what_plots_loads_neither_torch_nor_scikit_learn(module):
-    """Either takes longer to start than the figure takes to plot."""
+LIGHT = [*(ROOT / "chestflow/plots").glob("*.py"), ROOT / "stages/report.py"]
+
+
+@pytest.mark.parametrize("module", LIGHT, ids=lambda path: path.stem)
+def test_what_plots_and_reports_loads_neither_torch_nor_scikit_learn(module):
+    """Either takes longer to start than the work takes."""
     heavy = r"(?m)^(?:from|import) (?:torch|sklearn|skimage)\b"
     assert not [other for other in reached({module}) if re.search(heavy, other.read_text())]

@@ -1,13 +1,9 @@
-"""Early stopping: which epoch's weights are kept, when training ends, and whom it concerns."""
-
-from pathlib import Path
+"""Early stopping: which epoch's weights are kept, and when training ends."""
 
 import pytest
 from torch import nn
 
-from chestflow.config import reading
 from chestflow.training.early_stopping import EarlyStopping
-from stages.configure import settings_of
 
 
 @pytest.mark.parametrize(
@@ -36,20 +32,3 @@ def test_the_lower_loss_decides_between_equal_scores():
     epochs = [(0.9, 0.5), (0.9, 0.4), (0.9, 0.45), (0.895, 0.3), (0.886, 0.2), (0.92, 0.9)]
     improved = [stopping.update(*epoch) for epoch in epochs]
     assert improved == [True, True, False, True, False, True]
-
-
-@pytest.mark.parametrize(
-    ("changes", "runs"),
-    [
-        ({"patience": 3, "min_delta": 0.5}, {"early_stopping"}),
-        ({"lr_factor": 0.9, "layer_decay": 0.9}, {"headfirst"}),
-    ],
-    ids=["early stopping", "head first"],
-)
-def test_a_setting_is_null_in_the_runs_that_do_not_use_it(changes, runs):
-    """So that changing it does not train them again."""
-    params = reading.params(Path(__file__).parents[1] / "params.yaml").model_copy(update=changes)
-    for run in params.runs:
-        settings = settings_of(params, run)
-        expected = changes if run in runs else dict.fromkeys(changes)
-        assert {key: settings[key] for key in changes} == expected

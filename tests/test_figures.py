@@ -239,14 +239,6 @@ def test_a_linear_probe_has_no_epochs():
     assert not any(len(axes.get_xticks()) for axes in history_plot.history(one, ABOUT, RUN).axes)
 
 
-def test_forest_plots_share_their_range_and_mark_each_training(made):
-    figure = run_scores(made, None)
-    marks = [line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "|"]
-    reports = of_runs(made, "results/{}/scores.json")
-    assert [list(each) for each in marks] == [r["each"]["auroc"] for r in reports.values()]
-    assert len({axes.get_xlim() for axes in figure.axes}) == 1
-
-
 def test_tested_differences_are_blue_with_the_corrected_interval_and_others_grey(made):
     compared = files.read_json(made / "data/comparison.json")
     (axes,) = differences(made, None).axes

@@ -9,8 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
-from workspace import RESULTS, ROOT, Workspace, started
+from workspace import RESULTS, Workspace, started
 
 from chestflow.models import checkpoint
 from stages.configure import configure
@@ -266,18 +265,3 @@ def test_a_change_runs_what_depends_on_it_and_nothing_else(edited, change):
     make(edited)
     reconfigure(edited)
     assert edited.changed() - {"configure"} == expected - {"configure"}
-
-
-def test_patience_retrains_only_the_runs_that_stop_early(tmp_path):
-    """Of the default runs, the others average their weights."""
-    settings = {}
-    for patience in (12, 3):
-        params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"patience": patience}
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-        out = tmp_path / str(patience)
-        configure(
-            "pneumonia", tmp_path / "params.yaml", ROOT / "datasets.yaml", tmp_path / "empty", out
-        )
-        settings[patience] = {path.stem: path.read_text() for path in out.glob("runs/*.json")}
-    changed = {run for run, text in settings[3].items() if text != settings[12][run]}
-    assert changed == {"early_stopping"}

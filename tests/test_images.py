@@ -32,14 +32,6 @@ def test_training_reads_images_from_the_file_without_a_copy(splits, tmp_path):
     assert (tmp_path / "train_images.npy").read_bytes() == before
 
 
-@pytest.mark.parametrize("side", [28, 224, 3000])
-def test_blocks_cover_all_images_and_need_the_same_memory_at_every_size(side):
-    images = np.broadcast_to(np.uint8(0), (6000, side, side))
-    blocks = list(arrays.blocks(images))
-    assert np.array_equal(np.concatenate([np.arange(6000)[b] for b in blocks]), np.arange(6000))
-    assert max(images[block].size for block in blocks) <= max(arrays.BLOCK_PIXELS, side**2)
-
-
 @pytest.mark.parametrize(
     ("side", "origin", "caption"),
     [(28, "images", "TestMNIST"), (64, "phantom", "TestMNIST (64 pixels) PHANTOM")],

@@ -16,7 +16,7 @@ from samples import SUBJECT
 
 from chestflow import files
 from chestflow.config import reading
-from chestflow.report import page, threshold
+from chestflow.report import page
 from stages import report
 
 PHONE, DESKTOP = 390, 1280
@@ -71,14 +71,6 @@ def test_markup_below_a_figure_is_set_and_markup_in_words_is_shown(tmp_path):
     assert "<script>alert" not in html and "<b>" not in html and "&lt;b&gt;no" in html
     assert re.search(r'<a href="c">b</a></figcaption></figure>\s*<hr>', html)
     assert "<br>" not in html and "<title>A &lt;script" in html
-
-
-def test_the_slider_shows_class_names_as_they_are(written):
-    scores = files.read_json(written.parent / f"data/results/{SUBJECT}/scores.json")
-    predictions = files.read_csv(written.parent / f"data/results/{SUBJECT}/predictions.csv")
-    panel = threshold.panel(SUBJECT, scores | {"classes": ["healthy", "<b>a</b>"]}, predictions)
-    assert panel.count("&lt;b&gt;a&lt;/b&gt;") == 3 and "<b>" not in panel
-    assert f"training {scores['representative'] + 1} of 3" in panel
 
 
 def test_a_picture_keeps_every_pixel(tmp_path):

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage
-import small_run
 import torch
 from PIL import Image
+from small_run import save
+from workspace import ROOT, Workspace
 
 from chestflow import cli, files
 from chestflow.config import reading
@@ -37,12 +38,6 @@ def ask(workspace, monkeypatch, capsys, tmp_path):
     return predicted
 
 
-def write(path: Path, values: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(values).save(path)
-    return path
-
-
 def column(report: dict, name: str) -> np.ndarray:
     return np.array([row[name] for row in report["images"]])
 
@@ -51,25 +46,27 @@ def column(report: dict, name: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def said(workspace, splits, tmp_path_factory):
+def said(workspace, environment, splits, tmp_path_factory):
     """What the command says of good images in several folders, one of them wide, one of noise, and
     some with strange names; of what is no image; and of what is no file."""
     given = tmp_path_factory.mktemp("given")
     images = splits["test"].images
-    write(given / "a/image.png", images[0])
-    write(given / "b/image.png", images[1])
-    write(given / "c/short.png", images[2])
+    save(given / "a/image.png", images[0])
+    save(given / "b/image.png", images[1])
+    save(given / "c/short.png", images[2])
     for name in STRANGE:
         shutil.copy(given / "c/short.png", given / "c" / name)
     (given / "c/short.png").unlink()
-    write(given / "wide.jpg", np.pad(images[2].repeat(20, 0).repeat(20, 1), ((0, 0), (90, 70))))
-    write(given / "noise.png", np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8))
-    write(given / "blank.png", np.full((50, 50), 9, np.uint8))
+    save(given / "wide.jpg", np.pad(images[2].repeat(20, 0).repeat(20, 1), ((0, 0), (90, 70))))
+    save(given / "noise.png", np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8))
+    save(given / "blank.png", np.full((50, 50), 9, np.uint8))
     (given / "empty.png").touch()
     (given / "dangling.png").symlink_to("nowhere.png")
     (given / "cut.jpg").write_bytes((given / "wide.jpg").read_bytes()[:900])
     (given / "scan.mha").touch()
-    return given, small_run.call(workspace, "predict", "--run", "pneumonia", given, "y" * 300)
+    here = Workspace(workspace, environment | {"PYTHONPATH": str(ROOT)})
+    words = ("predict", "--run", "pneumonia", str(given), "y" * 300)
+    return given, here.run("chestflow", *words)
 
 
 def test_every_image_gets_a_row_and_every_unreadable_file_a_line(said):
@@ -106,7 +103,7 @@ def test_overlays_of_one_name_stay_apart(said, workspace):
 
 
 def test_asking_again_replaces_the_overlay(ask, splits, tmp_path):
-    path = write(tmp_path / "image.png", splits["test"].images[4])
+    path = save(tmp_path / "image.png", splits["test"].images[4])
     first = ask(path)
     assert Path(first["images"][0]["overlay"]).parent == tmp_path / "out/pneumonia"
     assert ask(path, tmp_path) == first
@@ -119,7 +116,7 @@ def test_asking_again_replaces_the_overlay(ask, splits, tmp_path):
 def test_an_image_of_the_data_set_gets_its_own_prediction(ask, workspace, splits, tmp_path):
     """A share moves probabilities and threshold, but no decision."""
     for i, image in enumerate(splits["test"].images[:40]):
-        write(tmp_path / f"{i:02}.png", image)
+        save(tmp_path / f"{i:02}.png", image)
     plain, moved = ask(tmp_path), ask(tmp_path, "--share", "0.3")
     table = files.read_csv(workspace / "data/results/pneumonia/predictions.csv")
     known = np.array(table["probability"][:40])
@@ -141,8 +138,8 @@ def test_an_image_of_the_data_set_gets_its_own_prediction(ask, workspace, splits
 def test_images_of_anything_else_are_out_of_distribution(ask, splits, tmp_path):
     folder = Path(skimage.__file__).parent / "data"
     rng = np.random.default_rng(0)
-    write(tmp_path / "noise.png", rng.integers(0, 256, (300, 300), np.uint8))
-    write(tmp_path / "negative.png", 255 - splits["test"].images[0])
+    save(tmp_path / "noise.png", rng.integers(0, 256, (300, 300), np.uint8))
+    save(tmp_path / "negative.png", 255 - splits["test"].images[0])
     report = ask(tmp_path, *(folder / f"{name}.png" for name in PHOTOGRAPHS))
     assert column(report, "out_of_distribution").tolist() == [True] * 6
 

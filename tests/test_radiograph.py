@@ -9,8 +9,8 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from skimage.transform import resize
+from small_run import refusal, save
 
-from chestflow.errors import UserError
 from chestflow.own_images import radiograph
 
 SIDE = 28
@@ -68,26 +68,20 @@ def without_preamble(path: Path, with_meta: bool = False) -> Path:
     return path
 
 
-def save(image: Image.Image | np.ndarray, path: Path, **options) -> Path:
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    picture.save(path, **options)
-    return path
-
-
 def pictures(folder: Path, grey: np.ndarray) -> dict[Path, int]:
     """The same picture in PNG and JPEG files of many kinds; by how much a pixel may differ."""
     image, wide = Image.fromarray(grey), grey.astype(np.uint16)
-    twelve = np.rint(wide * (4095 / 255)).astype(np.uint16)
-    kinds = {"palette": image.convert("P"), "16 bits": wide * 257, "12 in 16": twelve, "8": wide}
-    kinds |= {mode: image.convert(mode) for mode in ("L", "RGB", "LA")}
-    files = {save(kind, folder / f"{name}.png"): 0 for name, kind in kinds.items()}
+    kinds = {mode: image.convert(mode) for mode in ("L", "P", "RGB", "LA")}
+    for bits in radiograph.DEPTHS:
+        kinds[f"{bits} in 16"] = np.rint(wide * ((2**bits - 1) / 255)).astype(np.uint16)
+    files = {save(folder / f"{name}.png", kind): 0 for name, kind in kinds.items()}
     turned = Image.Exif()
     turned[0x0112] = 6  # stored on its side: a viewer turns it clockwise
     side = image.transpose(Image.Transpose.ROTATE_90)
-    files[save(side, folder / "side.jpg", quality=95, exif=turned)] = 20
-    hot = twelve.copy()
+    files[save(folder / "side.jpg", side, quality=95, exif=turned)] = 20
+    hot = kinds["12 in 16"].copy()
     hot[5, 50] = 65535
-    return files | {save(hot, folder / "hot.png"): 0}
+    return files | {save(folder / "hot.png", hot): 0}
 
 
 def dicoms(folder: Path, grey: np.ndarray) -> dict[Path, int]:
@@ -112,7 +106,6 @@ def dicoms(folder: Path, grey: np.ndarray) -> dict[Path, int]:
         "several windows": (twelve, 1, {"WindowCenter": [2048, 9], "WindowWidth": [4096, 9]}),
         "rescaled": (twelve, 1, {**half, "WindowCenter": 24.25, "WindowWidth": 2048.5}),
         "negative slope": (4095 - twelve, 1, negative),
-        "linear exact": (4095 - twelve, 1, negative | {"VOILUTFunction": "LINEAR_EXACT"}),
         "negative slope, MONOCHROME1": (twelve, 1, negative | inverse),
         "slope without intercept": (4095 - twelve, 20, {"RescaleSlope": -1}),
         "VOI LUT": (twelve, 1, voi_lut(0, 12, identity)),
@@ -124,8 +117,6 @@ def dicoms(folder: Path, grey: np.ndarray) -> dict[Path, int]:
         "padding as unsigned": (padded.view(np.uint16), 20, {"PixelPaddingValue": 63536}),
         "range": (above, 20, {"PixelPaddingValue": 49_000, "PixelPaddingRangeLimit": 65535}),
         "empty elements": (twelve, 1, empty | {"VOILUTFunction": ""} | window),
-        "empty window": (twelve, 1, dict.fromkeys(window)),
-        "implicit": (twelve, 1, {"syntax": uid.ImplicitVRLittleEndian}),
     }
     paths = {
         dicom(folder / f"{name}.dcm", pixels, **elements): tolerance
@@ -147,15 +138,8 @@ def test_every_format_gives_the_same_image(files, picture, tmp_path):
 def test_transparent_pixels_are_black(picture, tmp_path):
     hidden = np.dstack([picture, np.full_like(picture, 255)])
     hidden[:50, :, 1] = 0
-    read = radiograph.read(save(Image.fromarray(hidden, "LA"), tmp_path / "hidden.png"))
+    read = radiograph.read(save(tmp_path / "hidden.png", Image.fromarray(hidden, "LA")))
     assert read[:50].max() == 0 and np.array_equal(read[50:], picture[50:])
-
-
-def test_every_bit_depth_is_scaled_to_the_full_range():
-    for depth in radiograph.DEPTHS:
-        highest = (1 << depth) - 1
-        values = np.repeat(np.array([0, highest // 2, highest], np.uint16), 5)
-        assert radiograph.display_range(values) == (0, highest)
 
 
 def test_values_beyond_a_dicom_window_are_cut_off(tmp_path):
@@ -198,10 +182,10 @@ UNUSABLE = {  # what is said -> a file
     "no such file": lambda d, grey: d / "missing.png",
     "file name too long": lambda d, grey: d / ("x" * 300),
     "no picture; accepted: PNG, JPEG or DICOM": lambda d, grey: written(d / "a.png", b"Dear Sir"),
-    "damaged": lambda d, grey: cut(save(grey, d / "cut.png"), 9000),
+    "damaged": lambda d, grey: cut(save(d / "cut.png", grey), 9000),
     "damaged (": lambda d, grey: cut(dicom(d / "d.dcm", grey), 3000),
-    "blank": lambda d, grey: save(np.full_like(grey, 77), d / "blank.png"),
-    "decompression bomb": lambda d, grey: save(Image.new("1", (20_000, 20_000)), d / "b.png"),
+    "blank": lambda d, grey: save(d / "blank.png", np.full_like(grey, 77)),
+    "decompression bomb": lambda d, grey: save(d / "b.png", Image.new("1", (20_000, 20_000))),
     "DICOM with 3 frames": lambda d, grey: dicom(d / "f.dcm", grey, NumberOfFrames=3),
     "DICOM with high bit 6": lambda d, grey: dicom(d / "h.dcm", grey, HighBit=6),
     "DICOM without pixels": lambda d, grey: without_pixels(dicom(d / "none.dcm", grey)),
@@ -217,21 +201,19 @@ UNUSABLE = {  # what is said -> a file
 @pytest.mark.parametrize("reason", UNUSABLE)
 def test_an_unusable_file_is_refused_in_one_line(reason, picture, tmp_path):
     path = UNUSABLE[reason](tmp_path, picture)
-    with pytest.raises(UserError) as error:
-        radiograph.read(path)
-    said = str(error.value)
-    assert said.startswith(f"{path}: ") and reason.lower() in said.lower() and "\n" not in said
+    said = refusal(radiograph.read, path)
+    assert said.startswith(f"{path}: ") and reason.lower() in said.lower()
 
 
 def test_a_folder_stands_for_the_images_in_it(picture, tmp_path, capsys):
     study = tmp_path / "study"
     (study / "deep").mkdir(parents=True)
     images = [study / name for name in ("a.png", "b.JPG", "deep/c.dcm", "deep/IM1", "e.jfif")]
-    save(picture, images[0])
-    save(picture, images[1], format="JPEG")
+    save(images[0], picture)
+    save(images[1], picture, format="JPEG")
     dicom(images[2], picture)
     without_preamble(dicom(images[3], picture))
-    save(picture, images[4], format="JPEG")
+    save(images[4], picture, format="JPEG")
     others = ("a.mha", "b.dcm.gz", "c.pdf", "d.npy", "e.nrrd", "f.nii")
     for name in (*others, ".hidden.png", ".git/x.png", "DICOMDIR", "Thumbs.db"):
         (study / name).parent.mkdir(exist_ok=True)
@@ -246,5 +228,4 @@ def test_a_folder_stands_for_the_images_in_it(picture, tmp_path, capsys):
 
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(UserError, match=": no image; accepted: PNG"):
-        radiograph.find([tmp_path], "predict")
+    assert ": no image; accepted: PNG" in refusal(radiograph.find, [tmp_path], "predict")

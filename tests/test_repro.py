@@ -53,15 +53,6 @@ def test_what_has_changed_runs_and_nothing_else(start):
     assert said[-2] == "[2/2] c: up to date", "for b is the same as before"
 
 
-def test_a_failure_is_told_in_the_stages_own_words_and_ends_it(start):
-    project = start(CHAIN)
-    project.replace("dvc.yaml", "cp a b", "cp nowhere b")
-    ended = project.run("chestflow", "repro")
-    assert ended.returncode == 1 and "'nowhere'" in ended.stderr
-    assert ended.stderr.splitlines()[-1] == "repro: b failed, see above"
-    assert not (project.folder / "c").exists()
-
-
 def test_two_stages_run_at_once(start):
     """Each waits until the other has begun."""
     wait = "for i in $(seq 300); do test -e {0}.begun && break; sleep 0.1; done; test -e {0}.begun"

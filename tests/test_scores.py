@@ -2,16 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy import special
+import samples
 from sklearn import metrics
 
 from chestflow.metrics import scores
 from chestflow.metrics.calibration import IDENTITY, Choice
 
-RNG = np.random.default_rng(0)
-LABELS = (np.arange(80) % 8 < 5).astype(int)
-DIFFICULTY, TRAINING = RNG.normal(size=80), 0.4 * RNG.normal(size=(3, 80))
-PROBABILITY = special.expit(0.6 * (2 * LABELS - 1) + DIFFICULTY + TRAINING)
+LABELS = samples.labels_of("test")
+PROBABILITY = samples.probabilities(LABELS, 0.6, 3)
 THRESHOLDS = (0.3, 0.6, 0.5)
 CHOICES = [Choice(threshold, IDENTITY, share=0.5) for threshold in THRESHOLDS]
 

@@ -6,24 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from chestflow import stage
 from chestflow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-
-
-def test_bad_parameters_end_a_stage_with_one_line_before_it_reads_data(tmp_path):
-    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"lr": "fast"}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    places = {"params": "params.yaml", "datasets": "datasets.yaml", "out": "a.npz"}
-    options = [f"--{name}={tmp_path / place}" for name, place in places.items()]
-    command = [sys.executable, "-m", "stages.download", "pneumoniamnist", *options]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-    assert ended.stderr.startswith(f"download: {tmp_path / 'params.yaml'}: lr = 'fast': ")
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(

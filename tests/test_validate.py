@@ -1,15 +1,14 @@
 """A labelled folder as a validation: its numbers, its page, and what users may hand it."""
 
-import csv
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
-from scipy import special, stats
+from scipy import stats
 from sklearn import metrics
+from small_run import save
 
 from chestflow import cli, files, formatting
 from chestflow.data import arrays
@@ -36,12 +35,6 @@ def run(workspace, monkeypatch, capsys, tmp_path):
         )
 
     return validated
-
-
-def save(path: Path, image: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, "PNG")
-    return path
 
 
 def laid_out(folder: Path, split: arrays.Split, n: int | None = None) -> Path:
@@ -87,18 +80,6 @@ def test_the_numbers_are_those_of_scikit_learn_on_page_and_terminal(run, splits,
 # --------------------------------------------------- intervals; benchmarks/clusters.py: coverage
 
 
-def sampled(patients: int, mixed: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, probabilities and patients: one to five images each, whose errors correlate by .5;
-    mixed: images of one patient may be of both classes."""
-    rng = np.random.default_rng(1)
-    patient = np.repeat(np.arange(patients), rng.integers(1, 6, patients))
-    labels = (rng.random(patients) < 0.4).astype(int)[patient]
-    if mixed:
-        labels = (rng.random(len(patient)) < 0.4).astype(int)
-    noise = rng.standard_normal(patients)[patient] + rng.standard_normal(len(patient))
-    return labels, special.expit(1.7 * labels + np.sqrt(0.5) * noise - 1), patient
-
-
 def test_with_few_patients_intervals_widen_by_what_carries_their_variance():
     """Equal parts: Student's t with G - 1 degrees of freedom; one part alone: about 2."""
     for influence, df in ((np.ones((1, 12)), 11), (np.eye(12)[:1], 2 * 12 / 11)):
@@ -108,8 +89,12 @@ def test_with_few_patients_intervals_widen_by_what_carries_their_variance():
 
 
 def test_the_variance_of_the_area_is_obuchowskis(monkeypatch):
-    """Obuchowski (1997), eq. 7 and 8, by its sums over clusters."""
-    labels, p, patients = sampled(300, mixed=True)
+    """Obuchowski (1997), eq. 7 and 8, by its sums over clusters: patients with one to five images
+    of both classes, whose scores correlate. benchmarks/clusters.py: the other intervals."""
+    rng = np.random.default_rng(1)
+    patients = np.repeat(np.arange(300), rng.integers(1, 6, 300))
+    labels = (rng.random(len(patients)) < 0.4).astype(int)
+    p = 2.4 * labels + rng.standard_normal(300)[patients] + rng.standard_normal(len(patients))
     below = (p[labels == 1][:, None] > p[labels == 0]).astype(float)
     m, n = below.shape
     area, groups = below.mean(), patients.max() + 1
@@ -122,21 +107,6 @@ def test_the_variance_of_the_area_is_obuchowskis(monkeypatch):
     monkeypatch.setattr(intervals, "stretch", lambda influence: 1)
     influence = intervals.auroc(labels, p[None]).clustered(patients).influence
     assert (influence**2).sum() == pytest.approx(expected, rel=0.01)
-
-
-def test_copies_of_an_image_add_nothing_once_the_patient_is_known():
-    """Every image three times: the intervals are too narrow, unless patients are known."""
-    labels, p, patients = (np.repeat(column, 3) for column in sampled(60))
-    alone = np.arange(len(labels))
-    once, thrice, known = (
-        validate.scored(labels[::step], p[::step], groups, 0.4)
-        for step, groups in ((3, patients[::3]), (1, alone), (1, patients))
-    )
-    for record in (once, thrice, known):
-        record["ci95"] |= {key: record["at_val_threshold"][key][1:] for key in validate.RATES}
-    for key in ("auroc", "brier", *validate.RATES):
-        width, narrow, same = (np.ptp(each["ci95"][key]) for each in (once, thrice, known))
-        assert narrow < 0.65 * width and same == pytest.approx(width, rel=0.03), key
 
 
 @pytest.mark.parametrize("rate, ends", [(1, [0.025**0.1, 1]), (0, [0, 1 - 0.025**0.1])])
@@ -180,18 +150,13 @@ def test_one_class_alone_and_one_patient_alone_are_refused(label, kind, run, spl
         run(tmp_path / "in", *("--positive", "PNEUMONIA") * label)
 
 
-def test_a_table_with_several_findings_patients_and_splits(run, splits, tmp_path):
-    laid_out(tmp_path, splits["test"], 30)
-    rows = []
-    for i, path in enumerate(sorted(tmp_path.rglob("*.png"))):
-        label = ("normal", "mass|nodule")[path.parent.name == LABELS[1]]
-        rows.append([path, label, ("train", "test")[i % 2], i // 4])
-    with (tmp_path / "table.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["file", "label", "split", "patient"], *rows])
-    ended = run(tmp_path / "table.csv", "--positive", "mass,nodule")
-    assert (ended.report["n"], ended.report["patients"]) == (30, 8)
-    assert "The splits test, train are taken together." in ended.html
-    assert ended.report["images"][0]["patient"] == "0"
+def test_splits_are_taken_together_and_patients_counted(run, splits, tmp_path):
+    for split, some in (("valid", np.arange(15)), ("test", np.arange(15, 30))):
+        laid_out(tmp_path / "in" / split, splits["test"][some])
+    ended = run(tmp_path / "in", "--groups", r"(p\d+)_")
+    assert (ended.report["n"], ended.report["patients"]) == (30, 5)
+    assert "The splits test, val are taken together." in ended.html
+    assert ended.report["images"][0]["patient"] == "p00"
 
 
 def test_names_can_neither_steer_a_terminal_nor_get_into_the_page(run, splits, tmp_path):
