@@ -186,6 +186,7 @@ TABLES = {  # a CSV -> what is said
     'file,label\n"a.png,x\n': "unexpected end of data",
     "file;label\na.png;mass;effusion\n": "line 2: more fields than columns",
     "file,label\na.png,\n": "line 2: no label ('')",
+    "file,label\na.png,No Finding|mass\n": "line 2: healthy and a finding",
     "file,label\na.png, N/A \n": "line 2: no label ('N/A')",
     "PK\x03\x04\xff\xfe": "is no CSV in UTF-8",
 }

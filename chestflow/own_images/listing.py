@@ -63,6 +63,8 @@ def items(given: Path, groups: str | None, command: str) -> list[Item]:
 
     Raises UserError where there are none, and for a file without a class or listed twice.
     """
+    if not given.exists():
+        raise UserError(f"{given}: no such file or folder; accepted: {LAYOUTS}")
     folder = given if given.is_dir() else given.parent
     rows = _of_folder(given, command) if given.is_dir() else _of_table(given)
     listed = sorted((_item(row, folder, where) for where, row in rows), key=lambda item: item.name)
@@ -135,7 +137,7 @@ def _item(row: Row, folder: Path, where: str) -> Item:
     labels = {" ".join(word.split()) for word in re.split(r"[|;]", row["label"])} - {""}
     if not labels or any(label.lower() in MISSING for label in labels):
         raise UserError(f"{where}: no label ({row['label']!r}); accepted: a class, such as normal")
-    if len(labels) > 1 and not HEALTHY.isdisjoint(map(str.lower, labels)):
+    if len(labels) > 1 and any(map(is_healthy, labels)):
         raise UserError(f"{where}: healthy and a finding ({row['label']!r}); accepted: either")
     if split not in {*SPLIT_OF, *MISSING}:
         raise UserError(f"{where}: split {split!r}; accepted: train, val, test")
@@ -146,6 +148,10 @@ def _item(row: Row, folder: Path, where: str) -> Item:
         split=SPLIT_OF.get(split, ""),
         patient="" if patient.lower() in MISSING else patient,
     )
+
+
+def is_healthy(label: str) -> bool:
+    return re.sub("[ _-]", "", label.lower()) in HEALTHY
 
 
 def _with_patients(listed: list[Item], groups: str) -> list[Item]:
@@ -164,7 +170,7 @@ def diseased_classes(listed: list[Item], positive: str) -> tuple[str, ...]:
     """The classes that count as diseased, in order. positive: their names, with commas between
     them; if it is empty, all but those named as healthy, and UserError if there are no such."""
     names = {label for item in listed for label in item.labels}
-    healthy = {name for name in names if re.sub("[ _-]", "", name.lower()) in HEALTHY}
+    healthy = set(filter(is_healthy, names))
     chosen = {word.strip() for word in positive.split(",")} - {""}
     present = few(sorted(names))
     if unknown := sorted(chosen - names):
