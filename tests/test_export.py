@@ -91,5 +91,5 @@ def test_a_file_that_differs_is_not_put_in_place(exported, network, monkeypatch,
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(UserError, match=r"onnxscript, which is missing.*--extra onnx"):
+    with pytest.raises(UserError, match=r"onnxscript, which is missing.*\[onnx\]"):
         export.main(cli.parse(["export"]))
