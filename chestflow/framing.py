@@ -82,9 +82,9 @@ def ring_baseline(train: Split, val: Split, test: Split) -> dict[str, list[float
     """
     known = [(ring(split.images), split.labels) for split in (train, val)]
     fitted = baselines.logistic(*known)
-    found = {}
+    scores = {}
     for name, split in (("val", val), ("test", test)):
         probability = baselines.probability(fitted, ring(split.images))
         estimate = intervals.estimate(intervals.auroc(split.labels, probability[None]))
-        found[name] = [estimate["value"], *estimate["ci95"]]
-    return found
+        scores[name] = [estimate["value"], *estimate["ci95"]]
+    return scores

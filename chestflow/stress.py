@@ -42,6 +42,6 @@ def probabilities(model: Classifier, images: np.ndarray, device: torch.device) -
     generator, blocks = torch.Generator().manual_seed(SEED), []
     for block in arrays.blocks(images):
         changed = torch.from_numpy(stressed(images[block], generator)).to(device)
-        found = inference.probabilities(model, changed.flatten(0, 1))
-        blocks.append(found.reshape(DRAWS, -1))
+        probability = inference.probabilities(model, changed.flatten(0, 1))
+        blocks.append(probability.reshape(DRAWS, -1))
     return np.concatenate(blocks, axis=1)

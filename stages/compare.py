@@ -38,19 +38,16 @@ def compare(
     tables = {run: files.read_csv(results / run / "predictions.csv") for run in declared}
     measured = {run: intervals.auroc(*scores.predictions(one)) for run, one in tables.items()}
     answers = answer(comparison, declared, measured)
-    pairs = [
-        {"space": name, **pair}
-        for name, runs in comparison.spaces.items()
-        for pair in similarities(runs, declared, latent)
-    ]
+    spaces = comparison.spaces.values()
+    pairs = [pair for runs in spaces for pair in similarities(runs, declared, latent)]
     points = efficiency_points(declared, measured, few_labels, models)
     data = " and ".join(dict.fromkeys(captions.values()))
-    found = {f"{e['run']}-{e['against']}": e["difference"] for e in answers["primary"]}
-    files.write_json(metrics, {"data": data, "auroc_difference": found})
+    tested = {f"{e['run']}-{e['against']}": e["difference"] for e in answers["primary"]}
+    files.write_json(metrics, {"data": data, "auroc_difference": tested})
     files.write_json(details, {"data": data, **answers, "cka": pairs})
     files.write_json(label_efficiency, {"data": data, "points": points})
     write_curves(curves, captions, results, models)
-    print(f"compare: {len(declared)} runs, {len(found)} tests, {data}")
+    print(f"compare: {len(declared)} runs, {len(tested)} tests, {data}")
 
 
 # -------------------------------------------------------------------------------- differences
@@ -63,14 +60,14 @@ def answer(
     `further` ones have intervals alone."""
     questions, tested = [*comparison.primary, *comparison.further], len(comparison.primary)
     pairs = [(measured[one.run], measured[one.against]) for one in questions]
-    found = paired_differences(pairs[:tested])
-    found += [paired_difference(*pair) for pair in pairs[tested:]]
+    differences = paired_differences(pairs[:tested])
+    differences += [paired_difference(*pair) for pair in pairs[tested:]]
     answers = []
-    for one, difference in zip(questions, found):
+    for one, difference in zip(questions, differences):
         trainings, n = measured[one.run].influence.shape
         differ = config_difference(declared[one.run], declared[one.against])
-        asked = {"run": one.run, "against": one.against, "n": n, "trainings": trainings}
-        answers.append(asked | {"config_difference": differ} | difference)
+        question = {"run": one.run, "against": one.against, "n": n, "trainings": trainings}
+        answers.append(question | {"config_difference": differ} | difference)
     return {"primary": answers[:tested], "further": answers[tested:]}
 
 
@@ -134,16 +131,16 @@ def efficiency_point(key: tuple, cells: dict, declared: dict, measured: dict) ->
     run, steps, auroc = cells[key]
     trainings, n = auroc.influence.shape
     estimate = intervals.estimate(auroc)
-    found = {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
-    found |= {"steps": steps, "short": short, "run": run, "is_run": auroc is measured[run]}
-    found |= {"trainings": trainings, "n": n, "each": auroc.values.tolist()}
-    found |= {"auroc": estimate["value"], "ci95": estimate["ci95"]}
+    point = {"dataset": dataset, "start": start, "strategy": strategy, "labels": labels}
+    point |= {"steps": steps, "short": short, "run": run, "is_run": auroc is measured[run]}
+    point |= {"trainings": trainings, "n": n, "each": auroc.values.tolist()}
+    point |= {"auroc": estimate["value"], "ci95": estimate["ci95"]}
     scratch = cells.get((dataset, "scratch", "unfrozen", labels, short))
     if start != "scratch" and scratch and len(scratch[-1].values) == trainings:
         differ = config_difference(declared[run], declared[scratch[0]])
         if differ.keys() <= {"labels", "val_labels"}:
-            found["from_scratch"] = paired_difference(auroc, scratch[-1])
-    return found
+            point["from_scratch"] = paired_difference(auroc, scratch[-1])
+    return point
 
 
 # ------------------------------------------------------------------------------------- curves

@@ -33,8 +33,7 @@ def configure(subject: str, params: Path, datasets: Path, scratch: Path, out: Pa
         files.write_exact_json(out / "label_efficiency" / f"{name}.json", points)
     files.write_exact_json(out / "autoencoder.json", pretraining)
     # All runs, in their order: for the stages that compare them.
-    everything = {"subject": subject, "runs": runs, "autoencoder": pretraining}
-    files.write_exact_json(out / "all.json", everything)
+    files.write_exact_json(out / "all.json", {"subject": subject, "runs": runs})
     # Its content never changes: stages that need no settings depend on it to wait for the check.
     files.write_exact_json(out / "checked.json", {"names": "valid", "values": "in range"})
     write_scratch(scratch)

@@ -58,12 +58,12 @@ def evaluate(
 def pixel_probabilities(seen: list[tuple[Split, Split]], test: Split) -> np.ndarray:
     """(K, N) of logistic regressions on the pixels, fitted on the training and validation images
     that each training has seen the labels of; a single one where all have seen all."""
-    asked, found = baselines.pixels(test.images), []
+    of_test, probability = baselines.pixels(test.images), []
     alike = all(split is first for pair in seen for split, first in zip(pair, seen[0]))
     for pair in seen[:1] if alike else seen:
         known = [(baselines.pixels(split.images), split.labels) for split in pair]
-        found.append(baselines.probability(baselines.logistic(*known), asked))
-    return np.broadcast_to(found, (len(seen), len(test)))
+        probability.append(baselines.probability(baselines.logistic(*known), of_test))
+    return np.broadcast_to(probability, (len(seen), len(test)))
 
 
 def training_record(epochs: history.Columns) -> dict:

@@ -49,24 +49,24 @@ def gradcam(
     folders = checkpoint.trainings(trained)
     networks = [checkpoint.load_classifier(folder).to(here) for folder in folders]
     test, train = (arrays.read(images, split) for split in ("test", "train"))
-    shown = torch.from_numpy(test.images).to(here)
-    probability = np.stack([inference.probabilities(one, shown) for one in networks]).mean(axis=0)
+    inputs = torch.from_numpy(test.images).to(here)
+    probability = np.stack([inference.probabilities(one, inputs) for one in networks]).mean(axis=0)
     methods: Methods = {"gradcam": partial(grad_cams, layer=gradcam.layer), "layercam": layer_cams}
     index = localisation.examples(test.labels, probability, gradcam.images, seed)
-    maps = [maps_of(networks, methods[name], shown[index], target) for name, target in FIGURE]
+    maps = [maps_of(networks, methods[name], inputs[index], target) for name, target in FIGURE]
     means = np.mean(maps, axis=1)
     write_examples(out / "examples.safetensors", test[index], probability[index], means)
     report, headline = {}, {}
-    called = draw(np.flatnonzero(probability >= 0.5), INSERTED, seed)
+    called = sample(np.flatnonzero(probability >= 0.5), INSERTED, seed)
     if len(called) > 1:
         seen = [train[checkpoint.labelled(folder)["train"]] for folder in folders]
-        report["insertion"] = inserted(networks, methods, shown[called], seen, seed)
+        report["insertion"] = inserted(networks, methods, inputs[called], seen, seed)
         entries = report["insertion"]["difference"].items()
         headline = {"insertion_difference": {name: e["difference"] for name, e in entries}}
     if test.masks is not None and train.masks is not None:
-        some = draw(np.flatnonzero(test.masks.any(axis=(1, 2))), LOCATED, seed)
+        some = sample(np.flatnonzero(test.masks.any(axis=(1, 2))), LOCATED, seed)
         pixel = localisation.best_pixel(train.masks)
-        report["hits"] = located(networks, methods, shown[some], test.masks[some], pixel, seed)
+        report["hits"] = located(networks, methods, inputs[some], test.masks[some], pixel, seed)
         entries = report["hits"]["methods"].items()
         headline = {"pointing_hits": {name: entry["value"] for name, entry in entries}}
     files.write_json(out / "scores.json", data.record() | report)
@@ -79,7 +79,7 @@ def maps_of(networks: Networks, method: Callable, images: Tensor, target: int = 
     return np.stack([method(network, images=images, target=target) for network in networks])
 
 
-def draw(index: np.ndarray, n: int, seed: int) -> np.ndarray:
+def sample(index: np.ndarray, n: int, seed: int) -> np.ndarray:
     """At most n of the indices (N,), drawn by seed, in their order."""
     return np.sort(np.random.default_rng(seed).permutation(index)[:n])
 
@@ -104,7 +104,7 @@ def inserted(
         healthy = insertion.healthy_mean(train.images, train.labels).to(images.device)
         areas = partial(insertion.areas, network, images, healthy=healthy)
         fixed["centred"].append(areas(insertion.centred(images.shape[-1])))
-        some = train.images[draw(np.flatnonzero(train.labels), AVERAGED, seed)]
+        some = train.images[sample(np.flatnonzero(train.labels), AVERAGED, seed)]
         diseased = torch.from_numpy(some).to(images.device)
         for name, method in methods.items():
             own[name].append(areas(method(network, images=images, target=1)))

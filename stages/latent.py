@@ -48,11 +48,11 @@ def latent(
         for kind, encoder in encoders(folder, init, k, known[0].images, seed).items():
             train, val, test = embedded(encoder, known, here)
             vectors[kind].append(test[0])
-            probed[kind].append(spaces.probe(train, val, test[0]))
+            probed[kind].append(baselines.probability(baselines.logistic(train, val), test[0]))
             if kind == "run":
                 separations.append(spaces.separation(train, test, latent.neighbours))
         train, val, test = [(baselines.pixels(one.images), one.labels) for one in known]
-        probed["pixels"].append(spaces.probe(train, val, test[0]))
+        probed["pixels"].append(baselines.probability(baselines.logistic(train, val), test[0]))
     del vectors["random"]
     write_vectors(out / "embeddings.safetensors", vectors)
     report: dict = {"n": len(labels), "trainings": len(losses), "training": representative}

@@ -52,8 +52,8 @@ def reconstruct(
     examples.parent.mkdir(parents=True, exist_ok=True)
     # In 8 bits: the last digits of a PCA depend on the processor.
     examples.write_bytes(save({k: np.rint(255 * v).astype(np.uint8) for k, v in kept.items()}))
-    shown = ", ".join(f"{name} {value:.1f} dB" for name, value in psnr.items())
-    print(f"reconstruct: mean PSNR on test: {shown}, {data.caption}")
+    summary = ", ".join(f"{name} {value:.1f} dB" for name, value in psnr.items())
+    print(f"reconstruct: mean PSNR on test: {summary}, {data.caption}")
 
 
 def some(train: torch.Tensor, seed: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score, silhouette_score
 
-from chestflow.metrics import comparison, intervals, latent
+from chestflow.metrics import baselines, comparison, intervals, latent
 from chestflow.models import inference
 from chestflow.models.cnn import Classifier
 from stages import latent as stage
@@ -22,7 +22,7 @@ def clouds(n: int, distance: float, seed: int = 0) -> Cloud:
 
 
 def probe_auroc(train: Cloud, test: Cloud) -> float:
-    return roc_auc_score(test[1], latent.probe(train, train, test[0]))
+    return roc_auc_score(test[1], baselines.probability(baselines.logistic(train, train), test[0]))
 
 
 def shuffled(cloud: Cloud) -> Cloud:

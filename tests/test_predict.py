@@ -201,7 +201,7 @@ def test_the_part_cropped_away_has_no_heat_and_is_outlined(shape, seen):
 def test_words_fit_below_images_of_any_shape(shape):
     grey = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     text = "a line of quite ordinary length, as one of them may well be in the end\nanother"
-    picture = overlay.draw(grey, np.zeros((28, 28)), text)
+    picture = overlay.plot(grey, np.zeros((28, 28)), text)
     factor = max(1, overlay.LEAST_WIDTH // max(shape))
     assert picture.width == max(overlay.LEAST_WIDTH, factor * shape[1])
     words = np.asarray(picture)[factor * shape[0] :].max(axis=2) > 100

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
+from workspace import ROOT
 
+from chestflow.config import reading
 from chestflow.errors import UserError
 from chestflow.own_images import radiograph
 from chestflow.sources import archive
@@ -61,6 +63,8 @@ def read_archive(path: Path) -> None:
 
 
 FILES = {  # name -> its content, and what reads it
+    "params.yaml": ((ROOT / "params.yaml").read_bytes(), reading.params),
+    "datasets.yaml": ((ROOT / "datasets.yaml").read_bytes(), reading.datasets),
     "a.png": (picture("PNG"), read_picture),
     "a.jpg": (picture("JPEG", "RGB"), read_picture),
     "a.dcm": (Path(get_testdata_file("CT_small.dcm", download=False)).read_bytes(), read_picture),

@@ -87,7 +87,7 @@ def test_a_mistake_in_the_graph_ends_in_one_line(start):
     project.replace("dvc.yaml", "outs", "out")
     ended = project.run("chestflow", "repro")
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith("repro: dvc dag failed: ")
+    assert ended.stderr.startswith("repro: dvc dag --dot failed: ")
 
 
 def test_after_a_kill_the_same_command_goes_on(start):

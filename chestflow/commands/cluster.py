@@ -80,11 +80,11 @@ def run(client, commit: str, experiments: dict[str, list[str]]) -> None:
     """
     from distributed import as_completed
 
-    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    captured = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     names = {}
     for name, arguments in experiments.items():
         bash = ["bash", "-ec", TRAIN_AND_PUSH, name, commit, *arguments]
-        job = client.submit(subprocess.run, bash, **both, check=True, pure=False, retries=1)
+        job = client.submit(subprocess.run, bash, **captured, check=True, pure=False, retries=1)
         names[job] = name
     print(f"cluster: {len(names)} to run; workers: {len(client.nthreads()) or 'none yet'}")
     for job in tqdm(as_completed(names), "sweep", len(names), unit="experiment"):

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 
+from chestflow.commands.cluster import call
 from chestflow.errors import UserError
 
 Graph = dict[str, set[str]]  # stage -> the stages that it depends on
@@ -32,11 +33,9 @@ def main(options: argparse.Namespace) -> None:
 
 
 def read_graph() -> Graph:
-    dag = subprocess.run(["dvc", "dag", "--dot"], capture_output=True, text=True)
-    if dag.returncode:
-        raise UserError(f"dvc dag failed: {' '.join(dag.stderr.split())}")
-    graph: Graph = {stage: set() for stage in re.findall(r'(?m)^"([^"]+)";$', dag.stdout)}
-    for before, after in re.findall(r'(?m)^"([^"]+)" -> "([^"]+)";$', dag.stdout):
+    dag = call("dvc", "dag", "--dot")
+    graph: Graph = {stage: set() for stage in re.findall(r'(?m)^"([^"]+)";$', dag)}
+    for before, after in re.findall(r'(?m)^"([^"]+)" -> "([^"]+)";$', dag):
         graph[after].add(before)
     return graph
 

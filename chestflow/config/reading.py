@@ -18,12 +18,12 @@ def params(path: str | Path) -> Params:
 
     Raises UserError, in one line, for an unknown key, a wrong type or a value out of range.
     """
-    return _checked(Params, read_yaml(path), f"{path}: ")
+    return _checked(Params, path)
 
 
 def datasets(path: str | Path) -> dict[str, Dataset]:
     """Read and check `datasets.yaml`; the same errors."""
-    return _checked(Datasets, read_yaml(path), f"{path}: ").datasets
+    return _checked(Datasets, path).datasets
 
 
 def both(params_path: Path, datasets_path: Path) -> Params:
@@ -48,7 +48,7 @@ def settings(path: Path) -> Any:
 
 def grid(path: str | Path) -> Grid:
     """Read and check the declaration of a sweep; the same errors."""
-    return _checked(Grid, read_yaml(path), f"{path}: ")
+    return _checked(Grid, path)
 
 
 def entry(entries: dict, key: str, kind: str):
@@ -71,12 +71,14 @@ def read_yaml(path: str | Path) -> Any:
         raise UserError(f"{path} is not YAML: {reason or type(error).__name__}") from None
 
 
-def _checked(model: type[Model], values: Any, where: str) -> Model:
-    """The values as a model. Raises UserError for the first mistake; `where` begins its line."""
+def _checked(model: type[Model], path: str | Path) -> Model:
+    """A file's values as a model. Raises UserError, which begins with the path, for the first
+    mistake."""
+    values = read_yaml(path)
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(printable(where + _described(error.errors()[0]))) from None
+        raise UserError(printable(f"{path}: {_described(error.errors()[0])}")) from None
 
 
 def _described(mistake: Any) -> str:

@@ -33,8 +33,8 @@ def layer_cam(model: nn.Module, layers: Sequence[nn.Module], images: Tensor, tar
     2021), so that early layers, whose cells are small, give useful maps too: relu(sum over channels
     of relu(gradient) * channel), of each layer from 0 to 1, then averaged over the layers. Shapes
     and ranges as of `grad_cam`."""
-    found = channels_and_gradients(model, layers, images, target)
-    maps = [_of_evidence(F.relu(gradient) * channels, images) for channels, gradient in found]
+    pairs = channels_and_gradients(model, layers, images, target)
+    maps = [_of_evidence(F.relu(gradient) * channels, images) for channels, gradient in pairs]
     return _to_unit(torch.stack(maps).mean(dim=0))
 
 

@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from chestflow.metrics import baselines, comparison, intervals
+from chestflow.metrics import comparison, intervals
 from chestflow.metrics.baselines import Known
 
 
@@ -52,18 +52,13 @@ def separation(train: Known, test: Known, neighbours: int) -> dict[str, float]:
     }
 
 
-def probe(train: Known, val: Known, vectors: np.ndarray) -> np.ndarray:
-    """(N,) probabilities of (N, D) vectors by a linear probe (Alain & Bengio 2016): a logistic
-    regression fitted on train, its penalty chosen on val."""
-    return baselines.probability(baselines.logistic(train, val), vectors)
-
-
 def report(
     labels: np.ndarray, separations: list[dict[str, float]], probed: dict[str, np.ndarray]
 ) -> dict:
-    """The record of a latent space: the scores of `separation` and the AUROC of `probe`, as means
-    over the trainings with their sd; the probe's 95 % interval; and under `baselines` the probes of
-    other vectors, with the paired difference of the run's own probe.
+    """The record of a latent space: the scores of `separation` and the AUROC of linear probes
+    (logistic regressions, Alain & Bengio 2016), as means over the trainings with their sd; the
+    probe's 95 % interval; and under `baselines` the probes of other vectors, with the paired
+    difference of the run's own probe.
 
     labels: (N,); separations: of each training; probed: the probes' (K, N) probabilities, by kind
     of vectors, `run` among them.

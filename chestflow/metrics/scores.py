@@ -65,14 +65,14 @@ def far_below(values: np.ndarray) -> list[int]:
     How often it is right is simulated in benchmarks/failures.py. Of three normal values with an sd
     of .03, FAR alone names one in 26 %, ROBUST_SDS alone in 22 %, both together in 8 %.
     """
-    found = []
+    far = []
     for k, value in enumerate(values) if len(values) > 2 else ():
         others = np.delete(values, k)
         middle = np.median(others)
         sd = 1.4826 * np.median(np.abs(others - middle))
         if middle - value > max(FAR, ROBUST_SDS * sd):
-            found.append(k)
-    return found
+            far.append(k)
+    return far
 
 
 def curves(labels: np.ndarray, probability: np.ndarray) -> dict[str, list[dict]]:

@@ -35,7 +35,6 @@ def score(labels: np.ndarray, probability: np.ndarray) -> dict:
     return counts | {
         "auroc": estimate["value"],
         "ci95": estimate["ci95"],
-        "sd": estimate["sd"],
         "each": measured.values.tolist(),
     }
 

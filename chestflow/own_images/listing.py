@@ -157,8 +157,8 @@ def is_healthy(label: str) -> bool:
 def _with_patients(listed: list[Item], groups: str) -> list[Item]:
     accepted = r"accepted: a pattern with a group that fits the files' names, such as 'person(\d+)'"
     try:
-        found = [re.search(groups, item.name) for item in listed]
-        patients = [match[1] or "" if match else "" for match in found]
+        matches = [re.search(groups, item.name) for item in listed]
+        patients = [match[1] or "" if match else "" for match in matches]
     except (re.error, IndexError) as error:
         raise UserError(f"groups: {groups!r} is no such pattern ({error}); {accepted}") from error
     if not any(patients):

@@ -15,7 +15,7 @@ OPACITY = 0.65  # of the strongest evidence; none is fully transparent
 LEAST_WIDTH = 560  # pixels, so that the words can be read
 
 
-def draw(grey: np.ndarray, heat: np.ndarray, text: str) -> Image.Image:
+def plot(grey: np.ndarray, heat: np.ndarray, text: str) -> Image.Image:
     """The image with the evidence over it (see `pictured`), and text on a black strip below, as
     large as the width allows."""
     picture = pictured(grey, heat)

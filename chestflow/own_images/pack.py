@@ -12,10 +12,11 @@ from ruamel.yaml import YAML
 
 from chestflow.config import reading, schema
 from chestflow.config.schema import Params
+from chestflow.data.arrays import SPLITS
 from chestflow.errors import UserError, few, printable
 from chestflow.own_images import listing, radiograph, splitting
 from chestflow.own_images.listing import Item
-from chestflow.own_images.splitting import SPLITS, members
+from chestflow.own_images.splitting import members
 from chestflow.sources import archive
 
 PARAMS, DATASETS, FOLDER = Path("params.yaml"), Path("datasets.yaml"), Path("data/own")

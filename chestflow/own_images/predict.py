@@ -77,7 +77,7 @@ def answer(path: Path, grey: np.ndarray, network: Model, out: Path) -> dict[str,
     overlaid = overlay_path(out, path)
     overlaid.parent.mkdir(parents=True, exist_ok=True)
     text = caption(row, network, is_square=grey.shape[0] == grey.shape[1])
-    overlay.draw(grey, network.heat(prepared)[0], text).save(overlaid)
+    overlay.plot(grey, network.heat(prepared)[0], text).save(overlaid)
     return row | {"image": str(path), "overlay": str(overlaid)}
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from chestflow.data.arrays import SPLITS
 from chestflow.errors import UserError, few
 from chestflow.own_images.listing import Item
 
-SPLITS = ("train", "val", "test")
 SHARE = 0.1  # of the patients, in val and in test, where these are drawn
 
 

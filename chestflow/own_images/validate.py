@@ -210,7 +210,7 @@ def errors(worst: list[Case], network: Model) -> Figure:
     disease = network.about.classes[1]
     heat = network.heat(np.stack([case.image for case in worst]))
     n_rows = math.ceil(len(worst) / 4)
-    figure = Figure(figsize=(10, 2.75 * n_rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(10, 2.75 * n_rows + 0.5))
     grid = figure.subplots(n_rows, 4, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()

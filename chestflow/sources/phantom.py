@@ -102,7 +102,7 @@ def _split(kind: Collection, rng: np.random.Generator, split: str, n: int, size:
     for start in range(0, n, step):
         rows = slice(start, start + step)
         given = nearer[rows], truth[rows], uniform[rows]
-        images[rows], masks[rows] = _draw(kind, domain, *given, streams, size)
+        images[rows], masks[rows] = _render(kind, domain, *given, streams, size)
     return images, labels, masks
 
 
@@ -113,7 +113,7 @@ def _with_errors(truth: np.ndarray, mixed_up: float, rng: np.random.Generator) -
     return np.where(rng.random(truth.shape) < mixed_up, before, truth).astype(np.uint8)
 
 
-def _draw(kind: Collection, domain: Domain, nearer, truth, uniform, streams, size: int):
+def _render(kind: Collection, domain: Domain, nearer, truth, uniform, streams, size: int):
     """Images uint8 and masks uint16 (n, size, size) of chests with these findings (n, k)."""
     n, grid = len(truth), size * (2 if size < 64 else 1)
     clouds, grains, speckles = streams
