@@ -247,7 +247,7 @@ CHANGES = {
         param("runs.pneumonia.lr", 0.05),
         of(*TRAINED, runs=("pneumonia",)) | SETTINGS,
     ),
-    "the autoencoder's rate": (param("autoencoder.lr", 0.02), {"pretrain"} | SETTINGS),
+    "the autoencoder's rate": (param("autoencoder.lr", 0.02), {"pretrain"}),
     "a run's curve": (
         param("label_efficiency.runs", ["pneumonia"]),
         of("label_efficiency", runs=("frozen",)),
